@@ -1,0 +1,92 @@
+"""`CorpusInfo` as plain numbers and names, in `corpus.json` and inside a voice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
+
+CORPUS_FILE = "corpus.json"
+"""Its name inside a prepared corpus."""
+
+
+def corpus_info_to_dict(info: CorpusInfo) -> dict[str, Any]:
+    """What JSON can hold; float32 numbers come back exactly."""
+    return {
+        "name": info.name,
+        "mel": dataclasses.asdict(info.mel),
+        "vocabulary": dataclasses.asdict(info.vocabulary),
+        "mel_min": np.asarray(info.mel_min, np.float32).tolist(),
+        "mel_max": np.asarray(info.mel_max, np.float32).tolist(),
+        "licence": info.licence,
+    }
+
+
+def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
+    """The inverse of `corpus_info_to_dict`; fields it does not know are left alone.
+
+    Args:
+      where: the file they came from, for the error message.
+
+    Raises:
+      InputError: for a field that is missing or of another shape.
+    """
+    try:
+        info = CorpusInfo(
+            name=fields["name"],
+            mel=MelSpec(**fields["mel"]),
+            vocabulary=Vocabulary(**{k: tuple(v) for k, v in fields["vocabulary"].items()}),
+            mel_min=np.asarray(fields["mel_min"], np.float32),
+            mel_max=np.asarray(fields["mel_max"], np.float32),
+            licence=fields.get("licence", ""),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{where} does not describe a prepared corpus ({type(error).__name__}: {error}); "
+            "it should be the one that preparing the corpus wrote, so prepare it again"
+        ) from error
+    shape = (info.mel.n_mels,)
+    if info.mel_min.shape != shape or info.mel_max.shape != shape:
+        raise InputError(
+            f"{where} gives mel_min and mel_max of shapes {info.mel_min.shape} and "
+            f"{info.mel_max.shape}, expected {shape} by its n_mels; prepare the corpus again"
+        )
+    return info
+
+
+def write_corpus_info(folder: str | os.PathLike, info: CorpusInfo) -> None:
+    """Writes `corpus.json` into a folder, whole or not at all."""
+    target = Path(folder) / CORPUS_FILE
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(json.dumps(corpus_info_to_dict(info), indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, target)
+
+
+def read_corpus_info(folder: str | os.PathLike) -> CorpusInfo:
+    """Reads `corpus.json` from a prepared corpus.
+
+    Raises:
+      InputError: for a folder that is missing, empty, or something else.
+    """
+    folder = Path(folder)
+    advice = "expected a folder written by preparing a corpus (data/prepare.py)"
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; {advice}")
+    if not any(folder.iterdir()):
+        raise InputError(f"the folder {folder} is empty; {advice}")
+    file = folder / CORPUS_FILE
+    if not file.is_file():
+        raise InputError(f"the folder {folder} has no {CORPUS_FILE}; {advice}")
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not JSON ({error}); prepare the corpus again") from error
+    return corpus_info_from_dict(fields, where=str(file))
