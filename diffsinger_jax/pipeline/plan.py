@@ -1,0 +1,194 @@
+"""Which examples are in which batch: a pure function of seed, step and lengths, on every host."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from diffsinger_jax.errors import InputError
+
+PADDING_ROW = -1
+"""In the place of an example's index: a row of padding, mask all False."""
+
+
+class Bucket(NamedTuple):
+    """One static shape; one compile of a jitted step.
+
+    Attributes:
+      rows: B over all hosts.
+      frames: T, the longest example it takes.
+      phonemes: N, at least that of the example with most phonemes that falls into it.
+    """
+
+    rows: int
+    frames: int
+    phonemes: int
+
+
+class PlannedBatch(NamedTuple):
+    """One batch: its shape and who is in it.
+
+    Attributes:
+      bucket: its shape; `rows` is the length of `indices`.
+      indices: i64[rows] of the split's examples, `PADDING_ROW` where there is none.
+    """
+
+    bucket: Bucket
+    indices: np.ndarray
+
+
+def default_bucket_edges(lengths: np.ndarray, count: int = 6, *, round_to: int = 32) -> list[int]:
+    """At most `count` edges, multiples of `round_to` frames, with the least padding in all.
+
+    Exact, by dynamic programming over the distinct rounded lengths: the padding of a bucket from
+    a to b is the sum over its examples of (b - length).
+
+    Args:
+      lengths: i32[n] frames, > 0.
+    """
+    rounded = -(-np.asarray(lengths, np.int64) // round_to) * round_to
+    edges, counts = np.unique(rounded, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)])  # examples up to edge i, exclusive
+    # cost[j]: least padded frames for the examples up to edges[j - 1], with the buckets so far.
+    cost = np.full(len(edges) + 1, np.inf)
+    cost[0] = 0.0
+    choices = []
+    for _ in range(min(count, len(edges))):
+        # via[i, j]: buckets end at edge i, then one more from there to edge j.
+        via = cost[:-1, None] + (below[None, 1:] - below[:-1, None]) * edges[None, :]
+        via[np.tril_indices(len(edges), -1)] = np.inf
+        choices.append(np.argmin(via, axis=0))
+        cost = np.concatenate([[np.inf], np.min(via, axis=0)])
+    chosen, end = [], len(edges)
+    for choice in reversed(choices):
+        chosen.append(int(edges[end - 1]))
+        end = int(choice[end - 1])
+    return sorted(chosen)
+
+
+def make_buckets(
+    frames: np.ndarray,
+    phonemes: np.ndarray,
+    *,
+    bucket_edges: Sequence[int],
+    frames_per_batch: int,
+    device_count: int = 1,
+    names: Sequence[str] | None = None,
+) -> tuple[Bucket, ...]:
+    """The static shapes of a corpus: those of the edges into which an example falls.
+
+    Rows are frames_per_batch // edge, down to a multiple of `device_count` and at least that;
+    phonemes are the largest number among the examples of the bucket, up to a multiple of 8.
+
+    Args:
+      frames: i32[n] of every example.
+      phonemes: i32[n].
+      bucket_edges: frames, in any order.
+      device_count: of all hosts.
+      names: of the examples, for the error.
+
+    Raises:
+      InputError: for an example that is longer than the last edge.
+    """
+    frames, phonemes = np.asarray(frames), np.asarray(phonemes)
+    edges = np.unique(np.asarray(bucket_edges, np.int64))
+    longest = int(np.argmax(frames))
+    if frames[longest] > edges[-1]:
+        name = names[longest] if names is not None else f"number {longest}"
+        raise InputError(
+            f"the example {name} has {frames[longest]} frames, more than the last bucket edge "
+            f"{edges[-1]}; raise the edge or prepare the corpus with shorter pieces"
+        )
+    place = np.searchsorted(edges, frames)
+    return tuple(
+        Bucket(
+            rows=max(1, frames_per_batch // int(edge) // device_count) * device_count,
+            frames=int(edge),
+            phonemes=-(-int(phonemes[place == i].max()) // 8) * 8,
+        )
+        for i, edge in enumerate(edges)
+        if np.any(place == i)
+    )
+
+
+def batches_per_epoch(frames: np.ndarray, buckets: Sequence[Bucket]) -> int:
+    """Number of batches; the same in every epoch."""
+    return sum(
+        -(-len(m) // b.rows) for b, m in zip(buckets, _members(frames, buckets), strict=True)
+    )
+
+
+def plan_epoch(
+    frames: np.ndarray, buckets: Sequence[Bucket], *, seed: int | None, epoch: int = 0
+) -> list[PlannedBatch]:
+    """All batches of one epoch, every example exactly once.
+
+    Within a bucket the examples are shuffled and cut into batches, the last one filled up with
+    `PADDING_ROW`; then the batches of all buckets are shuffled.
+
+    Args:
+      frames: i32[n] of every example.
+      buckets: by `make_buckets`.
+      seed: None leaves everything in the order of the buckets and examples (for evaluation).
+    """
+    planned = []
+    for number, (bucket, members) in enumerate(
+        zip(buckets, _members(frames, buckets), strict=True)
+    ):
+        if seed is not None:
+            # A stream per bucket: what falls into one bucket leaves the order of others alone.
+            members = np.random.default_rng([seed, epoch, number]).permutation(members)
+        filled = np.full(-(-len(members) // bucket.rows) * bucket.rows, PADDING_ROW, np.int64)
+        filled[: len(members)] = members
+        planned += [PlannedBatch(bucket, row) for row in filled.reshape(-1, bucket.rows)]
+    if seed is None:
+        return planned
+    order = np.random.default_rng([seed, epoch, len(buckets)]).permutation(len(planned))
+    return [planned[i] for i in order]
+
+
+class BatchPlan:
+    """The endless list of batches of a training run: `plan[step]`, from any step at once.
+
+    Batch `step` is number step % length of epoch step // length, so that `step` alone says where
+    training stands.
+    """
+
+    def __init__(self, frames: np.ndarray, buckets: Sequence[Bucket], *, seed: int):
+        """Args: i32[n] frames of every example, the shapes by `make_buckets`, the run's seed."""
+        self.buckets = tuple(buckets)
+        self.batches_per_epoch = batches_per_epoch(frames, buckets)
+        # Two epochs: reader threads around the end of one ask for both.
+        self._epoch = functools.lru_cache(maxsize=2)(
+            lambda epoch: plan_epoch(frames, self.buckets, seed=seed, epoch=epoch)
+        )
+
+    def __getitem__(self, step: int) -> PlannedBatch:
+        """The batch of a step, counted from 0."""
+        epoch, number = divmod(int(step), self.batches_per_epoch)
+        return self._epoch(epoch)[number]
+
+
+def host_slice(batch: PlannedBatch, host_index: int, host_count: int) -> PlannedBatch:
+    """The rows of one host: equal contiguous parts, as a `("data",)` sharding lays them out."""
+    rows, rest = divmod(batch.bucket.rows, host_count)
+    if rest:
+        raise InputError(
+            f"a batch of {batch.bucket.rows} rows does not divide among {host_count} hosts; "
+            "make the buckets with a device_count that all hosts share"
+        )
+    part = slice(host_index * rows, (host_index + 1) * rows)
+    return PlannedBatch(batch.bucket._replace(rows=rows), batch.indices[part])
+
+
+def _members(frames: np.ndarray, buckets: Sequence[Bucket]) -> list[np.ndarray]:
+    place = np.searchsorted([bucket.frames for bucket in buckets], frames)
+    if np.any(place == len(buckets)):
+        raise InputError(
+            f"an example of {np.max(frames)} frames fits into none of the buckets of "
+            f"{[bucket.frames for bucket in buckets]} frames; make them with its length among them"
+        )
+    return [np.flatnonzero(place == i) for i in range(len(buckets))]

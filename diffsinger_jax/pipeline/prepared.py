@@ -1,0 +1,115 @@
+"""A prepared corpus: TFDS ArrayRecord shards with `corpus.json` beside them, read without TF."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from diffsinger_jax.corpus.info import read_corpus_info
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.types import CorpusInfo
+
+Example = Mapping[str, np.ndarray]
+"""One piece of a song: name, speaker, language, tokens, note_midi, note_sec, slur, onset,
+ph_frames i32[N], f0 f32[T], mel f32[T, M]; sum(ph_frames) = T."""
+
+
+class Lengths(NamedTuple):
+    """What a batch plan needs to know of each example of a split.
+
+    Attributes:
+      frames: i32[n] T.
+      phonemes: i32[n] N.
+      names: for error messages.
+    """
+
+    frames: np.ndarray
+    phonemes: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedCorpus:
+    """What `open_corpus` returns.
+
+    Attributes:
+      path: of its folder.
+      info: what it says of itself.
+      splits: their names, those with examples only.
+    """
+
+    path: str
+    info: CorpusInfo
+    splits: tuple[str, ...]
+
+    def source(self, split: str) -> Sequence[Example]:
+        """The examples of a split by number, read from the shards when asked for.
+
+        Raises:
+          InputError: for a split that the corpus does not have.
+        """
+        return _source(self.path, self._known(split))
+
+    def lengths(self, split: str) -> Lengths:
+        """Lengths of all examples of a split, in the order of `source`; reads it once.
+
+        Raises:
+          InputError: for a split that the corpus does not have.
+        """
+        return _lengths(self.path, self._known(split))
+
+    def _known(self, split: str) -> str:
+        if split not in self.splits:
+            raise InputError(
+                f"the corpus {self.path} has no examples in the split {split!r}; "
+                f"it has {', '.join(self.splits)}"
+            )
+        return split
+
+
+def open_corpus(path: str | os.PathLike) -> PreparedCorpus:
+    """Opens the folder that preparing a corpus wrote.
+
+    Raises:
+      InputError: for a folder that is missing, empty, unfinished or something else.
+    """
+    path = os.path.abspath(path)
+    info = read_corpus_info(path)
+    if not os.path.isfile(os.path.join(path, "dataset_info.json")):
+        raise InputError(
+            f"the folder {path} has a corpus.json but no shards (no dataset_info.json); "
+            "prepare the corpus again"
+        )
+    builder = tfds.builder_from_directory(path)
+    splits = tuple(name for name, split in builder.info.splits.items() if split.num_examples)
+    if not splits:
+        raise InputError(f"the corpus {path} has no examples; see its checks.csv for the reasons")
+    return PreparedCorpus(path=path, info=info, splits=splits)
+
+
+# Cached by path, so that a PreparedCorpus stays a plain value that can be compared and pickled.
+@functools.lru_cache(maxsize=8)
+def _source(path: str, split: str) -> Sequence[Example]:
+    return tfds.builder_from_directory(path).as_data_source(split)
+
+
+@functools.lru_cache(maxsize=8)
+def _lengths(path: str, split: str) -> Lengths:
+    frames, phonemes, names = [], [], []
+    for example in _source(path, split):
+        frames.append(len(example["f0"]))
+        phonemes.append(len(example["tokens"]))
+        names.append(text(example["name"]))
+    return Lengths(np.asarray(frames, np.int32), np.asarray(phonemes, np.int32), tuple(names))
+
+
+def text(value: bytes | str | np.ndarray) -> str:
+    """A string feature as str; TFDS gives it back as bytes."""
+    value = value.item() if isinstance(value, np.ndarray) else value
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
