@@ -1,0 +1,79 @@
+"""Waveform to log-mel, and the contract for how many frames there are."""
+
+from __future__ import annotations
+
+import functools
+
+import librosa
+import numpy as np
+
+from diffsinger_jax.types import MelSpec
+
+
+def frame_count(num_samples: int, spec: MelSpec) -> int:
+    """T of `num_samples` samples: 1 + L // hop if centered, L // hop if reflect.
+
+    This is the only place where the off-by-one is settled.
+    """
+    frames = num_samples // spec.hop
+    return frames + 1 if spec.framing == "centered" else frames
+
+
+def frame_offset(spec: MelSpec) -> int:
+    """The sample on which frame 0 is centred; frame t is centred on `t * hop` after it."""
+    return 0 if spec.framing == "centered" else spec.hop // 2
+
+
+@functools.lru_cache(maxsize=8)
+def mel_filterbank(spec: MelSpec) -> np.ndarray:
+    """f32[M, 1 + n_fft // 2] triangles of unit area per Hz (Slaney's normalisation)."""
+    weights = librosa.filters.mel(
+        sr=spec.sample_rate,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.fmin,
+        fmax=spec.fmax,
+        htk=spec.mel_scale == "htk",
+        norm="slaney",
+        dtype=np.float32,
+    )
+    weights.flags.writeable = False  # shared by everyone who asks
+    return weights
+
+
+def pad_for_frames(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """Pads both ends so that whole windows start at t * hop: zeros, or the sound mirrored."""
+    if spec.framing == "centered":
+        return np.pad(wav, spec.n_fft // 2)
+    left = (spec.n_fft - spec.hop) // 2
+    return np.pad(wav, (left, spec.n_fft - spec.hop - left), mode="reflect")
+
+
+def log_mel(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """log(max(floor, filterbank |STFT(wav)|)): magnitudes, a Hann window, no normalisation.
+
+    Args:
+      wav: f32[L] in [-1, 1] at `spec.sample_rate`.
+
+    Returns:
+      f32[T, M] with T = `frame_count(L, spec)`.
+
+    Raises:
+      ValueError: if `wav` is not one channel.
+    """
+    if wav.ndim != 1:
+        raise ValueError(f"log_mel takes one channel, f32[L], got shape {wav.shape}")
+    frames = frame_count(len(wav), spec)
+    if frames == 0:
+        return np.zeros((0, spec.n_mels), np.float32)
+    stft = librosa.stft(
+        pad_for_frames(np.asarray(wav, np.float32), spec),
+        n_fft=spec.n_fft,
+        hop_length=spec.hop,
+        win_length=spec.win,
+        window="hann",
+        center=False,
+    )
+    mel = mel_filterbank(spec) @ np.abs(stft[:, :frames])  # [M, F] @ [F, T]
+    log = np.log10 if spec.log_base == "10" else np.log
+    return log(np.maximum(spec.log_floor, mel)).T.astype(np.float32)
