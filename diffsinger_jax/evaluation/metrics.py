@@ -1,0 +1,222 @@
+"""Objective measures of singing: each a sum over a count, exact under any split of the songs.
+
+A measure is a small tuple of sums that `merge` adds up and `compute` turns into a number; what
+was measured on no frame computes to nan.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import scipy.fft
+
+from diffsinger_jax.types import MelSpec
+
+MCD_COEFFICIENTS = 13
+SOUNDING_DB = 40.0
+"""A frame sounds when the true mel's energy is at most this far below the piece's loudest frame."""
+
+
+class Mean(NamedTuple):
+    """total / count: a mean, a share, or a ratio of two sums."""
+
+    total: float = 0.0
+    count: float = 0.0
+
+    def compute(self) -> float:
+        """The mean."""
+        return self.total / self.count if self.count else float("nan")
+
+
+class RootMean(NamedTuple):
+    """sqrt(total / count), of a total of squares."""
+
+    total: float = 0.0
+    count: float = 0.0
+
+    def compute(self) -> float:
+        """The root of the mean."""
+        return float(np.sqrt(Mean(*self).compute()))
+
+
+class Correlation(NamedTuple):
+    """Pearson's, from the sums of x, y, x^2, y^2, x y."""
+
+    count: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    yy: float = 0.0
+    xy: float = 0.0
+
+    def compute(self) -> float:
+        """In [-1, 1]; nan where x or y does not vary."""
+        n, x, y, xx, yy, xy = self
+        spread = np.sqrt(max(n * xx - x * x, 0.0) * max(n * yy - y * y, 0.0))
+        return float((n * xy - x * y) / spread) if spread > 0 else float("nan")
+
+
+class Median(NamedTuple):
+    """Keeps all its values: no sums of parts give the median of the whole."""
+
+    values: tuple[float, ...] = ()
+
+    def compute(self) -> float:
+        """The median."""
+        return float(np.median(self.values)) if self.values else float("nan")
+
+
+Measure = TypeVar("Measure", Mean, RootMean, Correlation, Median)
+
+
+def merge(first: Measure, second: Measure) -> Measure:
+    """The measure over both parts."""
+    return type(first)(*(a + b for a, b in zip(first, second, strict=True)))
+
+
+def merge_all(parts: list[dict[str, Measure]]) -> dict[str, Measure]:
+    """Merges dicts of measures; each measure over those parts that have it."""
+    merged: dict[str, Measure] = {}
+    for part in parts:
+        for name, measure in part.items():
+            merged[name] = merge(merged[name], measure) if name in merged else measure
+    return merged
+
+
+# --- mel -----------------------------------------------------------------------------------------
+
+
+def natural_log(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """f64[T, M] ln of amplitude, whatever base the representation has."""
+    mel = np.asarray(mel, np.float64)
+    return mel * np.log(10.0) if spec.log_base == "10" else mel
+
+
+def sounding_frames(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """bool[T], True where the energy sum(amplitude^2) is above max - `SOUNDING_DB`."""
+    energy_db = 10 * np.log10(np.sum(np.exp(2 * natural_log(mel, spec)), axis=-1))
+    return energy_db > np.max(energy_db, initial=-np.inf) - SOUNDING_DB
+
+
+def mel_cepstra(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """Coefficients 1 to 13 of ln A over the mel bins, without the loudness c_0.
+
+    c_n = (2 / M) sum_m ln A_m cos(pi n (m + 1/2) / M), so that ln A_m is c_0 / 2 plus the sum of
+    c_n cos(pi n (m + 1/2) / M): the scale in which `cepstral_distance` is a distance in dB.
+
+    Args:
+      mel: [T, M] log amplitude.
+
+    Returns:
+      f64[T, 13].
+    """
+    coefficients = scipy.fft.dct(natural_log(mel, spec), type=2, axis=-1)  # 2 sum ln A cos
+    return coefficients[:, 1 : MCD_COEFFICIENTS + 1] / spec.n_mels
+
+
+def cepstral_distance(c: np.ndarray, c_hat: np.ndarray) -> np.ndarray:
+    """(10 / ln 10) sqrt(2 sum_n (c_n - c^_n)^2) over the last axis, in dB.
+
+    Kubichek, Mel-cepstral distance measure for objective speech quality assessment, 1993.
+    """
+    return 10 / np.log(10) * np.sqrt(2 * np.sum((c - c_hat) ** 2, axis=-1))
+
+
+def mcd(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
+    """Mel cepstral distortion in dB, frame by frame, over the sounding frames of the true mel.
+
+    Args:
+      true, predicted: [T, M] log amplitude, of the same length.
+    """
+    distance = cepstral_distance(mel_cepstra(true, spec), mel_cepstra(predicted, spec))
+    sounding = sounding_frames(true, spec)
+    return Mean(float(distance[sounding].sum()), float(sounding.sum()))
+
+
+def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
+    """Mel cepstral distortion in dB along the best alignment in time.
+
+    Dynamic time warping over all frames; the mean is over the points of the path at which the
+    true mel sounds.
+
+    Args:
+      true: [T, M] log amplitude.
+      predicted: [T', M].
+    """
+    import librosa  # late: it takes seconds, and only this measure needs it
+
+    c, c_hat = mel_cepstra(true, spec), mel_cepstra(predicted, spec)
+    cost = cepstral_distance(c[:, None], c_hat[None, :])  # [T, T']
+    _, path = librosa.sequence.dtw(C=cost)
+    path = path[sounding_frames(true, spec)[path[:, 0]]]
+    return Mean(float(cost[path[:, 0], path[:, 1]].sum()), float(len(path)))
+
+
+def detail(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[str, Mean]:
+    """How much the mel moves, predicted over true: below 1 over-smoothed, above 1 noise.
+
+    The ratio of sum |x_{t+1} - x_t| ("detail_time", both frames sounding) and of
+    sum |x_{m+1} - x_m| ("detail_frequency"), x the log amplitude on the true mel's sounding frames.
+
+    Args:
+      true, predicted: [T, M] log amplitude, of the same length.
+    """
+    sounding = sounding_frames(true, spec)
+    pairs = sounding[1:] & sounding[:-1]
+    in_time, in_frequency = (
+        [float(np.abs(difference).sum()) for difference in differences]
+        for differences in (
+            [np.diff(natural_log(mel, spec), axis=0)[pairs] for mel in (predicted, true)],
+            [np.diff(natural_log(mel, spec), axis=1)[sounding] for mel in (predicted, true)],
+        )
+    )
+    return {"detail_time": Mean(*in_time), "detail_frequency": Mean(*in_frequency)}
+
+
+# --- pitch and time ------------------------------------------------------------------------------
+
+
+def cents(f0: np.ndarray, reference_hz: np.ndarray | float = 440.0) -> np.ndarray:
+    """1200 log2(f0 / reference), for f0 > 0."""
+    return 1200 * np.log2(np.asarray(f0, np.float64) / reference_hz)
+
+
+def pitch(true: np.ndarray, predicted: np.ndarray) -> dict[str, Measure]:
+    """How near one f0 curve is to another; pitch on frames voiced in both.
+
+    Args:
+      true, predicted: [T] Hz, 0 unvoiced, of the same length.
+
+    Returns:
+      f0_rmse_cents, f0_correlation (of cents), f0_median_cents (of |error|), f0_within_50_cents
+      (share of the frames voiced in both), vuv_error (share of all frames whose voicing differs).
+    """
+    true, predicted = np.asarray(true), np.asarray(predicted)
+    both = (true > 0) & (predicted > 0)
+    x, y = cents(true[both]), cents(predicted[both])
+    error, n = np.abs(x - y), float(both.sum())
+    return {
+        "f0_rmse_cents": RootMean(float((error**2).sum()), n),
+        "f0_correlation": Correlation(n, *(float(v.sum()) for v in (x, y, x * x, y * y, x * y))),
+        "f0_median_cents": Median(tuple(error.tolist())),
+        "f0_within_50_cents": Mean(float((error <= 50).sum()), n),
+        "vuv_error": Mean(float(((true > 0) != (predicted > 0)).sum()), float(len(true))),
+    }
+
+
+def durations(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[str, Measure]:
+    """How near predicted durations are, phoneme by phoneme.
+
+    Args:
+      true, predicted: [N] frames.
+
+    Returns:
+      duration_error_ms (mean |error|), duration_rmse_frames.
+    """
+    error = np.abs(np.asarray(predicted, np.float64) - true)
+    n = float(len(error))
+    return {
+        "duration_error_ms": Mean(float(error.sum()) * 1000 / spec.frames_per_sec, n),
+        "duration_rmse_frames": RootMean(float((error**2).sum()), n),
+    }
