@@ -1,0 +1,217 @@
+"""A piece of a score -> unpadded arrays, begun and ended by silence, ready for `Batch` rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.synthesis.timing import fit_to_score
+from diffsinger_jax.types import (
+    BREATH,
+    SILENCE,
+    Curve,
+    Note,
+    Phoneme,
+    Piece,
+    Vocabulary,
+    frames_from_seconds,
+)
+
+SILENCE_SEC = 0.3
+"""Silence put before and after a piece that has none of its own: voices learn from such pieces."""
+_VOWEL_LETTERS = frozenset("aeiouü")
+
+
+@dataclasses.dataclass(frozen=True)
+class PieceArrays:
+    """What a voice needs to know of one piece; N counts the added silences too.
+
+    Attributes:
+      piece: as it was given.
+      phonemes: N of them; `note_index` is -1 for an added head, len(notes) for an added tail.
+      example: tokens, note_midi, note_sec, slur, onset, language [N] and speaker, as in a
+        prepared corpus.
+      starts, fills, start_frames: [N], for `timing.fit_to_score`.
+      total_frames: length by the notes, with head and tail.
+      given_frames: i32[N] where the score gives the durations, else None.
+      head_frames, tail_frames: of them, added before the piece's offset and after its end.
+      leads: False where there was no time before the first note: its consonants then start with
+        the note, and the head is cut away again.
+    """
+
+    piece: Piece
+    phonemes: tuple[Phoneme, ...]
+    example: dict[str, np.ndarray]
+    starts: np.ndarray
+    fills: np.ndarray
+    start_frames: np.ndarray
+    total_frames: int
+    given_frames: np.ndarray | None
+    head_frames: int
+    tail_frames: int
+    leads: bool
+
+    def ph_frames(self, predicted_frames: np.ndarray) -> np.ndarray:
+        """i32[N] durations in frames: the given ones, or predictions fitted to the score."""
+        if self.given_frames is not None:
+            return self.given_frames
+        return fit_to_score(
+            predicted_frames[: len(self.phonemes)],
+            starts=self.starts,
+            fills=self.fills,
+            start_frames=self.start_frames,
+            total_frames=self.total_frames,
+        )
+
+
+def piece_arrays(
+    piece: Piece,
+    vocabulary: Vocabulary,
+    frames_per_sec: float,
+    *,
+    language: int = 0,
+    speaker: int = 0,
+    room_sec: float = 0.0,
+) -> PieceArrays:
+    """Numbers of one piece whose phonemes are known.
+
+    Args:
+      piece: with phonemes.
+      frames_per_sec: of the voice's mel.
+      language, speaker: ids.
+      room_sec: silence in the song before the piece, time for its first consonants.
+
+    Raises:
+      InputError: for an unknown phoneme, or where only some durations are given.
+    """
+    if not piece.phonemes:
+        raise ValueError("the piece has no phonemes; read its lyrics with a dictionary first")
+    has_head = piece.phonemes[0].symbol != SILENCE
+    has_tail = piece.phonemes[-1].symbol != SILENCE
+    silence_frames = math.ceil(SILENCE_SEC * frames_per_sec)
+    head_frames, tail_frames = has_head * silence_frames, has_tail * silence_frames
+
+    phonemes = list(piece.phonemes)
+    first_sung = 0
+    if has_head:
+        phonemes = _first_onset_on_its_vowel(phonemes)
+        phonemes.insert(0, Phoneme(SILENCE, -1, onset=True))
+        first_sung = 1
+    if has_tail:
+        phonemes.append(Phoneme(SILENCE, len(piece.notes), onset=True))
+    given_frames = _given_frames(piece, frames_per_sec, head_frames, tail_frames)
+
+    added = Note(silence_frames / frames_per_sec, midi=None)
+    notes = [_note_of(phoneme, piece.notes, added) for phoneme in phonemes]
+    # Where notes begin, in frames: -1 is the head, len(notes) the tail.
+    lengths = frames_from_seconds([note.duration_sec for note in piece.notes], frames_per_sec)
+    begins = head_frames + np.concatenate([[0], np.cumsum(lengths), [-head_frames]])
+    note_index = np.array([phoneme.note_index for phoneme in phonemes])
+
+    onset = np.array([phoneme.onset for phoneme in phonemes])
+    starts = onset.copy()
+    first_begins_sec = (begins[note_index[first_sung]] - head_frames) / frames_per_sec
+    leads = not has_head or room_sec + first_begins_sec >= SILENCE_SEC
+    if not leads:
+        starts[note_index == note_index[first_sung]] = False
+        starts[first_sung] = True
+    example = {
+        "tokens": vocabulary.phoneme_ids([p.symbol for p in phonemes], where=piece.where),
+        "note_midi": np.array([note.midi or 0.0 for note in notes], np.float32),
+        "note_sec": np.array([note.duration_sec for note in notes], np.float32),
+        "slur": np.array([note.slur for note in notes], np.int32),
+        "onset": onset.astype(np.int32),
+        "language": np.full(len(phonemes), language, np.int32),
+        "speaker": np.int32(speaker),
+    }
+    return PieceArrays(
+        piece=piece,
+        phonemes=tuple(phonemes),
+        example=example,
+        starts=starts,
+        fills=_fills([p.symbol for p in phonemes], note_index, starts),
+        start_frames=begins[note_index],
+        total_frames=int(head_frames + lengths.sum() + tail_frames),
+        given_frames=given_frames,
+        head_frames=head_frames,
+        tail_frames=tail_frames,
+        leads=leads,
+    )
+
+
+def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:
+    """f32[count] of an f0 curve at frame times: linear in log f0, the last value held.
+
+    Between a voiced and an unvoiced value (0) the nearer one decides, so that no pitch between
+    0 and the voice's is ever made up.
+    """
+    values = np.asarray(curve.values, np.float64)
+    position = np.minimum(np.arange(count) / frames_per_sec / curve.timestep_sec, len(values) - 1)
+    before = np.floor(position).astype(int)
+    after = np.minimum(before + 1, len(values) - 1)
+    weight = position - before
+    nearest = np.where(weight < 0.5, values[before], values[after])
+    log_f0 = np.log(np.maximum(values, 1e-3))
+    between = np.exp((1.0 - weight) * log_f0[before] + weight * log_f0[after])
+    voiced = (values[before] > 0) & (values[after] > 0)
+    return np.where(voiced, between, nearest).astype(np.float32)
+
+
+def _is_vowel(symbol: str) -> bool:
+    """By its first letter, which holds for kana, pinyin and ARPAbet; `ja/a` is read as `a`."""
+    symbol = symbol.rsplit("/", 1)[-1]
+    return symbol not in (SILENCE, BREATH) and symbol[:1].lower() in _VOWEL_LETTERS
+
+
+def _note_of(phoneme: Phoneme, notes: tuple[Note, ...], added: Note) -> Note:
+    return notes[phoneme.note_index] if 0 <= phoneme.note_index < len(notes) else added
+
+
+def _first_onset_on_its_vowel(phonemes: list[Phoneme]) -> list[Phoneme]:
+    """A piece's first phoneme is always an onset; once silence stands before it, its vowel is."""
+    own = [i for i, p in enumerate(phonemes) if p.note_index == phonemes[0].note_index]
+    onset = next(
+        (i for i in own[1:] if phonemes[i].onset),
+        next((i for i in own if _is_vowel(phonemes[i].symbol)), 0),
+    )
+    return [
+        dataclasses.replace(p, onset=i == onset) if i in own and i <= onset else p
+        for i, p in enumerate(phonemes)
+    ]
+
+
+def _fills(symbols: list[str], note_index: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """bool[N]: the vowels of each start's own note, or where it has none the start itself."""
+    fills = np.zeros(len(symbols), bool)
+    firsts = np.flatnonzero(starts)
+    for first, last in zip(firsts, np.append(firsts[1:], len(symbols)), strict=True):
+        vowels = [
+            i
+            for i in range(first, last)
+            if note_index[i] == note_index[first] and _is_vowel(symbols[i])
+        ]
+        fills[vowels or [first]] = True
+    return fills
+
+
+def _given_frames(
+    piece: Piece, frames_per_sec: float, head_frames: int, tail_frames: int
+) -> np.ndarray | None:
+    """i32[N] of the score's own durations, with head and tail, or None if it gives none."""
+    given = [phoneme.duration_sec for phoneme in piece.phonemes]
+    missing = [i for i, duration in enumerate(given) if duration is None]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        symbol = piece.phonemes[missing[0]].symbol
+        raise InputError(
+            f"{piece.where or 'a piece'}: phoneme {missing[0] + 1} ({symbol}) has no duration "
+            f"though others have one; give every phoneme of the piece a duration, or none"
+        )
+    frames = frames_from_seconds(given, frames_per_sec)
+    head = [head_frames] if head_frames else []
+    tail = [tail_frames] if tail_frames else []
+    return np.concatenate([head, frames, tail]).astype(np.int32)

@@ -1,0 +1,199 @@
+"""Pieces that were sung apart -> one song: silence where the score rests, no clicks, no clipping."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffsinger_jax.synthesis.arrays import PieceArrays
+from diffsinger_jax.types import SILENCE, Curve, MelSpec, Note, Phoneme, Piece, Score
+
+RELEASE_SEC = 0.08
+"""How long a piece sounds on into a rest, and is heard before its first phoneme."""
+FADE_SEC = 0.1
+"""How long it then takes to fall to digital silence."""
+EDGE_SEC = 0.01
+"""The fade at the two ends of a song, where it may be cut while it sounds."""
+PEAK = 0.99
+"""A louder song is scaled down as a whole."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SungPiece:
+    """One piece after synthesis, with the silences added around it.
+
+    Attributes:
+      arrays: what was sung.
+      ph_frames: i32[N], with sum T.
+      f0: f32[T] Hz, 0 unvoiced.
+      mel: f32[T, M] log amplitude.
+      wav: f32[T * hop].
+    """
+
+    arrays: PieceArrays
+    ph_frames: np.ndarray
+    f0: np.ndarray
+    mel: np.ndarray
+    wav: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedPhoneme:
+    """A phoneme and when it sounds in the song."""
+
+    symbol: str
+    start_sec: float
+    duration_sec: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Song:
+    """A sung score.
+
+    Attributes:
+      wav: f32[L] in (-1, 1), as long as the score.
+      sample_rate: Hz.
+      mel: f32[T, M] log amplitude, the floor where nothing is sung.
+      f0: f32[T] Hz, 0 unvoiced.
+      spec: the numbers of `mel`; `f0` and `mel` have its frames per second.
+      phonemes: in order, with their times; rests are left out.
+      score: what was sung, with every predicted duration and f0 filled in.
+    """
+
+    wav: np.ndarray
+    sample_rate: int
+    mel: np.ndarray
+    f0: np.ndarray
+    spec: MelSpec
+    phonemes: tuple[TimedPhoneme, ...]
+    score: Score
+
+    @property
+    def duration_sec(self) -> float:
+        """Length of the sound."""
+        return len(self.wav) / self.sample_rate
+
+
+def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
+    """Places every piece at its offset; where two overlap, in silence, they cross-fade.
+
+    Args:
+      score: gives offsets and the length of the song.
+      pieces: one for each of the score's.
+      spec: of their mels.
+    """
+    rate, hop = spec.sample_rate, spec.hop
+    song_sec = max([score.duration_sec, *(_end_sec(p, spec) for p in pieces)])
+    song_frames = round(song_sec * spec.frames_per_sec)
+    wav = np.zeros(round(song_sec * rate), np.float32)
+    mel = np.full((song_frames, spec.n_mels), log_floor(spec), np.float32)
+    f0 = np.zeros(song_frames, np.float32)
+    for piece in pieces:
+        start = round(piece.arrays.piece.offset_sec * rate) - piece.arrays.head_frames * hop
+        _place(wav, piece.wav * _gate(piece, spec), start, np.add)
+        _place(mel, piece.mel, round(start / hop), np.maximum)
+        _place(f0, piece.f0, round(start / hop), np.maximum)
+    edge = min(round(EDGE_SEC * rate), len(wav) // 2)
+    wav[:edge] *= np.linspace(0.0, 1.0, edge, dtype=np.float32)
+    wav[len(wav) - edge :] *= np.linspace(1.0, 0.0, edge, dtype=np.float32)
+    if (peak := np.abs(wav).max(initial=0.0)) > PEAK:
+        wav *= PEAK / peak
+    return Song(
+        wav=wav,
+        sample_rate=rate,
+        mel=mel,
+        f0=f0,
+        spec=spec,
+        phonemes=tuple(timed for piece in pieces for timed in _timed_phonemes(piece, spec)),
+        score=dataclasses.replace(
+            score, pieces=tuple(filled_piece(piece, spec) for piece in pieces)
+        ),
+    )
+
+
+def log_floor(spec: MelSpec) -> float:
+    """The mel of digital silence."""
+    return float(np.log(spec.log_floor) / (np.log(10.0) if spec.log_base == "10" else 1.0))
+
+
+def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
+    """The piece with its durations and f0 as they were sung, ready for a `.ds` file.
+
+    An added head is kept as a rest where consonants may stand in it, for they begin before the
+    piece does; an added tail says nothing and is dropped.
+    """
+    arrays, piece = sung.arrays, sung.arrays.piece
+    with_head = bool(arrays.head_frames) and arrays.leads
+    first = 0 if with_head or not arrays.head_frames else 1
+    last = len(arrays.phonemes) - bool(arrays.tail_frames)
+    head_sec = arrays.head_frames / spec.frames_per_sec
+    phonemes = tuple(
+        dataclasses.replace(
+            phoneme,
+            note_index=phoneme.note_index + with_head,
+            onset=phoneme.onset or i == first,
+            duration_sec=float(sung.ph_frames[i] / spec.frames_per_sec),
+        )
+        for i, phoneme in enumerate(arrays.phonemes)
+        if first <= i < last
+    )
+    begin = int(sung.ph_frames[:first].sum())
+    f0 = sung.f0[begin : begin + int(sung.ph_frames[first:last].sum())]
+    return dataclasses.replace(
+        piece,
+        offset_sec=piece.offset_sec - head_sec * with_head,
+        notes=(Note(head_sec, midi=None),) * with_head + piece.notes,
+        phonemes=phonemes,
+        curves={**piece.curves, "f0": Curve(f0, spec.hop / spec.sample_rate)},
+    )
+
+
+def _end_sec(sung: SungPiece, spec: MelSpec) -> float:
+    """When the piece ends in the song, without the silences added around it."""
+    arrays = sung.arrays
+    frames = int(sung.ph_frames.sum()) - arrays.head_frames - arrays.tail_frames
+    return arrays.piece.offset_sec + frames / spec.frames_per_sec
+
+
+def _gate(sung: SungPiece, spec: MelSpec) -> np.ndarray:
+    """f32[T * hop]: 1 where the piece sounds, falling to 0 inside its rests."""
+    silent = np.repeat([p.symbol == SILENCE for p in sung.arrays.phonemes], sung.ph_frames)
+    frames = np.arange(len(silent))
+    sounding = np.flatnonzero(~silent)
+    if sounding.size == 0:
+        return np.zeros(len(sung.wav), np.float32)
+    after = np.searchsorted(sounding, frames)
+    to_next = sounding[np.minimum(after, len(sounding) - 1)] - frames
+    to_last = frames - sounding[np.maximum(after - 1, 0)]
+    distance = np.where(
+        after == len(sounding), to_last, np.where(after == 0, to_next, np.minimum(to_next, to_last))
+    )
+    into_fade = (distance / spec.frames_per_sec - RELEASE_SEC) / FADE_SEC
+    gain = 0.5 + 0.5 * np.cos(np.pi * np.clip(into_fade, 0.0, 1.0))  # [T]
+    samples = np.arange(len(sung.wav)) / spec.hop  # [T] -> [T * hop]
+    return np.interp(samples, frames, gain).astype(np.float32)
+
+
+def _place(target: np.ndarray, values: np.ndarray, start: int, how: np.ufunc) -> None:
+    """target[start:] = how(target[start:], values), cut to what lies inside the target."""
+    first, last = max(start, 0), min(start + len(values), len(target))
+    if first < last:
+        inside = target[first:last]
+        how(inside, values[first - start : last - start], out=inside)
+
+
+def _timed_phonemes(sung: SungPiece, spec: MelSpec) -> list[TimedPhoneme]:
+    arrays = sung.arrays
+    ends = np.cumsum(sung.ph_frames) - arrays.head_frames
+    begins = ends - sung.ph_frames
+    return [
+        TimedPhoneme(
+            phoneme.symbol,
+            arrays.piece.offset_sec + float(begin / spec.frames_per_sec),
+            float((end - begin) / spec.frames_per_sec),
+        )
+        for phoneme, begin, end in zip(arrays.phonemes, begins, ends, strict=True)
+        if phoneme.symbol != SILENCE
+    ]
