@@ -1,0 +1,38 @@
+"""PJS at hop 256 on two CPU cores, within an hour or two; prepare it with --mel 24k_hop256."""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.name = "pjs"
+    config.corpus = "prepared/pjs"
+
+    config.model.hidden = 192
+    config.model.encoder_layers = 3
+    config.model.decoder_layers = 3
+    config.model.kernel_size = 5
+    config.model.predictor_layers = 4
+    config.model.predictor_hidden = 128
+    config.model.predictor_dropout = 0.3
+    config.model.denoiser_channels = 128
+    config.model.denoiser_layers = 12
+    config.model.condition_on_prior = True
+
+    config.process = "residual"
+    config.buckets = 3
+    config.log_every_steps = 50
+    config.evaluate_every_steps = 500
+    config.save_every_steps = 250
+
+    config.auxiliary.steps = 3000
+    config.auxiliary.frames_per_batch = 4096
+    config.auxiliary.learning_rate = base.cosine(1e-3, 200, 3000)
+    config.auxiliary.weight_decay = 0.0
+    config.denoiser.steps = 5000
+    config.denoiser.frames_per_batch = 4096
+    config.denoiser.distance = "l2"
+    config.denoiser.learning_rate = base.cosine(1e-3, 200, 5000)
+    return config

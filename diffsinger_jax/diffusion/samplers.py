@@ -1,0 +1,145 @@
+"""Walks back from noise to data. A sampler knows only estimates of x_0, never the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffsinger_jax.diffusion.processes import q_sample
+from diffsinger_jax.diffusion.schedule import NoiseSchedule
+
+PredictX0 = Callable[[jax.Array, jax.Array], jax.Array]
+"""(x_t [B, T, D], t i32[B]) -> estimate of x_0 [B, T, D]; condition and process closed over."""
+
+
+def row_noise(keys: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
+    """Standard normal noise [B, T, D], each row from its own key.
+
+    A row depends neither on the other rows nor on how far it is padded, since the generator
+    counts elements from the front.
+
+    Args:
+      keys: [B] random keys.
+      shape: (B, T, D).
+    """
+    return jax.vmap(lambda key: jax.random.normal(key, shape[1:]))(keys)
+
+
+def reverse_step(
+    schedule: NoiseSchedule,
+    predict_x0: PredictX0,
+    x_t: jax.Array,
+    t: jax.Array,
+    t_next: jax.Array,
+    noise: jax.Array,
+    *,
+    eta: float = 1.0,
+    clip_x0: float | None = 1.0,
+) -> jax.Array:
+    """One step x_t -> x_{t_next} (Song et al. 2021, DDIM, eq. 12 and 16).
+
+        sigma = eta sqrt((1 - abar_next) / (1 - abar_t)) sqrt(1 - abar_t / abar_next)
+        x_next = sqrt(abar_next) x_0 + sqrt(1 - abar_next - sigma^2) eps + sigma noise
+
+    With eta = 1 and t_next = t - 1 this is the ancestral step of DDPM with the posterior
+    variance; eta = 0 is deterministic.
+
+    Args:
+      schedule: of length S.
+      predict_x0: the model's estimate.
+      x_t: [B, T, D], kept in float32 whatever the model computes in.
+      t: i32[], the same step for the whole batch.
+      t_next: i32[] < t; -1 is the data itself, where x_0 is returned and `noise` is unused.
+      noise: [B, T, D] standard normal.
+      eta: share of the noise that is drawn anew, in [0, 1].
+      clip_x0: bound on the predicted x_0, or None; mels scaled to [-1, 1] want 1.
+
+    Returns:
+      x_{t_next}: [B, T, D].
+    """
+    abar = schedule.alpha_bar[t]
+    abar_next = jnp.where(t_next >= 0, schedule.alpha_bar[jnp.maximum(t_next, 0)], 1.0)
+
+    x0 = predict_x0(x_t, jnp.full(x_t.shape[:1], t))
+    if clip_x0 is not None:
+        x0 = jnp.clip(x0, -clip_x0, clip_x0)
+    eps = (x_t - jnp.sqrt(abar) * x0) / jnp.sqrt(1.0 - abar)
+
+    sigma2 = eta**2 * (1.0 - abar_next) / (1.0 - abar) * (1.0 - abar / abar_next)
+    direction = jnp.sqrt(jnp.maximum(1.0 - abar_next - sigma2, 0.0)) * eps
+    return jnp.sqrt(abar_next) * x0 + direction + jnp.sqrt(sigma2) * noise
+
+
+def step_sequence(k_step: int, steps: int) -> np.ndarray:
+    """The steps that a walk from k visits: i32[steps], falling from k_step - 1, evenly spread.
+
+    Raises:
+      ValueError: if not 1 <= steps <= k_step.
+    """
+    if not 1 <= steps <= k_step:
+        raise ValueError(f"a walk from k_step={k_step} takes 1 to {k_step} steps, got {steps}")
+    spread = np.linspace(k_step, 0, steps, endpoint=False)
+    return np.round(spread).astype(np.int32) - 1
+
+
+def shallow_sample(
+    schedule: NoiseSchedule,
+    predict_x0: PredictX0,
+    z_start: jax.Array,
+    *,
+    keys: jax.Array,
+    k_step: int,
+    steps: int | None = None,
+    eta: float = 1.0,
+    temperature: float = 1.0,
+    clip_x0: float | None = 1.0,
+) -> jax.Array:
+    """Starts at step k from a blurry mel instead of at step S from noise.
+
+    After k steps of diffusion the auxiliary decoder's mel and the real one have almost
+    the same distribution (Liu et al. 2022, section 3.2), so only k reverse steps remain.
+    With `k_step == S` and any `z_start` this is the naive sampler up to abar_{S-1}.
+    The noise of step t comes from `fold_in(key, t)`, so a walk from k draws what the last
+    k steps of a walk from further up draw.
+
+    Args:
+      schedule: of length S.
+      predict_x0: the model's estimate.
+      z_start: [B, T, D], the auxiliary mel scaled to [-1, 1].
+      keys: [B], a random key for each row: a row does not depend on the others.
+      k_step: in [1, S]; static, one compilation for each value.
+      steps: how many of the k steps are visited, all of them by default; static.
+      eta: 1 is DDPM, 0 is deterministic DDIM.
+      temperature: factor on all noise that is drawn; below 1 is nearer to the blurry mel.
+      clip_x0: see `reverse_step`.
+
+    Returns:
+      z: [B, T, D].
+
+    Raises:
+      ValueError: if k_step or steps are out of range.
+    """
+    if not 1 <= k_step <= schedule.steps:
+        raise ValueError(f"k_step is 1 to {schedule.steps} for this schedule, got {k_step}")
+    walk = step_sequence(k_step, steps or k_step)
+
+    def noise_at(t: jax.Array) -> jax.Array:
+        row_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, t)
+        return temperature * row_noise(row_keys, z_start.shape)
+
+    # Step t draws from t, the start from k: the walk's own noises are those of 0 .. k-1.
+    start = jnp.full(z_start.shape[:1], k_step - 1)
+    x = q_sample(schedule, z_start, start, noise_at(jnp.asarray(k_step)))
+
+    def body(x_t, step):
+        t, t_next = step
+        x_next = reverse_step(
+            schedule, predict_x0, x_t, t, t_next, noise_at(t), eta=eta, clip_x0=clip_x0
+        )
+        return x_next, None
+
+    x, _ = jax.lax.scan(body, x, (jnp.asarray(walk), jnp.asarray(np.append(walk[1:], -1))))
+    return x

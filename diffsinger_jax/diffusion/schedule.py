@@ -1,0 +1,68 @@
+"""Noise schedules: how much of the data is left after t steps of diffusion."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+
+@struct.dataclass
+class NoiseSchedule:
+    """The variances of a discrete diffusion q(x_t | x_{t-1}), t = 0 .. S-1.
+
+    `alpha_bar[t]` is the product of `1 - betas` up to and including t, so that
+    q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)    (Ho et al. 2020, eq. 4).
+
+    Attributes:
+      betas: f32[S], in (0, 1).
+      alpha_bar: f32[S], falling from almost 1 towards 0.
+    """
+
+    betas: jax.Array
+    alpha_bar: jax.Array
+
+    @property
+    def steps(self) -> int:
+        """S, the length of the schedule."""
+        return self.betas.shape[0]
+
+
+def _from_betas(betas: np.ndarray) -> NoiseSchedule:
+    """Rounds to float32 only after the product of up to a thousand factors."""
+    return NoiseSchedule(
+        betas=jnp.asarray(betas, jnp.float32),
+        alpha_bar=jnp.asarray(np.cumprod(1.0 - betas), jnp.float32),
+    )
+
+
+def linear_schedule(steps: int, beta_min: float = 1e-4, beta_max: float = 0.06) -> NoiseSchedule:
+    """Betas on a line from `beta_min` to `beta_max`; DiffSinger uses 100 steps up to 0.06.
+
+    Raises:
+      ValueError: if not 0 < beta_min <= beta_max < 1, or steps < 1.
+    """
+    if steps < 1 or not 0 < beta_min <= beta_max < 1:
+        raise ValueError(
+            f"a linear schedule needs steps >= 1 and 0 < beta_min <= beta_max < 1, "
+            f"got steps={steps}, beta_min={beta_min}, beta_max={beta_max}"
+        )
+    return _from_betas(np.linspace(beta_min, beta_max, steps))
+
+
+def cosine_schedule(steps: int, offset: float = 0.008) -> NoiseSchedule:
+    """alpha_bar on a squared cosine, betas clipped at 0.999 (Nichol and Dhariwal 2021, eq. 17).
+
+    Raises:
+      ValueError: if steps < 1.
+    """
+    if steps < 1:
+        raise ValueError(f"a cosine schedule needs steps >= 1, got steps={steps}")
+    angle = (np.linspace(0.0, 1.0, steps + 1) + offset) / (1.0 + offset) * np.pi / 2
+    alpha_bar = np.cos(angle) ** 2
+    return _from_betas(np.clip(1.0 - alpha_bar[1:] / alpha_bar[:-1], 0.0, 0.999))
+
+
+SCHEDULES = {"linear": linear_schedule, "cosine": cosine_schedule}
+"""The schedules that a config can name."""

@@ -1,0 +1,219 @@
+"""DiffSinger: score -> condition -> blurry mel -> denoiser (Liu et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from diffsinger_jax.modules.layers import Dtype, Linear, sinusoidal_positions
+from diffsinger_jax.modules.length_regulator import expand_to_frames
+from diffsinger_jax.modules.predictors import (
+    DurationPredictor,
+    PitchEmbedding,
+    PitchPredictor,
+)
+from diffsinger_jax.modules.score_encoder import ScoreEncoder
+from diffsinger_jax.modules.transformer import FFTStack
+from diffsinger_jax.modules.wavenet import WaveNet
+from diffsinger_jax.types import Batch
+
+A4_HZ, A4_MIDI = 440.0, 69.0
+
+AUXILIARY_PARAMS = (
+    "encoder",
+    "duration_predictor",
+    "pitch_predictor",
+    "pitch_embedding",
+    "auxiliary_decoder",
+)
+"""What the first stage trains; the second trains `denoiser` and leaves these as they are."""
+
+
+def midi_to_hz(midi: jax.Array) -> jax.Array:
+    """440 * 2^((midi - 69) / 12), any shape."""
+    return A4_HZ * 2.0 ** ((midi - A4_MIDI) / 12.0)
+
+
+def hz_to_midi(hz: jax.Array) -> jax.Array:
+    """Fractional MIDI pitch of hz > 0; values below 1 Hz read as 1 Hz."""
+    return A4_MIDI + 12.0 * jnp.log2(jnp.maximum(hz, 1.0) / A4_HZ)
+
+
+class AuxiliaryDecoder(nn.Module):
+    """FFT blocks from the condition to a mel: right on average, hence blurry."""
+
+    mel_bins: int
+    layers: int
+    heads: int
+    kernel_size: int
+    dropout: float
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, cond: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
+        """cond [B, T, H], mask bool[B, T] -> z f32[B, T, M]."""
+        alpha = self.param("position_scale", nn.initializers.ones, (1,))
+        x = cond + alpha[None, None, :] * sinusoidal_positions(mask, cond.shape[-1])
+        x = FFTStack(
+            self.layers,
+            heads=self.heads,
+            kernel_size=self.kernel_size,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            name="blocks",
+        )(x, mask, train=train)
+        return Linear(self.mel_bins, name="out")(x) * mask[..., None]
+
+
+class DiffSinger(nn.Module):
+    """The acoustic model; mels are scaled to [-1, 1] per bin (`z`) inside.
+
+    Attributes:
+      phonemes, speakers, languages: sizes of the vocabulary, padding not counted.
+      mel_bins: M.
+      hidden: H, width of encoder, condition and auxiliary decoder.
+      encoder_layers, decoder_layers, heads, kernel_size, dropout: of the FFT blocks.
+      predictor_layers, predictor_hidden, predictor_dropout: of both predictors.
+      predictor_gradient: factor on the gradient that the predictors send to the encoder.
+      denoiser_channels, denoiser_layers, dilation_cycle: of the WaveNet.
+      condition_on_prior: whether the denoiser is shown the blurry mel beside the condition.
+      dtype: of the inputs of matrix products; all else is float32.
+    """
+
+    phonemes: int
+    speakers: int
+    languages: int
+    mel_bins: int
+    hidden: int = 256
+    encoder_layers: int = 4
+    decoder_layers: int = 4
+    heads: int = 2
+    kernel_size: int = 9
+    dropout: float = 0.1
+    predictor_layers: int = 5
+    predictor_hidden: int = 256
+    predictor_dropout: float = 0.5
+    predictor_gradient: float = 0.1
+    denoiser_channels: int = 256
+    denoiser_layers: int = 20
+    dilation_cycle: int = 4
+    condition_on_prior: bool = False
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Declares the parts under the names that stages and checkpoints know them by."""
+        blocks = dict(
+            heads=self.heads,
+            kernel_size=self.kernel_size,
+            dropout=self.dropout,
+            dtype=self.dtype,
+        )
+        predictor = dict(
+            layers=self.predictor_layers,
+            hidden=self.predictor_hidden,
+            dropout=self.predictor_dropout,
+        )
+        self.encoder = ScoreEncoder(
+            self.phonemes,
+            self.speakers,
+            self.languages,
+            self.hidden,
+            layers=self.encoder_layers,
+            **blocks,
+        )
+        self.duration_predictor = DurationPredictor(kernel_size=3, **predictor)
+        self.pitch_predictor = PitchPredictor(kernel_size=5, **predictor)
+        self.pitch_embedding = PitchEmbedding(self.hidden)
+        self.auxiliary_decoder = AuxiliaryDecoder(
+            self.mel_bins, layers=self.decoder_layers, **blocks
+        )
+        self.denoiser = WaveNet(
+            self.mel_bins,
+            self.denoiser_channels,
+            self.denoiser_layers,
+            self.dilation_cycle,
+            dtype=self.dtype,
+        )
+        # Spread of real mels around the blurry ones; measured between the stages, not trained.
+        self.prior_scale = self.param(
+            "prior_scale", nn.initializers.constant(0.1), (self.mel_bins,)
+        )
+
+    def encode(self, batch: Batch, *, train: bool = False) -> jax.Array:
+        """What is sung, for each phoneme: f32[B, N, H]."""
+        return self.encoder(
+            batch.tokens,
+            batch.note_midi,
+            batch.note_sec,
+            batch.slur,
+            batch.speaker,
+            batch.language,
+            train=train,
+        )
+
+    def predict_durations(
+        self, encoded: jax.Array, batch: Batch, *, train: bool = False
+    ) -> jax.Array:
+        """log(1 + frames) of each phoneme, f32[B, N]."""
+        return self.duration_predictor(
+            self._damped(encoded), batch.tokens > 0, train=train
+        )
+
+    def predict_pitch(
+        self, encoded: jax.Array, batch: Batch, *, train: bool = False
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Note of each frame (MIDI, 0 rest), distance from it in semitones, voiced logits."""
+        note = expand_to_frames(batch.note_midi, batch.mel2ph)
+        expanded = expand_to_frames(self._damped(encoded), batch.mel2ph)
+        residual, voiced = self.pitch_predictor(expanded, note, batch.mask, train=train)
+        return note, residual, voiced
+
+    def condition(self, encoded: jax.Array, batch: Batch) -> jax.Array:
+        """What the decoders need to know of each frame: f32[B, T, H]."""
+        expanded = expand_to_frames(encoded, batch.mel2ph)  # [B, N, H] -> [B, T, H]
+        return (expanded + self.pitch_embedding(batch.f0)) * batch.mask[..., None]
+
+    def auxiliary_mel(
+        self, cond: jax.Array, mask: jax.Array, *, train: bool = False
+    ) -> jax.Array:
+        """The blurry mel, z f32[B, T, M]."""
+        return self.auxiliary_decoder(cond, mask, train=train)
+
+    def denoise(
+        self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
+    ) -> jax.Array:
+        """The denoiser's output for trunk input x [B, T, M] at steps t i32[B]: f32[B, T, M]."""
+        return self.denoise_projected(x, t, self.project_condition(cond, prior), mask)
+
+    def project_condition(self, cond: jax.Array, prior: jax.Array) -> jax.Array:
+        """What does not depend on the step: computed once for a whole walk."""
+        shown = jnp.concatenate([cond, prior], axis=-1) if self.condition_on_prior else cond
+        return self.denoiser.project_condition(shown)
+
+    def denoise_projected(
+        self, x: jax.Array, t: jax.Array, projected: jax.Array, mask: jax.Array
+    ) -> jax.Array:
+        """As `denoise`, with the condition from `project_condition`."""
+        step = self.denoiser.embed_step(t.astype(jnp.float32))
+        return self.denoiser.run(x, step, projected, mask)
+
+    def _damped(self, encoded: jax.Array) -> jax.Array:
+        """The same numbers with a weaker gradient: predictors must not bend the encoder."""
+        g = self.predictor_gradient
+        return g * encoded + (1.0 - g) * jax.lax.stop_gradient(encoded)
+
+    def __call__(self, batch: Batch) -> tuple[jax.Array, ...]:
+        """Touches every part once; for initialization."""
+        encoded = self.encode(batch)
+        cond = self.condition(encoded, batch)
+        z = self.auxiliary_mel(cond, batch.mask)
+        t = jnp.zeros(z.shape[0], jnp.int32)
+        return (
+            self.predict_durations(encoded, batch),
+            *self.predict_pitch(encoded, batch),
+            z,
+            self.denoise(z, t, cond, z, batch.mask),
+        )

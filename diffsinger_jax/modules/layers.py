@@ -1,0 +1,124 @@
+"""Small layers that the larger modules share: embedding, linear, convolution, positions."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Dtype = jnp.dtype | type
+
+kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+"""PyTorch's `kaiming_normal_`, what the reference starts its convolutions with."""
+
+
+class Embed(nn.Module):
+    """A table of vectors, N(0, 1 / features) at first.
+
+    Attributes:
+      rows: number of rows, padding included.
+      features: width.
+      padded: whether row 0 is padding, which reads as zero.
+    """
+
+    rows: int
+    features: int
+    padded: bool = False
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        """i32[...] -> f32[..., features]."""
+        init = nn.initializers.normal(self.features**-0.5)
+        table = self.param("embedding", init, (self.rows, self.features))
+        return table[ids] * (ids > 0)[..., None] if self.padded else table[ids]
+
+
+class Linear(nn.Module):
+    """x W + b, computed in `dtype`, Xavier-uniform at first as in the reference."""
+
+    features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., in] -> [..., features]."""
+        return nn.Dense(
+            self.features,
+            use_bias=self.use_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="dense",
+        )(x)
+
+
+class Conv1D(nn.Module):
+    """A dilated convolution over time with zeros outside, length kept, as matrix products.
+
+    The kernel's taps are laid side by side and multiplied at once: on CPUs this is faster than
+    a convolution, forward and more so backward, and on accelerators it is what a convolution
+    becomes anyway.
+
+    Attributes:
+      features: output channels.
+      kernel_size: odd.
+      dilation: distance between taps, in frames.
+    """
+
+    features: int
+    kernel_size: int
+    dilation: int = 1
+    kernel_init: nn.initializers.Initializer = kaiming_normal
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, in] -> [B, T, features]."""
+        width = x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (self.kernel_size, width, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        reach = self.kernel_size // 2 * self.dilation
+        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (reach, reach), (0, 0)))
+        taps = [
+            jax.lax.slice_in_dim(padded, i * self.dilation, i * self.dilation + x.shape[1], axis=1)
+            for i in range(self.kernel_size)
+        ]
+        side_by_side = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
+        flat = kernel.astype(self.dtype).reshape(self.kernel_size * width, self.features)
+        return side_by_side @ flat + bias.astype(self.dtype)
+
+
+def sinusoid(positions: jax.Array, features: int) -> jax.Array:
+    """Half sines, half cosines, wavelengths from 2 pi to 10000 * 2 pi (tensor2tensor's layout).
+
+    Args:
+      positions: f32[...].
+      features: even.
+
+    Returns:
+      f32[..., features].
+    """
+    half = features // 2
+    rates = np.exp(np.arange(half) * -(np.log(10_000.0) / (half - 1))).astype(np.float32)
+    angles = positions[..., None] * rates.reshape((1,) * positions.ndim + (half,))
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def sinusoidal_positions(mask: jax.Array, features: int) -> jax.Array:
+    """Codes of positions 1, 2, 3 ... along the real places of `mask`; zero where it is False.
+
+    Args:
+      mask: bool[B, L].
+
+    Returns:
+      f32[B, L, features].
+    """
+    positions = jnp.cumsum(mask, axis=1).astype(jnp.float32)
+    return sinusoid(positions, features) * mask[..., None]
+
+
+def masked(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """[B, L, D] with zeros where mask bool[B, L] is False."""
+    return jnp.where(mask[..., None], x, jnp.zeros((), x.dtype))

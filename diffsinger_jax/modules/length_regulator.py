@@ -1,0 +1,40 @@
+"""From phonemes to frames."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def expand_to_frames(x: jax.Array, mel2ph: jax.Array) -> jax.Array:
+    """Repeats each phoneme's vector over its frames (FastSpeech's length regulator, as a gather).
+
+    Args:
+      x: [B, N, H] or [B, N].
+      mel2ph: i32[B, T], 1-based phoneme of each frame, 0 on padding, which reads as zero.
+
+    Returns:
+      [B, T, H] or [B, T].
+    """
+    padding = [(0, 0)] * x.ndim
+    padding[1] = (1, 0)
+    with_pad_row = jnp.pad(x, padding)  # [B, 1 + N, ...]
+    index = mel2ph.reshape(mel2ph.shape + (1,) * (x.ndim - 2))
+    return jnp.take_along_axis(with_pad_row, index, axis=1)
+
+
+def group_sums(values: jax.Array, onset: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sums over the phonemes that together fill a note: from one onset up to the next.
+
+    Args:
+      values: f32[B, N], zero on padding.
+      onset: i32[B, N], 1 where a note starts.
+
+    Returns:
+      sums f32[B, N], one group after the other and zeros behind them; is_group bool[B, N].
+    """
+    length = values.shape[1]
+    group = jnp.cumsum(onset, axis=1) - 1  # [B, N]
+    member = group[:, :, None] == jnp.arange(length)[None, None, :]  # [B, N, groups]
+    sums = jnp.einsum("bn,bng->bg", values, member.astype(values.dtype))
+    return sums, jnp.arange(length)[None, :] < onset.sum(axis=1, keepdims=True)

@@ -1,0 +1,237 @@
+"""A voice: a folder with all that singing needs and nothing of how it was trained.
+
+    voice.json           name, corpus (mel, vocabulary, statistics, licence), model, sampling
+    params.safetensors   the weights, float32 or bfloat16; no code, unlike a pickle
+    CARD.md              data, licence, credit and measured quality, for people
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+from safetensors import SafetensorError
+from safetensors.flax import load_file, save_file
+
+from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
+from diffsinger_jax.types import Batch, CorpusInfo
+
+FORMAT_VERSION = 1
+VOICE_FILE, PARAMS_FILE = "voice.json", "params.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """A trained model that is ready to sing.
+
+    Attributes:
+      name: for metadata and people.
+      info: mel, vocabulary, statistics and licence of the corpus it was trained on.
+      model: keyword arguments of the model.
+      schedule: name and keyword arguments of the noise schedule.
+      process: what the denoiser predicts.
+      sampling: {"k_step", "steps", "temperature"} it sings with unless told otherwise.
+      dictionary: how lyrics become phonemes, as "ja".
+      params: of the model, f32.
+    """
+
+    name: str
+    info: CorpusInfo
+    model: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+    process: str
+    sampling: Mapping[str, Any]
+    dictionary: str
+    params: Mapping[str, Any]
+
+    @property
+    def k_step(self) -> int:
+        """Where the walk starts unless told otherwise."""
+        return self.sampling["k_step"]
+
+    @property
+    def sampling_steps(self) -> int:
+        """How many of the k steps are visited unless told otherwise."""
+        return self.sampling["steps"]
+
+    @functools.cached_property
+    def acoustic(self) -> AcousticModel:
+        """Its pure functions."""
+        return acoustic_model(self.model, self.schedule, self.process, self.info)
+
+    def predict_frames(self, batch: Batch) -> jax.Array:
+        """See `AcousticModel.predict_frames`; jitted, as the next two."""
+        return self._jitted["predict_frames"](self.params, batch)
+
+    def predict_f0(self, batch: Batch) -> jax.Array:
+        """See `AcousticModel.predict_f0`."""
+        return self._jitted["predict_f0"](self.params, batch)
+
+    def sample_mel(
+        self,
+        batch: Batch,
+        keys: jax.Array,
+        *,
+        k_step: int | None = None,
+        steps: int | None = None,
+        temperature: float | None = None,
+    ) -> jax.Array:
+        """See `AcousticModel.sample_mel`; what is None is as the voice's `sampling` says.
+
+        Raises:
+          InputError: if k_step or steps are out of range.
+        """
+        longest = self.schedule["steps"]
+        if k_step is not None and not 0 <= k_step <= longest:
+            raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
+        given_k = k_step is not None and k_step != self.k_step
+        k_step = self.k_step if k_step is None else k_step
+        if steps is None:
+            steps = k_step if given_k else self.sampling_steps
+        elif not 1 <= steps <= max(k_step, 1):
+            raise InputError(f"a walk from k_step={k_step} takes 1 to {k_step} steps, got {steps}")
+        return self._jitted["sample_mel"](
+            self.params,
+            batch,
+            keys,
+            k_step=k_step,
+            steps=steps,
+            temperature=self.sampling["temperature"] if temperature is None else temperature,
+        )
+
+    @functools.cached_property
+    def _jitted(self) -> dict[str, Any]:
+        return {
+            "predict_frames": jax.jit(self.acoustic.predict_frames),
+            "predict_f0": jax.jit(self.acoustic.predict_f0),
+            "sample_mel": jax.jit(self.acoustic.sample_mel, static_argnames=("k_step", "steps")),
+        }
+
+
+def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32") -> None:
+    """Writes `voice.json` and the weights; the folder is a voice only once both are whole.
+
+    Args:
+      path: a folder, made if it is not there; a CARD.md in it is left alone.
+      voice: what to write.
+      dtype: of the stored weights, "float32" or "bfloat16" (half the size).
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
+    stored = {name: jnp.asarray(value, jnp.dtype(dtype)) for name, value in flat.items()}
+    description = {
+        "format": FORMAT_VERSION,
+        "name": voice.name,
+        "dictionary": voice.dictionary,
+        "process": voice.process,
+        "sampling": dict(voice.sampling),
+        "schedule": dict(voice.schedule),
+        "model": dict(voice.model),
+        "corpus": corpus_info_to_dict(voice.info),
+    }
+    partial = {name: folder / f"{name}.partial" for name in (PARAMS_FILE, VOICE_FILE)}
+    save_file(stored, partial[PARAMS_FILE])
+    partial[VOICE_FILE].write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    for name, file in partial.items():
+        os.replace(file, folder / name)
+
+
+def load_voice(path: str | os.PathLike) -> Voice:
+    """Reads a voice folder.
+
+    Raises:
+      InputError: if the folder, a file in it, a field or a weight is missing or misshapen.
+    """
+    folder = Path(path)
+    description = _read_description(folder)
+    where = str(folder / VOICE_FILE)
+    try:
+        params = load_file(folder / PARAMS_FILE)
+    except FileNotFoundError:
+        raise InputError(f"the voice {folder} has no {PARAMS_FILE}; copy it whole") from None
+    except SafetensorError as error:
+        raise InputError(f"{folder / PARAMS_FILE} is damaged ({error}); copy it again") from error
+    try:
+        voice = Voice(
+            name=description["name"],
+            info=corpus_info_from_dict(description["corpus"], where),
+            model=description["model"],
+            schedule=description["schedule"],
+            process=description["process"],
+            sampling=description["sampling"],
+            dictionary=description["dictionary"],
+            params=flax.traverse_util.unflatten_dict(
+                {name: value.astype(jnp.float32) for name, value in params.items()}, sep="/"
+            ),
+        )
+    except KeyError as error:
+        raise InputError(f"{where} lacks the field {error}; write the voice again") from error
+    _require_weights(voice, params, folder)
+    return voice
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / VOICE_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{folder} is not a voice: there is no {VOICE_FILE} in it; give a folder such as "
+            "data/voices/pjs or the voice/ that run_train.py writes into its workdir"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder / VOICE_FILE} is not JSON ({error}); copy it again") from error
+    if description.get("format") != FORMAT_VERSION:
+        raise InputError(
+            f"{folder / VOICE_FILE} has format {description.get('format')!r}, this program reads "
+            f"{FORMAT_VERSION}; use the program version that wrote it"
+        )
+    return description
+
+
+def _require_weights(voice: Voice, params: Mapping[str, jax.Array], folder: Path) -> None:
+    """Names the first weight that the described model has and the file has not, or otherwise."""
+    expected = flax.traverse_util.flatten_dict(voice_shapes(voice.acoustic), sep="/")
+    for name in sorted(expected.keys() | params.keys()):
+        there = params[name].shape if name in params else "missing"
+        wanted = expected[name].shape if name in expected else "not expected"
+        if there != wanted:
+            raise InputError(
+                f"{folder / PARAMS_FILE}: the weight {name} is {there}, the model in "
+                f"{VOICE_FILE} says {wanted}; the two files do not belong together"
+            )
+
+
+def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:
+    """Shapes of all params, without computing anything."""
+    return jax.eval_shape(acoustic.model.init, jax.random.key(0), empty_batch(acoustic))["params"]
+
+
+def empty_batch(acoustic: AcousticModel) -> Batch:
+    """One row, one phoneme, one frame; enough to initialize a model."""
+    per_phoneme, per_frame = jnp.zeros((1, 1)), jnp.zeros((1, 1))
+    ids = per_phoneme.astype(jnp.int32)
+    return Batch(
+        tokens=ids,
+        note_midi=per_phoneme,
+        note_sec=per_phoneme,
+        slur=ids,
+        onset=ids,
+        ph_frames=ids,
+        mel2ph=ids,
+        f0=per_frame,
+        mel=jnp.zeros((1, 1, acoustic.model.mel_bins)),
+        mask=per_frame.astype(bool),
+        speaker=jnp.zeros(1, jnp.int32),
+        language=ids,
+    )

@@ -1,0 +1,103 @@
+"""How a stage stands on the validation split: losses, and songs to look at and listen to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import matplotlib.image
+import numpy as np
+from ml_collections import ConfigDict
+
+from diffsinger_jax import plots
+from diffsinger_jax.audio.vocoder import harmonic_plus_noise
+from diffsinger_jax.models.acoustic import AcousticModel
+from diffsinger_jax.pipeline.batches import eval_batches
+from diffsinger_jax.pipeline.plan import Bucket
+from diffsinger_jax.pipeline.prepared import PreparedCorpus
+from diffsinger_jax.training.losses import Mean
+from diffsinger_jax.training.state import Params
+from diffsinger_jax.training.steps import LossFn
+from diffsinger_jax.training.writer import Writer
+from diffsinger_jax.types import Batch
+
+SONGS_SHOWN = 2
+"""Of the first validation batch; the same at every evaluation."""
+
+
+class Validator:
+    """Everything that is measured and shown while a stage trains; the same keys every time."""
+
+    def __init__(
+        self,
+        corpus: PreparedCorpus,
+        acoustic: AcousticModel,
+        loss_fn: LossFn,
+        config: ConfigDict,
+        workdir: Path,
+        buckets: tuple[Bucket, ...],
+    ):
+        """Compiles nothing yet. A corpus without a validation split is validated not at all."""
+        self._corpus, self._acoustic = corpus, acoustic
+        self._sampling, self._buckets = config.sampling, buckets
+        self._pictures = workdir / "pictures"
+        self._loss = jax.jit(lambda params, batch, key: loss_fn(params, batch, key, False)[1])
+        self._sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps"))
+        self._f0 = jax.jit(acoustic.predict_f0)
+        self._vocoder = jax.jit(harmonic_plus_noise, static_argnames=("spec",))
+
+    def run(self, step: int, params: Params, writer: Writer, *, with_diffusion: bool) -> None:
+        """Writes validation losses, pictures and sounds after `step` updates."""
+        if "validation" not in self._corpus.splits:
+            return
+        sums: dict[str, Mean] = {}
+        for number, batch in enumerate(
+            eval_batches(self._corpus, "validation", self._buckets)
+        ):
+            if number == 0:
+                self._show(step, params, batch, writer, with_diffusion)
+            key = jax.random.fold_in(jax.random.key(0), number)
+            for name, part in self._loss(params, batch, key).items():
+                sums[name] = sums[name].merge(part) if name in sums else part
+        writer.numbers(step, {f"validation_{k}": float(v.compute()) for k, v in sums.items()})
+
+    def _show(
+        self, step: int, params: Params, batch: Batch, writer: Writer, with_diffusion: bool
+    ) -> None:
+        """Pictures and sounds of the first songs of a batch."""
+        batch = Batch(*(x[:SONGS_SHOWN] for x in batch))
+        rows = len(batch.tokens)
+        keys = jax.random.split(jax.random.key(0), rows)
+        mels = {"truth": batch.mel, "auxiliary": self._sample(params, batch, keys, k_step=0)}
+        if with_diffusion:
+            mels["diffusion"] = self._sample(
+                params,
+                batch,
+                keys,
+                k_step=self._sampling.k_step,
+                steps=self._sampling.steps,
+                temperature=self._sampling.temperature,
+            )
+        spec = self._corpus.info.mel
+        f0 = np.asarray(self._f0(params, batch))
+        sounds = {
+            name: np.asarray(self._vocoder(mel, batch.f0, spec=spec, key=jax.random.key(0)))
+            for name, mel in mels.items()
+        }
+        self._pictures.mkdir(exist_ok=True)
+        for row in range(rows):
+            frames = int(batch.mask[row].sum())
+            if frames == 0:
+                continue
+            of_row = {name: np.asarray(mel)[row, :frames] for name, mel in mels.items()}
+            curves = {"truth": batch.f0[row, :frames], "predicted": f0[row, :frames]}
+            for kind, draw, data in (
+                ("mel", plots.mel_panels, of_row),
+                ("f0", plots.f0_panel, curves),
+            ):
+                stage = "denoiser" if with_diffusion else "auxiliary"
+                path = self._pictures / f"{stage}_{step:06d}_{kind}_{row}.png"
+                draw(path, data, spec)
+                writer.picture(step, f"{kind}/{row}", matplotlib.image.imread(path))
+            for name, wav in sounds.items():
+                writer.sound(step, f"{name}/{row}", wav[row, : frames * spec.hop], spec.sample_rate)

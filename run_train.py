@@ -1,0 +1,41 @@
+"""Trains a voice: run_train.py --config=configs/pjs.py --workdir=DIR."""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from diffsinger_jax import cli
+from diffsinger_jax.errors import InputError
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "A file of configs/; fields are set as --config.seed=1.", lock_config=True
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder for checkpoints, metrics, pictures and the voice; a run that was cut off goes on "
+    "from what is there.",
+)
+
+
+def main() -> None:
+    """Reads the flags, then trains; JAX is imported only once they are right."""
+    try:
+        flags.FLAGS(sys.argv)
+        if CONFIG.value is None or WORKDIR.value is None:
+            raise InputError(
+                "run_train.py needs --config=configs/NAME.py and --workdir=DIR; "
+                "--help says more, configs/ has the choices"
+            )
+    except (flags.Error, KeyError, AttributeError, FileNotFoundError) as error:
+        raise InputError(f"the flags do not fit: {str(error).strip()}") from error
+    from diffsinger_jax.training.loop import train_and_evaluate
+
+    train_and_evaluate(CONFIG.value, WORKDIR.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)
