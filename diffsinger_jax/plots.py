@@ -1,0 +1,219 @@
+"""Pictures of mels, f0 and songs; training, evaluation and synthesis share them.
+
+Every function returns a matplotlib figure, or writes a png when it is given a path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from diffsinger_jax.types import MelSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DYNAMIC_RANGE_DB = 80.0
+"""What lies further below the loudest point of a picture is drawn black."""
+_TICKS = {0: "C", 2: "D", 4: "E", 7: "G", 9: "A"}  # no two so near that their names collide
+
+
+class Span(NamedTuple):
+    """A note or a phoneme in a picture.
+
+    Attributes:
+      start_sec, end_sec: from the picture's start.
+      midi: pitch of a note; None for rests and phonemes.
+      label: of a phoneme.
+    """
+
+    start_sec: float
+    end_sec: float
+    midi: float | None = None
+    label: str = ""
+
+
+def mel_panels(
+    path: str | os.PathLike | None,
+    mels: Mapping[str, np.ndarray],
+    spec: MelSpec,
+    *,
+    f0: np.ndarray | None = None,
+    title: str = "",
+) -> Figure | None:
+    """Mels one above the other, on one scale of time, frequency and loudness.
+
+    Args:
+      path: of the png, or None for the figure.
+      mels: name -> [T, M] log amplitude; lengths may differ.
+      f0: [T] Hz, drawn thinly over the first mel.
+    """
+    decibels = {name: _decibels(mel, spec) for name, mel in mels.items()}
+    top = max(float(mel.max()) for mel in decibels.values())
+    longest = max(len(mel) for mel in decibels.values()) / spec.frames_per_sec
+    figure, axes = _figure(len(mels), width=_width(longest), panel_height=2.2)
+    for ax, (name, mel) in zip(axes, decibels.items(), strict=True):
+        _draw_mel(ax, mel, spec, top)
+        ax.set_ylabel(name)
+        ax.set_xlim(0, longest)
+    if f0 is not None:
+        axes[0].plot(_times(f0, spec), _mel_bins(f0, spec), color="cyan", linewidth=0.8)
+    axes[-1].set_xlabel("s")
+    axes[0].set_title(title)
+    return _finish(figure, path)
+
+
+def f0_panel(
+    path: str | os.PathLike | None,
+    curves: Mapping[str, np.ndarray],
+    spec: MelSpec,
+    *,
+    notes: Sequence[Span] = (),
+    title: str = "",
+) -> Figure | None:
+    """f0 curves over the notes as boxes.
+
+    Args:
+      path: of the png, or None for the figure.
+      curves: name -> [T] Hz, 0 unvoiced.
+      notes: with midi; rests are left out.
+    """
+    longest = max([len(f0) / spec.frames_per_sec for f0 in curves.values()])
+    figure, (ax,) = _figure(1, width=_width(longest), panel_height=3.2)
+    _draw_pitch(ax, curves, spec, notes)
+    ax.set_xlim(0, longest)
+    ax.set_xlabel("s")
+    ax.set_title(title)
+    return _finish(figure, path)
+
+
+def song_picture(
+    path: str | os.PathLike | None,
+    mel: np.ndarray,
+    f0: np.ndarray,
+    notes: Sequence[Span],
+    phonemes: Sequence[Span],
+    spec: MelSpec,
+    title: str = "",
+    *,
+    row_sec: float = 15.0,
+) -> Figure | None:
+    """A song in rows of at most `row_sec`: mel, f0 over the notes, phonemes along the bottom.
+
+    Args:
+      path: of the png, or None for the figure.
+      mel: [T, M] log amplitude.
+      f0: [T] Hz, 0 unvoiced.
+      notes: with midi, in seconds from the song's start.
+      phonemes: with labels.
+    """
+    length_sec = len(mel) / spec.frames_per_sec
+    rows = max(1, int(np.ceil(length_sec / row_sec)))
+    shown_sec = length_sec / rows
+    figure, axes = _figure(2 * rows, width=15.0, panel_height=1.9)
+    decibels = _decibels(mel, spec)
+    top = float(decibels.max())
+    for row in range(rows):
+        upper, lower = axes[2 * row], axes[2 * row + 1]
+        begin, end = row * shown_sec, (row + 1) * shown_sec
+        _draw_mel(upper, decibels, spec, top)
+        _draw_pitch(lower, {"f0": f0}, spec, notes)
+        floor, _ = lower.get_ylim()
+        lower.set_ylim(floor - 2.5)  # room for the phonemes
+        for phoneme in phonemes:
+            if begin <= phoneme.start_sec < end:
+                lower.axvline(phoneme.start_sec, color="0.85", linewidth=0.5, zorder=0)
+                middle = (phoneme.start_sec + phoneme.end_sec) / 2
+                lower.text(middle, floor - 2, phoneme.label, ha="center", fontsize=7, clip_on=True)
+        for ax in (upper, lower):
+            ax.set_xlim(begin, end)
+        upper.tick_params(labelbottom=False)
+    axes[-1].set_xlabel("s")
+    axes[0].set_title(title)
+    return _finish(figure, path)
+
+
+def _draw_mel(ax: Axes, decibels: np.ndarray, spec: MelSpec, top: float) -> None:
+    ax.imshow(
+        decibels.T,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        interpolation="nearest",
+        extent=(0, len(decibels) / spec.frames_per_sec, 0, spec.n_mels),
+        vmin=top - DYNAMIC_RANGE_DB,
+        vmax=top,
+    )
+    hertz = [h for h in (500, 1000, 2000, 4000, 8000, 16000) if spec.fmin < h < spec.fmax]
+    ax.set_yticks(_mel_bins(np.array(hertz, float), spec), [f"{h / 1000:g}k" for h in hertz])
+
+
+def _draw_pitch(
+    ax: Axes, curves: Mapping[str, np.ndarray], spec: MelSpec, notes: Sequence[Span]
+) -> None:
+    pitches = []
+    for note in notes:
+        if note.midi is not None:
+            box = (note.start_sec, note.end_sec - note.start_sec)
+            ax.broken_barh([box], (note.midi - 0.5, 1.0), facecolor="0.8", edgecolor="0.6")
+            pitches += [note.midi - 1.5, note.midi + 1.5]
+    for i, (name, f0) in enumerate(curves.items()):
+        midi = 69 + 12 * np.log2(np.where(f0 > 0, f0, np.nan) / 440.0)
+        ax.plot(_times(f0, spec), midi, label=name, linewidth=1.2 if i == 0 else 0.9)
+        if np.any(f0 > 0):
+            pitches += [*np.nanpercentile(midi, [1, 99]) + [-1, 1]]
+    low, high = (min(pitches), max(pitches)) if pitches else (57.0, 69.0)
+    ax.set_ylim(low, high)
+    ticks = [m for m in range(int(np.ceil(low)), int(high) + 1) if m % 12 in _TICKS]
+    ax.set_yticks(ticks, [f"{_TICKS[m % 12]}{m // 12 - 1}" for m in ticks], fontsize=8)
+    if len(curves) > 1:
+        ax.legend(loc="upper right", fontsize=8)
+
+
+def _decibels(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """[T, M] log amplitude -> dB."""
+    return np.asarray(mel, np.float64) * (20.0 if spec.log_base == "10" else 20.0 / np.log(10.0))
+
+
+def _times(f0: np.ndarray, spec: MelSpec) -> np.ndarray:
+    return np.arange(len(f0)) / spec.frames_per_sec
+
+
+def _mel_bins(hertz: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """Where frequencies lie on the axis of mel bins; nan for 0 Hz."""
+    import librosa
+
+    centres = librosa.mel_frequencies(
+        spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk"
+    )[1:-1]
+    bins = np.interp(hertz, centres, np.arange(spec.n_mels) + 0.5)
+    return np.where(np.asarray(hertz) > 0, bins, np.nan)
+
+
+def _width(length_sec: float) -> float:
+    return float(np.clip(2.0 * length_sec, 6.0, 20.0))
+
+
+def _figure(panels: int, *, width: float, panel_height: float) -> tuple[Figure, list[Axes]]:
+    # Without pyplot: no global state, no window system, safe in any thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 0.6 + panel_height * panels), layout="constrained", dpi=90)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels, 1, squeeze=False)
+    return figure, list(axes[:, 0])
+
+
+def _finish(figure: Figure, path: str | os.PathLike | None) -> Figure | None:
+    if path is None:
+        return figure
+    partial = Path(path).with_name(Path(path).name + ".partial")
+    figure.savefig(partial, format="png")
+    os.replace(partial, path)
+    return None
