@@ -114,7 +114,7 @@ def piece_arrays(
     onset = np.array([phoneme.onset for phoneme in phonemes])
     starts = onset.copy()
     first_begins_sec = (begins[note_index[first_sung]] - head_frames) / frames_per_sec
-    leads = not has_head or room_sec + first_begins_sec >= SILENCE_SEC
+    leads = not has_head or bool(room_sec + first_begins_sec >= SILENCE_SEC)
     if not leads:
         starts[note_index == note_index[first_sung]] = False
         starts[first_sung] = True

@@ -1,4 +1,4 @@
-"""Pieces that were sung apart -> one song: silence where the score rests, no clicks, no clipping."""
+"""Pieces that were sung apart -> one song: silent where the score rests, no clicks or clipping."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from diffsinger_jax.plots import Span
 from diffsinger_jax.synthesis.arrays import PieceArrays
-from diffsinger_jax.types import SILENCE, Curve, MelSpec, Note, Phoneme, Piece, Score
+from diffsinger_jax.types import SILENCE, Curve, MelSpec, Note, Piece, Score
 
 RELEASE_SEC = 0.08
 """How long a piece sounds on into a rest, and is heard before its first phoneme."""
@@ -40,15 +41,6 @@ class SungPiece:
 
 
 @dataclasses.dataclass(frozen=True)
-class TimedPhoneme:
-    """A phoneme and when it sounds in the song."""
-
-    symbol: str
-    start_sec: float
-    duration_sec: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Song:
     """A sung score.
 
@@ -58,7 +50,7 @@ class Song:
       mel: f32[T, M] log amplitude, the floor where nothing is sung.
       f0: f32[T] Hz, 0 unvoiced.
       spec: the numbers of `mel`; `f0` and `mel` have its frames per second.
-      phonemes: in order, with their times; rests are left out.
+      phonemes: label and time of each; rests are left out.
       score: what was sung, with every predicted duration and f0 filled in.
     """
 
@@ -67,13 +59,26 @@ class Song:
     mel: np.ndarray
     f0: np.ndarray
     spec: MelSpec
-    phonemes: tuple[TimedPhoneme, ...]
+    phonemes: tuple[Span, ...]
     score: Score
 
     @property
     def duration_sec(self) -> float:
         """Length of the sound."""
         return len(self.wav) / self.sample_rate
+
+    @property
+    def notes(self) -> tuple[Span, ...]:
+        """Pitch and time of each note; rests are left out."""
+        spans = []
+        for piece in self.score.pieces:
+            ends = piece.offset_sec + np.cumsum([note.duration_sec for note in piece.notes])
+            spans += [
+                Span(float(end) - note.duration_sec, float(end), midi=note.midi)
+                for note, end in zip(piece.notes, ends, strict=True)
+                if note.midi is not None
+            ]
+        return tuple(spans)
 
 
 def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
@@ -106,7 +111,7 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
         mel=mel,
         f0=f0,
         spec=spec,
-        phonemes=tuple(timed for piece in pieces for timed in _timed_phonemes(piece, spec)),
+        phonemes=tuple(span for piece in pieces for span in _phoneme_spans(piece, spec)),
         score=dataclasses.replace(
             score, pieces=tuple(filled_piece(piece, spec) for piece in pieces)
         ),
@@ -184,16 +189,12 @@ def _place(target: np.ndarray, values: np.ndarray, start: int, how: np.ufunc) ->
         how(inside, values[first - start : last - start], out=inside)
 
 
-def _timed_phonemes(sung: SungPiece, spec: MelSpec) -> list[TimedPhoneme]:
+def _phoneme_spans(sung: SungPiece, spec: MelSpec) -> list[Span]:
     arrays = sung.arrays
-    ends = np.cumsum(sung.ph_frames) - arrays.head_frames
-    begins = ends - sung.ph_frames
+    edges = np.concatenate([[0], np.cumsum(sung.ph_frames)]) - arrays.head_frames
+    edges_sec = arrays.piece.offset_sec + edges / spec.frames_per_sec
     return [
-        TimedPhoneme(
-            phoneme.symbol,
-            arrays.piece.offset_sec + float(begin / spec.frames_per_sec),
-            float((end - begin) / spec.frames_per_sec),
-        )
-        for phoneme, begin, end in zip(arrays.phonemes, begins, ends, strict=True)
+        Span(float(start), float(end), label=phoneme.symbol)
+        for phoneme, start, end in zip(arrays.phonemes, edges_sec, edges_sec[1:], strict=False)
         if phoneme.symbol != SILENCE
     ]

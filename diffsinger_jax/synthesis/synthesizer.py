@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
@@ -18,7 +17,7 @@ from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
-from diffsinger_jax.synthesis.song import Song, SungPiece, assemble, log_floor
+from diffsinger_jax.synthesis.song import Song, SungPiece, assemble
 from diffsinger_jax.synthesis.voice import Voice, load_voice
 from diffsinger_jax.types import Batch, MelSpec, Score
 
@@ -131,6 +130,7 @@ class Synthesizer:
           InputError: for an unknown speaker, or steps that the voice cannot take.
         """
         voice, spec = self.voice, self.voice.info.mel
+        piece_key, noise_key = jax.random.split(jax.random.key(seed))
         pieces = self._arrays(score, voice.info.vocabulary.speaker_id(speaker))
         examples = self._with_durations(pieces)
 
@@ -139,9 +139,9 @@ class Synthesizer:
         for indices, bucket, batch in self._batches(examples, sizes):
             f0 = self._f0(batch, [pieces[i] for i in indices])
             batch = batch._replace(f0=f0)
-            mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
+            mel_keys = _row_keys(piece_key, indices, bucket.rows)
             mel = voice.sample_mel(batch, mel_keys, k_step=k_step, steps=steps)
-            wav = np.asarray(_render(mel, f0, batch.mask, noise_keys, spec))
+            wav = np.asarray(_render(mel, f0, batch.mask, noise_key, spec))
             mel = np.asarray(mel, np.float32)
             for row, index in enumerate(indices):
                 frames, _ = sizes[index]
@@ -227,22 +227,16 @@ class Synthesizer:
         return f0.astype(np.float32)
 
 
-def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:
-    """Two keys [B] for each row, of its piece's number, so that batching changes no number."""
-    numbers = jnp.asarray([*indices, *[2**31 - 1] * (rows - len(indices))], jnp.uint32)
-    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
-    mel_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(of_pieces)
-    return mel_keys, noise_keys
+def _row_keys(key: jax.Array, indices: Sequence[int], rows: int) -> jax.Array:
+    """Keys [B], one for each piece's number, so that batching changes no number."""
+    numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
+    numbers[: len(indices)] = indices
+    return jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
 
 
 @functools.partial(jax.jit, static_argnames="spec")
 def _render(
-    mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
+    mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array, spec: MelSpec
 ) -> jax.Array:
     """mel [B, T, M], f0 [B, T] -> wav [B, T * hop]; padding is silent."""
-    mel = jnp.where(mask[..., None], mel, log_floor(spec))
-
-    def render_row(mel: jax.Array, f0: jax.Array, key: jax.Array) -> jax.Array:
-        return harmonic_plus_noise(mel[None], f0[None], spec, key=key)[0]
-
-    return jax.vmap(render_row)(mel, f0, keys)
+    return harmonic_plus_noise(mel, f0, spec, key=key, mask=mask)

@@ -75,3 +75,13 @@ def read_vocoder_spec(folder: str | os.PathLike) -> MelSpec:
         log_base=str(config.get("mel_base", _DEFAULTS["mel_base"])),
         framing="reflect",
     )
+
+
+def require_built_in(voice_spec: MelSpec, folder: str | os.PathLike) -> None:
+    """Answers a request for a vocoder folder, which cannot be met yet.
+
+    Raises:
+      InputError: always: what does not fit, or that only the built-in vocoder can be used.
+    """
+    require_same_mel(voice_spec, read_vocoder_spec(folder), str(folder))
+    raise InputError(f"{folder}: only the built-in vocoder is supported so far; leave it away")

@@ -9,7 +9,8 @@ import numpy as np
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
 
 PHONEMES = tuple(
-    "SP AP N a b by ch cl d e f g gy h hy i j k ky m my n ny o p py r ry s sh t ts u v w y z".split()
+    "SP AP N a b by ch cl d e f g gy h hy i j k ky m my n ny "
+    "o p py r ry s sh t ts u v w y z".split()
 )
 SPEC = MelSpec(hop=256, n_fft=1024, win=1024)
 UNVOICED = ("SP", "AP", "ch", "cl", "f", "h", "k", "ky", "p", "s", "sh", "t", "ts")

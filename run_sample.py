@@ -1,0 +1,182 @@
+"""Sings scores with a trained voice: .ds, MusicXML or MIDI in, wav or flac out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffsinger_jax import cli
+from diffsinger_jax.errors import InputError
+
+HERE = Path(__file__).resolve().parent
+DEFAULT_VOICE = HERE / "data" / "voices" / "pjs"
+DEFAULT_SCORE = HERE / "data" / "songs" / "furusato.musicxml"
+EXAMPLES = """\
+examples:
+  python run_sample.py
+      sings the song that ships, with the voice that ships, into out/, with a picture of it
+  python run_sample.py --score song.musicxml --key -3 --tempo 0.9
+      three semitones lower, a tenth slower
+  python run_sample.py --score a.mid b.ds --out takes --takes 3 --seed 7
+      three takes of each, with seeds 7, 8 and 9
+  python run_sample.py --score song.ds --save ds f0 mel picture --format flac --bit_depth 24
+      with everything that was predicted; the written .ds can be edited and sung again
+"""
+
+
+def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, checked as far as that goes without reading a file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_argument_group("what to sing")
+    what.add_argument("--score", nargs="+", metavar="FILE", help=".ds, .musicxml, .mxl, .mid")
+    what.add_argument("--voice", default=DEFAULT_VOICE, metavar="DIR", help="a voice folder")
+    what.add_argument("--verse", type=_at_least(1), default=1, help="of a MusicXML score")
+    what.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
+    what.add_argument("--vocoder", metavar="DIR", help="a vocoder folder, not the built-in one")
+    how = parser.add_argument_group("how to sing it")
+    how.add_argument("--key", type=float, default=0.0, metavar="SEMITONES", help="transpose up")
+    how.add_argument(
+        "--tempo", type=_positive, default=1.0, metavar="FACTOR", help="2 is twice as fast"
+    )
+    how.add_argument("--seed", type=_at_least(0), default=0, help="of the noise; 0 unless given")
+    how.add_argument("--takes", type=_at_least(1), default=1, help="how many, with rising seeds")
+    how.add_argument("--k_step", type=_at_least(0), help="where shallow diffusion starts")
+    how.add_argument("--steps", type=_at_least(1), help="sampling steps from there")
+    where = parser.add_argument_group("what to write")
+    where.add_argument(
+        "--out", default="out", metavar="DIR", help="folder; files of the same name are replaced"
+    )
+    where.add_argument("--format", choices=("wav", "flac"), default="wav")
+    where.add_argument("--bit_depth", type=int, choices=(16, 24), default=16)
+    where.add_argument(
+        "--sample_rate", type=_at_least(8000), metavar="HZ", help="the voice's own unless given"
+    )
+    where.add_argument(
+        "--save",
+        nargs="+",
+        choices=("mel", "f0", "ds", "picture"),
+        default=[],
+        help="also write these beside the sound",
+    )
+    flags = parser.parse_args(arguments)
+    if flags.score is None:
+        flags.score, flags.save = [DEFAULT_SCORE], [*flags.save, "picture"]
+    flags.save = list(dict.fromkeys(flags.save))
+    return flags
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Checks everything that can be checked, then sings every take of every score."""
+    flags = parse_flags(arguments)
+    # After the flags: `--help` and a wrong flag answer at once.
+    from diffsinger_jax.score.reader import read_score
+    from diffsinger_jax.synthesis.files import output_stems, require_writable, save_song, song_tags
+    from diffsinger_jax.synthesis.synthesizer import Synthesizer
+    from diffsinger_jax.synthesis.vocoders import require_built_in
+
+    require_writable(flags.out)
+    stems = output_stems(flags.score)
+    _keep_the_scores(flags, stems)
+    scores = [read_score(path, **_reader_options(path, flags)) for path in flags.score]
+    synthesizer = Synthesizer.from_checkpoint(flags.voice)
+    voice = synthesizer.voice
+    if flags.vocoder:
+        require_built_in(voice.info.mel, flags.vocoder)
+    voice.info.vocabulary.speaker_id(flags.speaker)
+    scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
+
+    _remember_compiled_programs()
+    print(f"voice: {voice.name} ({voice.info.licence})")
+    for path, stem, score in zip(flags.score, stems, scores, strict=True):
+        pieces = len(score.pieces)
+        print(f"{path}: {score.duration_sec:.1f} s in {pieces} pieces")
+        for take in range(flags.takes):
+            seed = flags.seed + take
+            song, spent_sec = _sing(synthesizer, score, seed, flags)
+            paths = save_song(
+                song,
+                flags.out,
+                f"{stem}_take{take + 1}" if flags.takes > 1 else stem,
+                tags=song_tags(score.title or stem, voice.name, voice.info.licence, seed),
+                extras=flags.save,
+                sound_format=flags.format,
+                bit_depth=flags.bit_depth,
+                sample_rate=flags.sample_rate,
+            )
+            for written in paths:
+                print(f"wrote {written}")
+            print(
+                f"{song.duration_sec:.1f} s of song in {spent_sec:.1f} s, "
+                f"real-time factor {spent_sec / song.duration_sec:.2f}"
+            )
+    return 0
+
+
+def _sing(synthesizer, score, seed: int, flags: argparse.Namespace):
+    """(song, seconds it took), with a progress bar over the pieces."""
+    import tqdm
+
+    print("singing; the first piece of each length waits for its program to be compiled")
+    start = time.perf_counter()
+    with tqdm.tqdm(total=len(score.pieces), unit="piece") as progress:
+        song = synthesizer.sing(
+            score,
+            seed=seed,
+            k_step=flags.k_step,
+            steps=flags.steps,
+            speaker=flags.speaker,
+            on_pieces=progress.update,
+        )
+    return song, time.perf_counter() - start
+
+
+def _reader_options(path: str | Path, flags: argparse.Namespace) -> dict[str, int]:
+    """Only MusicXML has verses; asking another kind for its second one is a mistake."""
+    if flags.verse != 1 and Path(path).suffix.lower() not in (".musicxml", ".xml", ".mxl"):
+        raise InputError(f"{path}: only MusicXML has verses; leave --verse away for it")
+    return {"verse": flags.verse}
+
+
+def _keep_the_scores(flags: argparse.Namespace, stems: Sequence[str]) -> None:
+    """A `.ds` that is sung must not be replaced by the one that is written."""
+    if "ds" not in flags.save:
+        return
+    for path, stem in zip(flags.score, stems, strict=True):
+        if flags.takes == 1 and Path(flags.out, f"{stem}.ds").resolve() == Path(path).resolve():
+            raise InputError(f"{path}: would be replaced by --save ds; choose another --out")
+
+
+def _remember_compiled_programs() -> None:
+    """The next run finds them in the user's cache folder."""
+    import jax
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffsinger_jax"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def _at_least(least: int):
+    def parse(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return value
+
+    parse.__name__ = "whole number"  # argparse: "invalid whole number value: 'x'"
+    return parse
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+_positive.__name__ = "number"
+
+if __name__ == "__main__":
+    cli.run(main)
