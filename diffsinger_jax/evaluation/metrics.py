@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import scipy.fft
+import scipy.spatial
 
 from diffsinger_jax.types import MelSpec
 
@@ -147,7 +148,8 @@ def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
     import librosa  # late: it takes seconds, and only this measure needs it
 
     c, c_hat = mel_cepstra(true, spec), mel_cepstra(predicted, spec)
-    cost = cepstral_distance(c[:, None], c_hat[None, :])  # [T, T']
+    # As `cepstral_distance` of all pairs, without the array of all their differences.
+    cost = 10 / np.log(10) * np.sqrt(2) * scipy.spatial.distance.cdist(c, c_hat)  # [T, T']
     _, path = librosa.sequence.dtw(C=cost)
     path = path[sounding_frames(true, spec)[path[:, 0]]]
     return Mean(float(cost[path[:, 0], path[:, 1]].sum()), float(len(path)))

@@ -1,0 +1,216 @@
+"""The same pieces by every system: the true mel, the auxiliary mel, diffusion from several k."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffsinger_jax.audio.vocoder import harmonic_plus_noise
+from diffsinger_jax.pipeline.batches import collate
+from diffsinger_jax.pipeline.plan import (
+    PADDING_ROW,
+    default_bucket_edges,
+    make_buckets,
+    plan_epoch,
+)
+from diffsinger_jax.pipeline.prepared import Example
+from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, frames_from_seconds
+
+SHAPES = 2
+"""Buckets of an evaluation: compiling a shape costs more than some padding."""
+TRUE_MEL, AUXILIARY = "true mel", "auxiliary mel"
+PREDICTED_F0, PREDICTED_ALL = "predicted f0", "predicted durations and f0"
+
+
+class Singer(Protocol):
+    """What of a `synthesis.voice.Voice` is needed here."""
+
+    info: CorpusInfo
+    k_step: int
+    schedule: Mapping[str, object]
+
+    def predict_frames(self, batch: Batch) -> jax.Array:
+        """f32[B, N] durations in frames."""
+
+    def predict_f0(self, batch: Batch) -> jax.Array:
+        """f32[B, T] Hz."""
+
+    def sample_mel(self, batch: Batch, keys: jax.Array, *, k_step: int) -> jax.Array:
+        """f32[B, T, M] log mel."""
+
+
+class Sung(NamedTuple):
+    """One piece by one system.
+
+    Attributes:
+      mel: f32[T, M] log amplitude.
+      f0: f32[T] Hz that it was sung with.
+      ph_frames: f32[N] durations as they were predicted, else those of the recording.
+    """
+
+    mel: np.ndarray
+    f0: np.ndarray
+    ph_frames: np.ndarray
+
+
+def diffusion_name(k_step: int, schedule_steps: int) -> str:
+    """How the tables call diffusion from k."""
+    return f"naive diffusion k={k_step}" if k_step == schedule_steps else f"shallow k={k_step}"
+
+
+def sing_all(
+    voice: Singer,
+    examples: Sequence[Example],
+    k_steps: Sequence[int],
+    *,
+    seed: int,
+    frames_per_batch: int,
+    on_system: Callable[[str], None] = lambda name: None,
+) -> dict[str, list[Sung]]:
+    """Every system's rendition of every piece.
+
+    All but the last two take durations and f0 from the recording. `PREDICTED_F0` takes only the
+    durations, `PREDICTED_ALL` neither; both start from the voice's own k.
+
+    Args:
+      examples: pieces of a prepared corpus.
+      k_steps: > 0, where shallow diffusion starts.
+      on_system: told the name of the system that begins.
+
+    Returns:
+      system -> one `Sung` for each example, in their order.
+    """
+    true = [Sung(e["mel"], e["f0"], e["ph_frames"]) for e in examples]
+    by_system = {TRUE_MEL: true}
+    render = functools.partial(_mels, voice, seed=seed, frames_per_batch=frames_per_batch)
+
+    for k_step in (0, *k_steps):
+        name = diffusion_name(k_step, voice.schedule["steps"]) if k_step else AUXILIARY
+        on_system(name)
+        by_system[name] = [
+            piece._replace(mel=mel)
+            for piece, mel in zip(true, render(examples, k_step=k_step), strict=True)
+        ]
+
+    on_system(PREDICTED_F0)
+    with_f0 = _with_f0(voice, examples, frames_per_batch)
+    mels = render(with_f0, k_step=voice.k_step)
+    by_system[PREDICTED_F0] = [
+        Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, with_f0, strict=True)
+    ]
+
+    on_system(PREDICTED_ALL)
+    predicted_frames = _frames(voice, examples, frames_per_batch)
+    with_frames = [
+        {**e, "ph_frames": np.maximum(frames_from_seconds(frames, 1.0), _first_frame(frames))}
+        for e, frames in zip(examples, predicted_frames, strict=True)
+    ]
+    with_both = _with_f0(voice, with_frames, frames_per_batch)
+    mels = render(with_both, k_step=voice.k_step)
+    by_system[PREDICTED_ALL] = [
+        Sung(mel, e["f0"], frames)
+        for mel, e, frames in zip(mels, with_both, predicted_frames, strict=True)
+    ]
+    return by_system
+
+
+def vocode(
+    pieces: Sequence[Sung], spec: MelSpec, *, seed: int, frames_per_batch: int
+) -> list[np.ndarray]:
+    """f32[T * hop] sound of every piece, from its mel and f0."""
+    wavs: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
+    rows = [
+        {"mel": p.mel, "f0": p.f0, "ph_frames": np.array([len(p.mel)]), "speaker": 0}
+        for p in pieces
+    ]
+    for indices, batch in _batches(rows, spec.n_mels, frames_per_batch):
+        rendered = np.asarray(
+            _render(batch.mel, batch.f0, batch.mask, _row_keys(seed, indices), spec)
+        )
+        for row, index in _real(indices):
+            wavs[index] = rendered[row, : len(pieces[index].mel) * spec.hop]
+    return wavs
+
+
+@functools.partial(jax.jit, static_argnames="spec")
+def _render(
+    mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
+) -> jax.Array:
+    """[B, T, M], [B, T], [B, T], [B] -> [B, T * hop]; a row hears nothing of its batch."""
+
+    def row(mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
+        return harmonic_plus_noise(mel[None], f0[None], spec, key=key, mask=mask[None])[0]
+
+    return jax.vmap(row)(mel, f0, mask, keys)
+
+
+def _mels(
+    voice: Singer, examples: Sequence[Example], *, k_step: int, seed: int, frames_per_batch: int
+) -> list[np.ndarray]:
+    mels: list[np.ndarray] = [np.zeros(0)] * len(examples)
+    for indices, batch in _batches(examples, voice.info.mel.n_mels, frames_per_batch):
+        keys = _row_keys(seed, indices)
+        sampled = np.asarray(voice.sample_mel(batch, keys, k_step=k_step), np.float32)
+        for row, index in _real(indices):
+            mels[index] = sampled[row][batch.mask[row]]
+    return mels
+
+
+def _with_f0(
+    voice: Singer, examples: Sequence[Example], frames_per_batch: int
+) -> list[dict[str, np.ndarray]]:
+    """The examples with the f0 the voice predicts for their durations."""
+    predicted: list[np.ndarray] = [np.zeros(0)] * len(examples)
+    without = [{k: v for k, v in e.items() if k not in ("f0", "mel")} for e in examples]
+    for indices, batch in _batches(without, voice.info.mel.n_mels, frames_per_batch):
+        f0 = np.asarray(voice.predict_f0(batch), np.float32)
+        for row, index in _real(indices):
+            predicted[index] = f0[row][batch.mask[row]]
+    return [{**e, "f0": f0} for e, f0 in zip(without, predicted, strict=True)]
+
+
+def _frames(voice: Singer, examples: Sequence[Example], frames_per_batch: int) -> list[np.ndarray]:
+    """f32[N] durations in frames as the voice predicts them."""
+    predicted: list[np.ndarray] = [np.zeros(0)] * len(examples)
+    for indices, batch in _batches(examples, voice.info.mel.n_mels, frames_per_batch):
+        frames = np.asarray(voice.predict_frames(batch), np.float32)
+        for row, index in _real(indices):
+            predicted[index] = frames[row, : len(examples[index]["tokens"])]
+    return predicted
+
+
+def _first_frame(frames: np.ndarray) -> np.ndarray:
+    """i32[N], 1 for the first phoneme: a piece has at least one frame, whatever is predicted."""
+    return (np.arange(len(frames)) == 0).astype(np.int32)
+
+
+def _batches(
+    examples: Sequence[Example], n_mels: int, frames_per_batch: int
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """(indices, `PADDING_ROW` where there is none; their batch) in few shapes."""
+    frames = np.array([int(np.sum(e["ph_frames"])) for e in examples])
+    phonemes = np.array([len(e["ph_frames"]) for e in examples])
+    buckets = make_buckets(
+        frames,
+        phonemes,
+        bucket_edges=default_bucket_edges(frames, SHAPES),
+        frames_per_batch=frames_per_batch,
+    )
+    for bucket, indices in plan_epoch(frames, buckets, seed=None):
+        rows = [None if i == PADDING_ROW else examples[i] for i in indices]
+        yield indices, collate(rows, bucket, n_mels)
+
+
+def _real(indices: np.ndarray) -> Iterator[tuple[int, int]]:
+    return ((row, int(i)) for row, i in enumerate(indices) if i != PADDING_ROW)
+
+
+def _row_keys(seed: int, indices: np.ndarray) -> jax.Array:
+    """[B] a key for each row, of its piece's number, so that batching changes no number."""
+    numbers = jnp.asarray(np.where(indices == PADDING_ROW, 2**31 - 1, indices), jnp.uint32)
+    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)

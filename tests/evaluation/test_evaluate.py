@@ -1,0 +1,133 @@
+"""A voice that is not one: it knows the recording, blurs it for k = 0 and roughens it with k."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffsinger_jax.audio.f0 import extract_f0
+from diffsinger_jax.audio.mel import log_mel
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation import systems
+from diffsinger_jax.evaluation.evaluate import MEL_TITLE, WAV_TITLE, evaluate
+from diffsinger_jax.evaluation.systems import AUXILIARY, PREDICTED_ALL, PREDICTED_F0, TRUE_MEL
+from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
+
+SPEC = MelSpec(sample_rate=16_000, hop=160, n_fft=512, win=512, n_mels=40, fmax=8_000.0)
+INFO = CorpusInfo(
+    name="glides",
+    mel=SPEC,
+    vocabulary=Vocabulary(("SP", "a", "i")),
+    mel_min=np.full(40, -5.0, np.float32),
+    mel_max=np.zeros(40, np.float32),
+)
+
+
+def make_example(name, ph_frames, f0_hz):
+    """A buzz that glides up a little, between two silences."""
+    ph_frames = np.array(ph_frames, np.int32)
+    frames = int(ph_frames.sum())
+    samples = (frames - 1) * SPEC.hop
+    t = np.arange(samples) / SPEC.sample_rate
+    phase = np.cumsum(f0_hz * (1 + 0.1 * t)) / SPEC.sample_rate
+    wav = sum(0.2 / h * np.sin(2 * np.pi * h * phase) for h in range(1, 15))
+    voiced = np.repeat(np.array([False, True, True, False]), ph_frames)
+    wav = wav * np.interp(np.arange(samples), np.arange(frames) * SPEC.hop, voiced)
+    wav = (wav + 1e-4 * np.random.default_rng(0).normal(size=samples)).astype(np.float32)
+    return {
+        "name": name,
+        "speaker": 0,
+        "language": np.zeros(4, np.int32),
+        "tokens": np.array([1, 2, 3, 1], np.int32),
+        "note_midi": np.array([0, 57, 57, 0], np.float32),
+        "note_sec": (ph_frames / SPEC.frames_per_sec).astype(np.float32),
+        "slur": np.zeros(4, np.int32),
+        "onset": np.ones(4, np.int32),
+        "ph_frames": ph_frames,
+        "f0": extract_f0(wav, SPEC, "dio") * voiced,
+        "mel": log_mel(wav, SPEC),
+    }
+
+
+class Corpus:
+    path, info, splits = "here", INFO, ("test",)
+
+    def __init__(self):
+        self.examples = [
+            make_example("one#0", [20, 30, 40, 15], 200.0),
+            make_example("one#1", [15, 50, 30, 20], 150.0),
+            make_example("two#0", [10, 20, 20, 10], 250.0),
+        ]
+
+    def source(self, split):
+        return self.examples
+
+
+class Voice:
+    info, k_step, schedule, name = INFO, 10, {"steps": 100}, "fake"
+
+    def predict_frames(self, batch):
+        return batch.ph_frames * 1.1
+
+    def predict_f0(self, batch):
+        hz = jnp.where(batch.note_midi > 0, 440 * 2 ** ((batch.note_midi - 69) / 12), 0.0)
+        hz = jnp.pad(hz, ((0, 0), (1, 0)))
+        return jnp.take_along_axis(hz, batch.mel2ph, axis=1)
+
+    def sample_mel(self, batch, keys, *, k_step):
+        if k_step == 0:
+            kernel = jnp.ones(5) / 5
+            return jax.vmap(jax.vmap(lambda x: jnp.convolve(x, kernel, mode="same"), 1, 1))(
+                jnp.asarray(batch.mel)
+            )
+        noise = jax.vmap(lambda key: jax.random.normal(key, (1, 40)))(keys)
+        rough = jnp.sin(jnp.arange(batch.mel.shape[1]) * 2.0)[None, :, None]
+        return batch.mel + 0.01 * k_step * noise * rough
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return Corpus()
+
+
+def test_all_systems_are_measured(corpus, tmp_path):
+    tables = evaluate(Voice(), corpus, "test", tmp_path, k_steps=[20, 100], wavs=True)
+    mel, wav = tables[MEL_TITLE], tables[WAV_TITLE]
+    sung = [AUXILIARY, "shallow k=20", "naive diffusion k=100", PREDICTED_F0]
+    assert list(mel) == [*sung, PREDICTED_ALL] and list(wav) == [TRUE_MEL, *sung]
+    assert mel[AUXILIARY]["detail_time"] < 0.9 < 1.1 < mel["shallow k=20"]["detail_time"]
+    assert mel["shallow k=20"]["mcd"] < mel["naive diffusion k=100"]["mcd"]
+    assert mel[PREDICTED_ALL]["duration_error_ms"] == pytest.approx(
+        np.mean([0.1 * e["ph_frames"].mean() * 10 for e in corpus.examples])
+    )
+    assert mel[PREDICTED_F0]["f0_rmse_cents"] > 100
+    # The vocoder sings the true mel at the true pitch.
+    assert wav[TRUE_MEL]["f0_median_cents"] < 10 and wav[TRUE_MEL]["f0_within_50_cents"] > 0.95
+    assert wav[TRUE_MEL]["mcd"] < wav["naive diffusion k=100"]["mcd"]
+    files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert {"evaluation.json", "evaluation.md", "one.png", "two.png"} < files
+    assert "wavs/one_1 shallow k20.wav" in files and len(files) == 4 + 3 * 5
+
+
+def test_batching_changes_no_number(corpus):
+    alone, together = (
+        systems.sing_all(Voice(), corpus.examples, [20], seed=1, frames_per_batch=frames)
+        for frames in (1, 10_000)
+    )
+    for system in alone:
+        for a, b in zip(alone[system], together[system], strict=True):
+            np.testing.assert_allclose(a.mel, b.mel, atol=1e-5)
+            np.testing.assert_allclose(a.f0, b.f0, rtol=1e-6)
+            assert len(a.mel) == len(a.f0)
+
+
+def test_what_does_not_belong_together_is_one_sentence(corpus):
+    other = types.SimpleNamespace(**vars(INFO) | {"mel": MelSpec(hop=256)})
+    voice = Voice()
+    voice.info = other
+    with pytest.raises(InputError, match="hop: 256 here, 160 there"):
+        evaluate(voice, corpus, "test", None)
+    with pytest.raises(InputError, match="1 to 100 for this voice, got 200"):
+        evaluate(Voice(), corpus, "test", None, k_steps=[10, 200])
