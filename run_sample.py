@@ -93,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _remember_compiled_programs()
     print(f"voice: {voice.name} ({voice.info.licence})")
     for path, stem, score in zip(flags.score, stems, scores, strict=True):
-        pieces = len(score.pieces)
-        print(f"{path}: {score.duration_sec:.1f} s in {pieces} pieces")
+        print(f"{path}: {score.duration_sec:.1f} s")
         for take in range(flags.takes):
             seed = flags.seed + take
             song, spent_sec = _sing(synthesizer, score, seed, flags)
@@ -123,7 +122,7 @@ def _sing(synthesizer, score, seed: int, flags: argparse.Namespace):
 
     print("singing; the first piece of each length waits for its program to be compiled")
     start = time.perf_counter()
-    with tqdm.tqdm(total=len(score.pieces), unit="piece") as progress:
+    with tqdm.tqdm(total=len(synthesizer.sung_pieces(score)), unit="piece") as progress:
         song = synthesizer.sing(
             score,
             seed=seed,

@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.score.phonology import is_vowel
 from diffsinger_jax.synthesis.timing import fit_to_score
 from diffsinger_jax.types import (
-    BREATH,
     SILENCE,
     Curve,
     Note,
@@ -22,7 +22,6 @@ from diffsinger_jax.types import (
 
 SILENCE_SEC = 0.3
 """Silence put before and after a piece that has none of its own: voices learn from such pieces."""
-_VOWEL_LETTERS = frozenset("aeiouü")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +159,6 @@ def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:
     return np.where(voiced, between, nearest).astype(np.float32)
 
 
-def _is_vowel(symbol: str) -> bool:
-    """By its first letter, which holds for kana, pinyin and ARPAbet; `ja/a` is read as `a`."""
-    symbol = symbol.rsplit("/", 1)[-1]
-    return symbol not in (SILENCE, BREATH) and symbol[:1].lower() in _VOWEL_LETTERS
-
-
 def _note_of(phoneme: Phoneme, notes: tuple[Note, ...], added: Note) -> Note:
     return notes[phoneme.note_index] if 0 <= phoneme.note_index < len(notes) else added
 
@@ -175,7 +168,7 @@ def _first_onset_on_its_vowel(phonemes: list[Phoneme]) -> list[Phoneme]:
     own = [i for i, p in enumerate(phonemes) if p.note_index == phonemes[0].note_index]
     onset = next(
         (i for i in own[1:] if phonemes[i].onset),
-        next((i for i in own if _is_vowel(phonemes[i].symbol)), 0),
+        next((i for i in own if is_vowel(phonemes[i].symbol)), 0),
     )
     return [
         dataclasses.replace(p, onset=i == onset) if i in own and i <= onset else p
@@ -191,7 +184,7 @@ def _fills(symbols: list[str], note_index: np.ndarray, starts: np.ndarray) -> np
         vowels = [
             i
             for i in range(first, last)
-            if note_index[i] == note_index[first] and _is_vowel(symbols[i])
+            if note_index[i] == note_index[first] and is_vowel(symbols[i])
         ]
         fills[vowels or [first]] = True
     return fills

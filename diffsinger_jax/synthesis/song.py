@@ -51,7 +51,8 @@ class Song:
       f0: f32[T] Hz, 0 unvoiced.
       spec: the numbers of `mel`; `f0` and `mel` have its frames per second.
       phonemes: label and time of each; rests are left out.
-      score: what was sung, with every predicted duration and f0 filled in.
+      score: what was sung, with every predicted duration and f0 filled in, without the
+        silent pieces.
     """
 
     wav: np.ndarray
@@ -86,11 +87,13 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
 
     Args:
       score: gives offsets and the length of the song.
-      pieces: one for each of the score's.
+      pieces: those of the score that are not silent.
       spec: of their mels.
     """
     rate, hop = spec.sample_rate, spec.hop
-    song_sec = max([score.duration_sec, *(_end_sec(p, spec) for p in pieces)])
+    # Durations that the score gives may reach beyond its notes.
+    given_ends_sec = [_end_sec(p, spec) for p in pieces if p.arrays.given_frames is not None]
+    song_sec = max([score.duration_sec, *given_ends_sec])
     song_frames = round(song_sec * spec.frames_per_sec)
     wav = np.zeros(round(song_sec * rate), np.float32)
     mel = np.full((song_frames, spec.n_mels), log_floor(spec), np.float32)

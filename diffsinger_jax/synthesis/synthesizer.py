@@ -14,12 +14,12 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.batches import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary, phonemize
-from diffsinger_jax.score.transform import change_tempo, split_at_rests, transpose
+from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
 from diffsinger_jax.synthesis.song import Song, SungPiece, assemble
 from diffsinger_jax.synthesis.voice import Voice, load_voice
-from diffsinger_jax.types import Batch, MelSpec, Score
+from diffsinger_jax.types import Batch, MelSpec, Piece, Score
 
 FRAMES_PER_BATCH = {"cpu": 2048}
 """Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`."""
@@ -87,7 +87,8 @@ class Synthesizer:
           tempo: factor, 2 is twice as fast.
 
         Returns:
-          The score with phonemes, transposed, in its new tempo, cut at its rests.
+          The score with phonemes, transposed, in its new tempo, cut at its rests; long rests
+          are silent pieces of their own.
 
         Raises:
           InputError: for a lyric or phoneme that the voice does not know, a language it does not
@@ -97,12 +98,7 @@ class Synthesizer:
         self._language(score)
         if not any(note.midi is not None for piece in score.pieces for note in piece.notes):
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
-        if any(piece.phonemes is None for piece in score.pieces):
-            dictionary = Dictionary.load(self.voice.dictionary)
-            score = phonemize(score, dictionary, vocabulary)
-        for piece in score.pieces:
-            where = ", ".join(filter(None, [score.source, piece.where]))
-            vocabulary.phoneme_ids([phoneme.symbol for phoneme in piece.phonemes], where=where)
+        score = phonemize(score, Dictionary.of(self.voice.dictionary), vocabulary)
         return split_at_rests(change_tempo(transpose(score, key), tempo))
 
     def sing(
@@ -124,7 +120,7 @@ class Synthesizer:
             voice's own.
           steps: sampling steps from there to the end; None for the voice's own.
           speaker: one of the voice's; None for its first.
-          on_pieces: told how many more pieces are done, for a progress bar.
+          on_pieces: told how many more of the `sung_pieces` are done, for a progress bar.
 
         Raises:
           InputError: for an unknown speaker, or steps that the voice cannot take.
@@ -155,6 +151,11 @@ class Synthesizer:
             on_pieces(len(indices))
         return assemble(score, [sung[i] for i in range(len(pieces))], spec)
 
+    @staticmethod
+    def sung_pieces(score: Score) -> list[Piece]:
+        """Those of a prepared score that are not silent."""
+        return [piece for piece in score.pieces if not is_silent(piece)]
+
     def _language(self, score: Score) -> int:
         """The id of the score's language; "" is the voice's first."""
         languages = self.voice.info.vocabulary.languages
@@ -168,7 +169,7 @@ class Synthesizer:
 
     def _arrays(self, score: Score, speaker: int) -> list[PieceArrays]:
         end_sec, result = 0.0, []
-        for piece in score.pieces:
+        for piece in self.sung_pieces(score):
             result.append(
                 piece_arrays(
                     piece,

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import librosa
 import numpy as np
 
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
@@ -51,10 +52,20 @@ class FakeVoice:
     def sample_mel(self, batch: Batch, keys, *, k_step=None, steps=None) -> jax.Array:
         self.shapes.add(batch.mel.shape)
         silent = _to_frames(batch.tokens, batch.mel2ph) == PHONEMES.index("SP") + 1  # [B, T]
-        slope = jnp.linspace(-0.5, -2.5, self.spec.n_mels)
-        mel = jnp.where(silent[..., None], -5.0, slope[None, None])
+        mel = jnp.where(silent[..., None], -5.0, self._envelope(jnp.asarray(batch.f0)))
         noise = jax.vmap(lambda key: jax.random.normal(key, batch.mel.shape[1:]))(keys)
         return mel + 0.01 * noise
+
+    def _envelope(self, f0):
+        """[B, T] -> [B, T, M]: harmonics that fall off, as far as the bands can tell them apart."""
+        spec = self.spec
+        centres = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1]
+        slope = jnp.linspace(-0.5, -2.5, spec.n_mels)[None, None]
+        order = jnp.asarray(centres)[None, None] / jnp.maximum(f0, 1.0)[..., None]
+        off_hz = jnp.abs(order - jnp.maximum(jnp.round(order), 1.0)) * f0[..., None]
+        width_hz = jnp.maximum(40.0, 0.1 * centres)[None, None]
+        between = jnp.where(f0[..., None] > 0, jnp.maximum(-((off_hz / width_hz) ** 2), -2.0), 0.0)
+        return slope + between
 
 
 def _to_frames(values, mel2ph):
