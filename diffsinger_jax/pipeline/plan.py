@@ -80,8 +80,9 @@ def make_buckets(
 ) -> tuple[Bucket, ...]:
     """The static shapes of a corpus: those of the edges into which an example falls.
 
-    Rows are frames_per_batch // edge, down to a multiple of `device_count` and at least that;
-    phonemes are the largest number among the examples of the bucket, up to a multiple of 8.
+    Rows are frames_per_batch // edge, down to a multiple of `device_count` and at least that, but
+    no more than it takes to hold all examples of the bucket; phonemes are the largest number
+    among them, up to a multiple of 8.
 
     Args:
       frames: i32[n] of every example.
@@ -103,15 +104,16 @@ def make_buckets(
             f"{edges[-1]}; raise the edge or prepare the corpus with shorter pieces"
         )
     place = np.searchsorted(edges, frames)
-    return tuple(
-        Bucket(
-            rows=max(1, frames_per_batch // int(edge) // device_count) * device_count,
-            frames=int(edge),
-            phonemes=-(-int(phonemes[place == i].max()) // 8) * 8,
-        )
-        for i, edge in enumerate(edges)
-        if np.any(place == i)
-    )
+    buckets = []
+    for i, edge in enumerate(edges):
+        inside = phonemes[place == i]
+        if len(inside):
+            rows = min(
+                frames_per_batch // int(edge) // device_count, -(-len(inside) // device_count)
+            )
+            most_phonemes = -(-int(inside.max()) // 8) * 8
+            buckets.append(Bucket(max(1, rows) * device_count, int(edge), most_phonemes))
+    return tuple(buckets)
 
 
 def batches_per_epoch(frames: np.ndarray, buckets: Sequence[Bucket]) -> int:

@@ -89,6 +89,13 @@ def test_too_long_an_example_is_named():
         plan_epoch(np.append(frames, 5_000), buckets, seed=None)
 
 
+def test_no_more_rows_than_examples():
+    buckets = make_buckets(
+        [5, 6, 7, 60], [1, 1, 1, 1], bucket_edges=[8, 64], frames_per_batch=640, device_count=2
+    )
+    assert [b.rows for b in buckets] == [4, 2]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_default_edges_have_the_least_padding(count):
     frames = np.array([5, 17, 33, 34, 70, 100, 129, 130, 131, 250])
