@@ -10,15 +10,15 @@ def get_config() -> ConfigDict:
     config.name = "pjs"
     config.corpus = "prepared/pjs"
 
-    config.model.hidden = 192
+    config.model.hidden = 128
     config.model.encoder_layers = 3
     config.model.decoder_layers = 3
     config.model.kernel_size = 5
-    config.model.predictor_layers = 4
+    config.model.predictor_layers = 3
     config.model.predictor_hidden = 128
     config.model.predictor_dropout = 0.3
     config.model.denoiser_channels = 128
-    config.model.denoiser_layers = 12
+    config.model.denoiser_layers = 10
     config.model.condition_on_prior = True
 
     config.process = "residual"

@@ -6,11 +6,11 @@ network's output into an estimate of x_0, and the sampler walks with that estima
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from diffsinger_jax.diffusion.schedule import NoiseSchedule
 
@@ -27,8 +27,8 @@ def q_sample(schedule: NoiseSchedule, x0: jax.Array, t: jax.Array, eps: jax.Arra
     Returns:
       x_t: [B, T, D].
     """
-    abar = schedule.alpha_bar[t][:, None, None]  # [B] -> [B, 1, 1]
-    return jnp.sqrt(abar) * x0 + jnp.sqrt(1.0 - abar) * eps
+    signal, noise = schedule.signal_and_noise(t)
+    return signal * x0 + noise * eps
 
 
 class Process(Protocol):
@@ -48,7 +48,7 @@ class Process(Protocol):
         """The estimate of x_0 behind the network's output, [B, T, D]; t is i32[B]."""
 
 
-@struct.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class EpsProcess:
     """The network predicts the noise (Ho et al. 2020); the paper's choice. Uses no prior."""
 
@@ -66,11 +66,11 @@ class EpsProcess:
 
     def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """(x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t)."""
-        abar = self.schedule.alpha_bar[t][:, None, None]
-        return (x_t - jnp.sqrt(1.0 - abar) * output) / jnp.sqrt(abar)
+        signal, noise = self.schedule.signal_and_noise(t)
+        return (x_t - noise * output) / signal
 
 
-@struct.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class ResidualProcess:
     """The network corrects the best linear guess around the blurry mel.
 
@@ -94,25 +94,25 @@ class ResidualProcess:
 
     def _coefficients(self, t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """sqrt(abar_t), the Wiener gain and the spread of its error; [B, 1, 1] and [B, 1, D]."""
-        abar = self.schedule.alpha_bar[t][:, None, None]
-        sigma2 = (1.0 - abar) / abar
+        signal, noise = self.schedule.signal_and_noise(t)
+        sigma2 = (noise / signal) ** 2
         scale2 = self.scale[None, None, :] ** 2
         total = scale2 + sigma2
-        return jnp.sqrt(abar), scale2 / total, jnp.sqrt(scale2 * sigma2 / total)
+        return signal, scale2 / total, jnp.sqrt(scale2 * sigma2 / total)
 
     def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """(y - prior) / sqrt(scale^2 + sigma_t^2)."""
-        root, gain, _ = self._coefficients(t)
-        return (x_t / root - prior) * jnp.sqrt(gain) / self.scale
+        signal, gain, _ = self._coefficients(t)
+        return (x_t / signal - prior) * jnp.sqrt(gain) / self.scale[None, None, :]
 
     def target(
         self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
     ) -> jax.Array:
         """The linear guess's error over its own spread."""
-        root, gain, spread = self._coefficients(t)
-        return (x0 - prior - gain * (x_t / root - prior)) / spread
+        signal, gain, spread = self._coefficients(t)
+        return (x0 - prior - gain * (x_t / signal - prior)) / spread
 
     def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """The linear guess plus the network's correction."""
-        root, gain, spread = self._coefficients(t)
-        return prior + gain * (x_t / root - prior) + spread * output
+        signal, gain, spread = self._coefficients(t)
+        return prior + gain * (x_t / signal - prior) + spread * output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,49 +29,66 @@ def row_noise(keys: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
     return jax.vmap(lambda key: jax.random.normal(key, shape[1:]))(keys)
 
 
-def reverse_step(
-    schedule: NoiseSchedule,
-    predict_x0: PredictX0,
-    x_t: jax.Array,
-    t: jax.Array,
-    t_next: jax.Array,
-    noise: jax.Array,
-    *,
-    eta: float = 1.0,
-    clip_x0: float | None = 1.0,
-) -> jax.Array:
-    """One step x_t -> x_{t_next} (Song et al. 2021, DDIM, eq. 12 and 16).
+class StepWeights(NamedTuple):
+    """One reverse step is x_next = x0 * estimate + x_t * x_t + noise * noise; f32[...] each."""
+
+    x0: np.ndarray
+    x_t: np.ndarray
+    noise: np.ndarray
+
+
+def step_weights(
+    schedule: NoiseSchedule, t: np.ndarray, t_next: np.ndarray, *, eta: float = 1.0
+) -> StepWeights:
+    """The weights of a step x_t -> x_{t_next} (Song et al. 2021, DDIM, eq. 12 and 16).
 
         sigma = eta sqrt((1 - abar_next) / (1 - abar_t)) sqrt(1 - abar_t / abar_next)
         x_next = sqrt(abar_next) x_0 + sqrt(1 - abar_next - sigma^2) eps + sigma noise
 
-    With eta = 1 and t_next = t - 1 this is the ancestral step of DDPM with the posterior
-    variance; eta = 0 is deterministic.
+    with eps written as what x_0 leaves of x_t. With eta = 1 and t_next = t - 1 this is the
+    ancestral step of DDPM with the posterior variance; eta = 0 is deterministic. Worked out in
+    float64, where the small differences do no harm.
 
     Args:
       schedule: of length S.
+      t: int[...] in [0, S).
+      t_next: int[...] < t; -1 is the data itself, where x_0 is returned.
+      eta: share of the noise that is drawn anew, in [0, 1].
+    """
+    abar = schedule.alpha_bar[t]
+    abar_next = np.where(t_next >= 0, schedule.alpha_bar[np.maximum(t_next, 0)], 1.0)
+    sigma2 = eta**2 * (1.0 - abar_next) / (1.0 - abar) * (1.0 - abar / abar_next)
+    of_x_t = np.sqrt(np.maximum(1.0 - abar_next - sigma2, 0.0) / (1.0 - abar))
+    weights = np.sqrt(abar_next) - of_x_t * np.sqrt(abar), of_x_t, np.sqrt(sigma2)
+    return StepWeights(*(np.asarray(weight, np.float32) for weight in weights))
+
+
+def reverse_step(
+    predict_x0: PredictX0,
+    x_t: jax.Array,
+    t: jax.Array,
+    weights: StepWeights,
+    noise: jax.Array,
+    *,
+    clip_x0: float | None = 1.0,
+) -> jax.Array:
+    """One step x_t -> x_{t_next}.
+
+    Args:
       predict_x0: the model's estimate.
       x_t: [B, T, D], kept in float32 whatever the model computes in.
       t: i32[], the same step for the whole batch.
-      t_next: i32[] < t; -1 is the data itself, where x_0 is returned and `noise` is unused.
+      weights: of this step, f32[] each, see `step_weights`.
       noise: [B, T, D] standard normal.
-      eta: share of the noise that is drawn anew, in [0, 1].
       clip_x0: bound on the predicted x_0, or None; mels scaled to [-1, 1] want 1.
 
     Returns:
       x_{t_next}: [B, T, D].
     """
-    abar = schedule.alpha_bar[t]
-    abar_next = jnp.where(t_next >= 0, schedule.alpha_bar[jnp.maximum(t_next, 0)], 1.0)
-
     x0 = predict_x0(x_t, jnp.full(x_t.shape[:1], t))
     if clip_x0 is not None:
         x0 = jnp.clip(x0, -clip_x0, clip_x0)
-    eps = (x_t - jnp.sqrt(abar) * x0) / jnp.sqrt(1.0 - abar)
-
-    sigma2 = eta**2 * (1.0 - abar_next) / (1.0 - abar) * (1.0 - abar / abar_next)
-    direction = jnp.sqrt(jnp.maximum(1.0 - abar_next - sigma2, 0.0)) * eps
-    return jnp.sqrt(abar_next) * x0 + direction + jnp.sqrt(sigma2) * noise
+    return weights.x0 * x0 + weights.x_t * x_t + weights.noise * noise
 
 
 def step_sequence(k_step: int, steps: int) -> np.ndarray:
@@ -135,11 +153,9 @@ def shallow_sample(
     x = q_sample(schedule, z_start, start, noise_at(jnp.asarray(k_step)))
 
     def body(x_t, step):
-        t, t_next = step
-        x_next = reverse_step(
-            schedule, predict_x0, x_t, t, t_next, noise_at(t), eta=eta, clip_x0=clip_x0
-        )
-        return x_next, None
+        t, weights = step
+        return reverse_step(predict_x0, x_t, t, weights, noise_at(t), clip_x0=clip_x0), None
 
-    x, _ = jax.lax.scan(body, x, (jnp.asarray(walk), jnp.asarray(np.append(walk[1:], -1))))
+    weights = step_weights(schedule, walk, np.append(walk[1:], -1), eta=eta)
+    x, _ = jax.lax.scan(body, x, jax.tree.map(jnp.asarray, (walk, weights)))
     return x

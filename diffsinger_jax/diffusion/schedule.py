@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 
-@struct.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class NoiseSchedule:
     """The variances of a discrete diffusion q(x_t | x_{t-1}), t = 0 .. S-1.
 
     `alpha_bar[t]` is the product of `1 - betas` up to and including t, so that
     q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)    (Ho et al. 2020, eq. 4).
 
+    Kept in float64 on the host: 1 - alpha_bar is a small difference at first, and a product of
+    a thousand factors at last. Only finished coefficients are rounded.
+
     Attributes:
-      betas: f32[S], in (0, 1).
-      alpha_bar: f32[S], falling from almost 1 towards 0.
+      betas: f64[S], in (0, 1).
     """
 
-    betas: jax.Array
-    alpha_bar: jax.Array
+    betas: np.ndarray
+
+    @property
+    def alpha_bar(self) -> np.ndarray:
+        """f64[S], falling from almost 1 towards 0."""
+        return np.cumprod(1.0 - self.betas)
 
     @property
     def steps(self) -> int:
         """S, the length of the schedule."""
-        return self.betas.shape[0]
+        return len(self.betas)
 
-
-def _from_betas(betas: np.ndarray) -> NoiseSchedule:
-    """Rounds to float32 only after the product of up to a thousand factors."""
-    return NoiseSchedule(
-        betas=jnp.asarray(betas, jnp.float32),
-        alpha_bar=jnp.asarray(np.cumprod(1.0 - betas), jnp.float32),
-    )
+    def signal_and_noise(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """sqrt(abar_t) and sqrt(1 - abar_t) for t i32[B], each f32[B, 1, 1]."""
+        signal = jnp.asarray(np.sqrt(self.alpha_bar), jnp.float32)
+        noise = jnp.asarray(np.sqrt(1.0 - self.alpha_bar), jnp.float32)
+        return signal[t][:, None, None], noise[t][:, None, None]
 
 
 def linear_schedule(steps: int, beta_min: float = 1e-4, beta_max: float = 0.06) -> NoiseSchedule:
@@ -48,7 +53,7 @@ def linear_schedule(steps: int, beta_min: float = 1e-4, beta_max: float = 0.06) 
             f"a linear schedule needs steps >= 1 and 0 < beta_min <= beta_max < 1, "
             f"got steps={steps}, beta_min={beta_min}, beta_max={beta_max}"
         )
-    return _from_betas(np.linspace(beta_min, beta_max, steps))
+    return NoiseSchedule(np.linspace(beta_min, beta_max, steps))
 
 
 def cosine_schedule(steps: int, offset: float = 0.008) -> NoiseSchedule:
@@ -61,7 +66,7 @@ def cosine_schedule(steps: int, offset: float = 0.008) -> NoiseSchedule:
         raise ValueError(f"a cosine schedule needs steps >= 1, got steps={steps}")
     angle = (np.linspace(0.0, 1.0, steps + 1) + offset) / (1.0 + offset) * np.pi / 2
     alpha_bar = np.cos(angle) ** 2
-    return _from_betas(np.clip(1.0 - alpha_bar[1:] / alpha_bar[:-1], 0.0, 0.999))
+    return NoiseSchedule(np.clip(1.0 - alpha_bar[1:] / alpha_bar[:-1], 0.0, 0.999))
 
 
 SCHEDULES = {"linear": linear_schedule, "cosine": cosine_schedule}

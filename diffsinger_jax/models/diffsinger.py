@@ -158,9 +158,7 @@ class DiffSinger(nn.Module):
         self, encoded: jax.Array, batch: Batch, *, train: bool = False
     ) -> jax.Array:
         """log(1 + frames) of each phoneme, f32[B, N]."""
-        return self.duration_predictor(
-            self._damped(encoded), batch.tokens > 0, train=train
-        )
+        return self.duration_predictor(self._damped(encoded), batch.tokens > 0, train=train)
 
     def predict_pitch(
         self, encoded: jax.Array, batch: Batch, *, train: bool = False
@@ -176,9 +174,7 @@ class DiffSinger(nn.Module):
         expanded = expand_to_frames(encoded, batch.mel2ph)  # [B, N, H] -> [B, T, H]
         return (expanded + self.pitch_embedding(batch.f0)) * batch.mask[..., None]
 
-    def auxiliary_mel(
-        self, cond: jax.Array, mask: jax.Array, *, train: bool = False
-    ) -> jax.Array:
+    def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
         """The blurry mel, z f32[B, T, M]."""
         return self.auxiliary_decoder(cond, mask, train=train)
 

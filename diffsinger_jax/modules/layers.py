@@ -87,7 +87,7 @@ class Conv1D(nn.Module):
         ]
         side_by_side = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
         flat = kernel.astype(self.dtype).reshape(self.kernel_size * width, self.features)
-        return side_by_side @ flat + bias.astype(self.dtype)
+        return side_by_side @ flat + bias.astype(self.dtype)[None, None, :]
 
 
 def sinusoid(positions: jax.Array, features: int) -> jax.Array:

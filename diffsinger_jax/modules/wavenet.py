@@ -69,8 +69,6 @@ class WaveNet(nn.Module):
         y = nn.relu(self.skip(skips * self.layers**-0.5))
         return masked(self.head(y).astype(jnp.float32), mask)
 
-    def __call__(
-        self, x: jax.Array, t: jax.Array, cond: jax.Array, mask: jax.Array
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, t: jax.Array, cond: jax.Array, mask: jax.Array) -> jax.Array:
         """The trunk's one signature; see the class."""
         return self.run(x, self.embed_step(t), self.project_condition(cond), mask)

@@ -34,7 +34,7 @@ from diffsinger_jax.training.checkpoint import Checkpoints
 from diffsinger_jax.training.optimizers import make_learning_rate, make_optimizer
 from diffsinger_jax.training.progress import Progress
 from diffsinger_jax.training.sharding import by_rows, data_mesh, global_batch, on_each
-from diffsinger_jax.training.state import Params, TrainState, create_state, split_params
+from diffsinger_jax.training.state import Params, create_state, split_params
 from diffsinger_jax.training.steps import (
     LossFn,
     auxiliary_loss,
@@ -94,7 +94,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Voice:
 
     params = _initial_params(setting)
     sizes = {name: sum(x.size for x in jax.tree.leaves(p)) for name, p in params.items()}
-    print(f"parameters: {sum(sizes.values()):,}; " + ", ".join(f"{k} {v:,}" for k, v in sizes.items()))
+    print(
+        f"parameters: {sum(sizes.values()):,}; " + ", ".join(f"{k} {v:,}" for k, v in sizes.items())
+    )
 
     params = run_stage(setting, auxiliary_stage(setting), params)
     params = {**params, "prior_scale": measure_prior(setting, params)}
@@ -199,7 +201,9 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
         if step % config.save_every_steps == 0 or last:
             checkpoints.save(step, state)
         if step % config.evaluate_every_steps == 0 or last:
-            validator.run(step, {**frozen, **state.ema}, writer, with_diffusion=stage.name == "denoiser")
+            validator.run(
+                step, {**frozen, **state.ema}, writer, with_diffusion=stage.name == "denoiser"
+            )
             progress.restart_clock()
     progress.close()
     writer.close()

@@ -51,9 +51,7 @@ class Validator:
         if "validation" not in self._corpus.splits:
             return
         sums: dict[str, Mean] = {}
-        for number, batch in enumerate(
-            eval_batches(self._corpus, "validation", self._buckets)
-        ):
+        for number, batch in enumerate(eval_batches(self._corpus, "validation", self._buckets)):
             if number == 0:
                 self._show(step, params, batch, writer, with_diffusion)
             key = jax.random.fold_in(jax.random.key(0), number)
@@ -81,7 +79,9 @@ class Validator:
         spec = self._corpus.info.mel
         f0 = np.asarray(self._f0(params, batch))
         sounds = {
-            name: np.asarray(self._vocoder(mel, batch.f0, spec=spec, key=jax.random.key(0)))
+            name: np.asarray(
+                self._vocoder(mel, batch.f0, spec=spec, key=jax.random.key(0), mask=batch.mask)
+            )
             for name, mel in mels.items()
         }
         self._pictures.mkdir(exist_ok=True)
