@@ -9,3 +9,24 @@ import jax
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def prepared_mini(tmp_path_factory):
+    """The songs that ship, prepared as the README says: a folder to open with `open_corpus`."""
+    out = tmp_path_factory.mktemp("prepared") / "pjs_mini"
+    subprocess.run(
+        [sys.executable, "data/prepare.py", "pjs_mini", "--mel", "24k_hop256", "--out", str(out)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return out

@@ -1,0 +1,52 @@
+"""Packaging: `pip install -e .` pulls neither TensorFlow nor PyTorch."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+version = next(
+    line.split('"')[1]
+    for line in Path(__file__).with_name("diffsinger_jax").joinpath("__init__.py").open()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="diffsinger_jax",
+    version=version,
+    description="DiffSinger, singing voice synthesis by shallow diffusion, in JAX and Flax",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["diffsinger_jax", "diffsinger_jax.*"]),
+    install_requires=[
+        "absl-py",
+        "array-record",
+        "defusedxml",
+        "flax>=0.10",
+        "grain",
+        "importlib_resources",  # tensorflow-datasets uses it without naming it
+        "jax>=0.7",
+        "librosa>=0.11",
+        "matplotlib",
+        "mido",
+        "ml-collections",
+        "numpy",
+        "optax",
+        "orbax-checkpoint",
+        "pyworld",
+        "safetensors",
+        "scipy",
+        "setuptools<81",  # pyworld imports its pkg_resources
+        "soundfile",
+        "soxr",
+        "tensorboardX",
+        "tensorflow-datasets",
+        "tqdm",
+    ],
+    extras_require={
+        "gpu": ["jax[cuda12]"],
+        "tpu": ["jax[tpu]"],
+        "test": ["hypothesis", "pytest", "ruff"],
+    },
+)

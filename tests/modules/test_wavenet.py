@@ -1,0 +1,59 @@
+"""The trunk and the small layers, against plain references."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffsinger_jax.modules.layers import Conv1D, sinusoidal_positions
+from diffsinger_jax.modules.length_regulator import expand_to_frames, group_sums
+from diffsinger_jax.modules.wavenet import WaveNet
+
+
+def test_convolution_is_a_convolution():
+    layer = Conv1D(5, 3, dilation=4)
+    x = jax.random.normal(jax.random.key(0), (2, 20, 7))
+    variables = layer.init(jax.random.key(1), x)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        variables["params"]["kernel"],
+        window_strides=(1,),
+        padding="SAME",
+        rhs_dilation=(4,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+    )
+    np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-5)
+
+
+def test_positions_count_real_places_from_one():
+    code = sinusoidal_positions(jnp.asarray([[True, True, False]]), 8)
+    rates = np.exp(-np.log(10_000.0) / 3 * np.arange(4))
+    np.testing.assert_allclose(code[0, 1], np.r_[np.sin(2 * rates), np.cos(2 * rates)], atol=1e-6)
+    assert np.all(code[0, 2] == 0)
+
+
+def test_expansion_repeats_and_pads_with_zero():
+    x = jnp.asarray([[[1.0], [2.0]]])
+    frames = expand_to_frames(x, jnp.asarray([[1, 1, 2, 0]]))
+    np.testing.assert_array_equal(frames[0, :, 0], [1, 1, 2, 0])
+
+
+def test_groups_run_from_one_onset_to_the_next():
+    sums, is_group = group_sums(
+        jnp.asarray([[1.0, 2.0, 4.0, 8.0, 0.0]]), jnp.asarray([[1, 0, 1, 0, 0]])
+    )
+    np.testing.assert_array_equal(sums[0], [3, 12, 0, 0, 0])
+    np.testing.assert_array_equal(is_group[0], [True, True, False, False, False])
+
+
+def test_trunk_starts_at_zero_and_sees_no_padding():
+    trunk = WaveNet(data=4, channels=8, layers=3, dilation_cycle=2)
+    x, cond = jax.random.normal(jax.random.key(0), (2, 1, 15, 4))
+    t, mask = jnp.asarray([3.5]), jnp.arange(15)[None] < 9
+    variables = trunk.init(jax.random.key(1), x, t, cond, mask)
+    assert np.all(trunk.apply(variables, x, t, cond, mask) == 0)
+
+    variables["params"]["head"]["dense"]["kernel"] = jax.random.normal(jax.random.key(2), (8, 4))
+    whole = trunk.apply(variables, x, t, cond, mask)
+    short = trunk.apply(variables, x[:, :9], t, cond[:, :9], mask[:, :9])
+    np.testing.assert_allclose(whole[:, :9], short, atol=1e-5)
+    assert np.abs(whole[:, :9]).max() > 0 and np.all(whole[:, 9:] == 0)

@@ -1,0 +1,84 @@
+"""Made-up batches of any shape, for tests of the model and of training."""
+
+import jax
+import numpy as np
+
+from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.pipeline.batches import collate
+from diffsinger_jax.pipeline.plan import Bucket
+from diffsinger_jax.synthesis.voice import empty_batch
+from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
+
+SPEC = MelSpec(n_mels=12, hop=256, n_fft=1024, win=1024)
+INFO = CorpusInfo(
+    name="made up",
+    mel=SPEC,
+    vocabulary=Vocabulary(tuple("abcdefgh"), speakers=("one", "two")),
+    mel_min=np.linspace(-6, -5, 12, dtype=np.float32),
+    mel_max=np.linspace(-1, 0, 12, dtype=np.float32),
+)
+MODEL = dict(
+    hidden=16,
+    encoder_layers=1,
+    decoder_layers=1,
+    kernel_size=3,
+    predictor_layers=2,
+    predictor_hidden=8,
+    denoiser_channels=8,
+    denoiser_layers=3,
+    dilation_cycle=2,
+    condition_on_prior=True,
+)
+SCHEDULE = dict(name="linear", steps=20, beta_max=0.3)
+
+
+def random_example(rng, *, phonemes=7, longest=6):
+    ph_frames = rng.integers(1, longest, phonemes).astype(np.int32)
+    frames = int(ph_frames.sum())
+    return {
+        "name": "made up",
+        "speaker": np.int32(rng.integers(2)),
+        "language": np.zeros(phonemes, np.int32),
+        "tokens": rng.integers(1, 9, phonemes).astype(np.int32),
+        "note_midi": rng.choice([0.0, 55.0, 60.5, 64.0], phonemes).astype(np.float32),
+        "note_sec": rng.uniform(0.1, 1.0, phonemes).astype(np.float32),
+        "slur": rng.integers(0, 2, phonemes).astype(np.int32),
+        "onset": np.concatenate([[1], rng.integers(0, 2, phonemes - 1)]).astype(np.int32),
+        "ph_frames": ph_frames,
+        "f0": (rng.uniform(150, 400, frames) * (rng.random(frames) > 0.2)).astype(np.float32),
+        "mel": rng.uniform(-5, -1, (frames, 12)).astype(np.float32),
+    }
+
+
+def random_batch(*, rows=3, frames=48, phonemes=10, seed=0):
+    """`rows` examples of different lengths, padded to frames x phonemes."""
+    rng = np.random.default_rng(seed)
+    examples = [random_example(rng, phonemes=5 + i % 3) for i in range(rows)]
+    return collate(examples, Bucket(rows, frames, phonemes), SPEC.n_mels)
+
+
+def grow(batch, *, rows=0, frames=0, phonemes=0):
+    """The same batch with more padding."""
+
+    def pad(field, x):
+        width = [(0, rows)] + [(0, 0)] * (x.ndim - 1)
+        if x.ndim > 1:
+            width[1] = (0, frames if field in ("mel2ph", "f0", "mel", "mask") else phonemes)
+        return np.pad(x, width)
+
+    return type(batch)(**{name: pad(name, x) for name, x in batch._asdict().items()})
+
+
+def small_acoustic_model(*, process="residual", **model):
+    return acoustic_model({**MODEL, **model}, SCHEDULE, process, INFO)
+
+
+def random_params(acoustic, seed=0):
+    """As after training: nothing is zero."""
+    params = acoustic.model.init(jax.random.key(seed), empty_batch(acoustic))["params"]
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    return jax.tree.unflatten(
+        tree,
+        [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)],
+    )
