@@ -1,0 +1,154 @@
+"""What is computed from a song's audio, once, and kept on disk until the corpus is finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from diffsinger_jax.audio.f0 import extract_f0
+from diffsinger_jax.audio.mel import log_mel
+from diffsinger_jax.audio.wav import read_wav, resample
+from diffsinger_jax.types import MelSpec
+
+_VERSION = 1  # of the features: a change of their code makes caches of older builds invalid
+_CLIPPED = 0.999
+_CLIPPED_RUN = 3  # so many samples in a row at full scale are clipping, one is a normalised peak
+
+
+@dataclasses.dataclass(frozen=True)
+class SongFeatures:
+    """All frames of a recording, and what its samples say.
+
+    Attributes:
+      mel: f32[T, M] log amplitude.
+      f0: f32[T] Hz, 0 unvoiced.
+      duration_sec: of the audio.
+      channels: in the file; the features are of their average.
+      peak: largest |sample|.
+      clipped_runs: how often several samples in a row stand at full scale.
+    """
+
+    mel: np.ndarray
+    f0: np.ndarray
+    duration_sec: float
+    channels: int
+    peak: float
+    clipped_runs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureJob:
+    """One recording to be worked on: what goes to a process, and names its cache file."""
+
+    name: str
+    wav: Path
+    spec: MelSpec
+    f0_method: str
+
+    def cache_file(self, folder: Path) -> Path:
+        """Named by a hash of the settings and the sound file's contents."""
+        settings = json.dumps([_VERSION, dataclasses.asdict(self.spec), self.f0_method])
+        digest = hashlib.sha256(settings.encode() + file_digest(self.wav)).hexdigest()[:16]
+        return folder / f"{self.name}-{digest}.npz"
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def compute_features(job: FeatureJob) -> SongFeatures:
+    """Reads, resamples, and measures one recording.
+
+    Raises:
+      InputError: for a sound file that cannot be read.
+    """
+    wav, rate = read_wav(job.wav, downmix=True)
+    full_scale = np.abs(wav) >= _CLIPPED
+    runs = np.lib.stride_tricks.sliding_window_view(
+        np.pad(full_scale, (1, _CLIPPED_RUN - 1)), _CLIPPED_RUN + 1
+    )  # [L, 1 + run]: a run starts after a sample that is not clipped
+    resampled = resample(wav, rate, job.spec.sample_rate)
+    return SongFeatures(
+        mel=log_mel(resampled, job.spec),
+        f0=extract_f0(resampled, job.spec, job.f0_method),
+        duration_sec=len(wav) / rate,
+        channels=soundfile.info(job.wav).channels,
+        peak=float(np.max(np.abs(wav), initial=0.0)),
+        clipped_runs=int(np.sum(~runs[:, 0] & runs[:, 1:].all(axis=1))),
+    )
+
+
+def load_features(file: Path) -> SongFeatures:
+    """Reads what `fill_cache` has kept of one recording."""
+    with np.load(file) as arrays:
+        fields = {name: arrays[name] for name in arrays.files}
+    return SongFeatures(**{k: v if v.ndim else v.item() for k, v in fields.items()})
+
+
+def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iterator[str]:
+    """Computes what the cache does not have yet, and yields the name of each song that is there.
+
+    A file appears in the cache whole or not at all, so that this may be killed at any moment.
+
+    Raises:
+      InputError: for a sound file that cannot be read.
+    """
+    missing = []
+    for job in jobs:
+        if job.cache_file(folder).exists():
+            yield job.name
+        else:
+            missing.append(job)
+    if processes == 1 or len(missing) <= 1:
+        for job in missing:
+            yield _fill_one(job, folder)
+        return
+    # Workers start from scratch: forking a process with threads (JAX, TFDS) may deadlock.
+    with ProcessPoolExecutor(
+        min(processes, len(missing)), get_context("spawn"), initializer=_start_worker
+    ) as pool:
+        futures = [pool.submit(_fill_one, job, folder) for job in missing]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _fill_one(job: FeatureJob, folder: Path) -> str:
+    """Computes one cache file."""
+    target = job.cache_file(folder)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    with partial.open("wb") as file:
+        np.savez(file, **dataclasses.asdict(compute_features(job)))
+    os.replace(partial, target)
+    return job.name
+
+
+def _start_worker() -> None:
+    """Makes a worker end with its parent, even if that was killed and could not tell it to."""
+
+    def follow() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def value_range(mels: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(min f32[M], max f32[M]) per bin over all frames of mels f32[T, M]."""
+    ranges = [(mel.min(axis=0), mel.max(axis=0)) for mel in mels]
+    lows, highs = zip(*ranges, strict=True)
+    return np.min(lows, axis=0), np.max(highs, axis=0)
