@@ -98,8 +98,10 @@ class Dictionary:
                 continue
             # A doubled consonant of romaji is a stop: "kitte", "matchi".
             following = text[i + 1 : i + 2]
-            if text[i] in "bcdfghjkmprstwz" and following and following in (
-                "tc" if text[i] == "t" else text[i]
+            if (
+                text[i] in "bcdfghjkmprstwz"
+                and following
+                and following in ("tc" if text[i] == "t" else text[i])
             ):
                 phonemes.append("cl")
                 i += 1
@@ -238,7 +240,9 @@ def _read_table(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the dictionary cannot be read as UTF-8 text ({error})") from error
+        raise InputError(
+            f"{path}: the dictionary cannot be read as UTF-8 text ({error})"
+        ) from error
     table = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):

@@ -194,9 +194,7 @@ def _split(sec: float | None, note_sec: np.ndarray, late_sec: float) -> list[flo
     return np.diff([0.0, *inner_ends, sec]).tolist()
 
 
-def _midis_from_f0(
-    segment: Segment, words: Sequence[tuple[int, int]]
-) -> tuple[float | None, ...]:
+def _midis_from_f0(segment: Segment, words: Sequence[tuple[int, int]]) -> tuple[float | None, ...]:
     """Median f0 of each word, to the nearest semitone; unvoiced words keep the pitch before."""
     curve = segment.curves["f0"]
     ends = np.concatenate([[0.0], np.cumsum(segment.ph_sec)]) / curve.timestep_sec
@@ -238,7 +236,8 @@ def _segment_json(piece: Piece, score: Score) -> dict[str, Any]:
     heads = [note for note in piece.notes if not note.slur]
     if all(note.lyric for note in heads if note.midi is not None):
         segment["text"] = " ".join(
-            BREATH if word[0].symbol == BREATH and note.midi is None
+            BREATH
+            if word[0].symbol == BREATH and note.midi is None
             else "_".join((note.lyric if note.midi is not None else SILENCE).split())
             for note, word in zip(heads, words, strict=True)
         )

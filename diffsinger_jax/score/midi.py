@@ -47,8 +47,10 @@ def read_midi(path: str | Path, *, encoding: str | None = None) -> Score:
     try:
         # latin1 keeps the bytes: a file does not say how its lyrics are encoded.
         midi = mido.MidiFile(path, charset="latin1")
-    except (EOFError, ValueError, KeyError, IndexError, OSError) as error:
-        raise InputError(f"{source}: not a readable MIDI file ({error}); export it again") from error
+    except (EOFError, ValueError, KeyError, IndexError, OSError, mido.KeySignatureError) as error:
+        raise InputError(
+            f"{source}: not a readable MIDI file ({error}); export it again"
+        ) from error
     if not 0 < midi.ticks_per_beat < 0x8000:
         raise InputError(
             f"{source}: its time is counted in film frames (SMPTE); export it with ticks per "
@@ -62,8 +64,7 @@ def read_midi(path: str | Path, *, encoding: str | None = None) -> Score:
         return Fraction(tick, midi.ticks_per_beat)
 
     sung = [
-        SungNote(quarters(n.start), quarters(n.end), n.midi, n.lyric, False, n.where)
-        for n in notes
+        SungNote(quarters(n.start), quarters(n.end), n.midi, n.lyric, False, n.where) for n in notes
     ]
     tempo = TempoMap(
         (quarters(tick), mido.tempo2bpm(message.tempo))
@@ -89,12 +90,12 @@ def _sung_notes(
 ) -> list[_PlayedNote]:
     """The notes of the channel that the lyrics stand at, with them."""
     lyrics = _lyrics(tracks, encoding, source)
-    bar_starts = _bar_starts(tracks, ticks_per_quarter)
+    bar_lengths = _bar_lengths(tracks, ticks_per_quarter)
     tolerance = max(1, ticks_per_quarter // 32)
     best: list[_PlayedNote] = []
     found: list[_PlayedNote | None] = [None] * len(lyrics)
     for track in tracks:
-        for notes in _notes_by_channel(track, source, bar_starts):
+        for notes in _notes_by_channel(track, source, bar_lengths):
             starts = {note.start: note for note in reversed(notes)}
             match = [
                 next((starts[t] for t in _around(tick, tolerance) if t in starts), None)
@@ -110,7 +111,7 @@ def _sung_notes(
     for (tick, text), note in zip(lyrics, found, strict=True):
         if note is None:
             raise InputError(
-                f"{source}: bar {_bar(tick, bar_starts)}: no note starts at the lyric {text!r} "
+                f"{source}: bar {_bar(tick, bar_lengths)}: no note starts at the lyric {text!r} "
                 f"(tick {tick}); move it to the start of its note"
             )
         note.lyric = (note.lyric or "") + text
@@ -156,7 +157,7 @@ def _decoded(data: bytes, encoding: str | None, source: str) -> str:
 
 
 def _notes_by_channel(
-    track: _Track, source: str, bar_starts: list[int]
+    track: _Track, source: str, bar_lengths: list[tuple[int, int]]
 ) -> list[list[_PlayedNote]]:
     """The notes of each channel of a track, by their starts."""
     channels: dict[int, list[_PlayedNote]] = {}
@@ -173,7 +174,7 @@ def _notes_by_channel(
     for notes in channels.values():
         last_bar, count = 0, 0
         for note in notes:
-            bar = _bar(note.start, bar_starts)
+            bar = _bar(note.start, bar_lengths)
             last_bar, count = bar, count + 1 if bar == last_bar else 1
             note.where = f"bar {bar}, note {count}"
             if note.end <= note.start:
@@ -199,22 +200,23 @@ def _name(note: _PlayedNote) -> str:
     return f"{names[note.midi % 12]}{note.midi // 12 - 1}"
 
 
-def _bar_starts(tracks: list[_Track], ticks_per_quarter: int) -> list[int]:
-    """Ticks at which the bars start, by the time signatures, to the end of the song."""
-    changes = sorted(
-        (tick, 4 * ticks_per_quarter * message.numerator // message.denominator)
+def _bar_lengths(tracks: list[_Track], ticks_per_quarter: int) -> list[tuple[int, int]]:
+    """(tick, ticks per bar from there on), by the time signatures; 4/4 before the first."""
+    signatures = {
+        tick: max(1, 4 * ticks_per_quarter * message.numerator // message.denominator)
         for track in tracks
         for tick, message in track
         if message.type == "time_signature"
-    )
-    end = max(tick for track in tracks for tick, _ in track)
-    starts, length = [0], 4 * ticks_per_quarter
-    while starts[-1] <= end:
-        while changes and changes[0][0] <= starts[-1]:
-            length = max(1, changes.pop(0)[1])
-        starts.append(starts[-1] + length)
-    return starts
+    }
+    return sorted(({0: 4 * ticks_per_quarter} | signatures).items())
 
 
-def _bar(tick: int, bar_starts: list[int]) -> int:
-    return sum(start <= tick for start in bar_starts)
+def _bar(tick: int, bar_lengths: list[tuple[int, int]]) -> int:
+    """The number of the bar that a tick lies in, from 1; a new signature starts a new bar."""
+    bar, start, length = 1, *bar_lengths[0]
+    for change, next_length in bar_lengths[1:]:
+        if change > tick:
+            break
+        bar += -(-(change - start) // length)  # a bar cut short counts
+        start, length = change, next_length
+    return bar + (tick - start) // length

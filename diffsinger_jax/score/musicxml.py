@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import re
 import xml.etree.ElementTree as ET
-import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from xml.parsers import expat
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.score.musicxml_file import parse_musicxml
 from diffsinger_jax.score.timeline import SungNote, TempoMap, notes_in_seconds
 from diffsinger_jax.types import Piece, Score
 
-_MAX_BYTES = 64 * 2**20  # of XML; the largest song of the OpenScore Lieder corpus has 4 MiB
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUARTERS = {"breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": Fraction(1, 2)} | {
     f"{2**k}{'nd' if k == 5 else 'th'}": Fraction(4, 2**k) for k in range(4, 9)
@@ -71,7 +68,7 @@ def read_musicxml(path: str | Path, *, verse: int = 1) -> Score:
     """
     path = Path(path)
     source = str(path)
-    root = _parse(_xml_bytes(path), source)
+    root = parse_musicxml(path)
     if root.tag != "score-partwise":
         raise InputError(
             f"{source}: <{root.tag}> is not a partwise MusicXML score; export it as MusicXML "
@@ -127,50 +124,6 @@ def _title(root: ET.Element, path: Path) -> str:
 def _language(root: ET.Element) -> str:
     said = root.find("defaults/lyric-language")
     return "" if said is None else said.get("xml:lang", "")
-
-
-# The file
-
-
-def _xml_bytes(path: Path) -> bytes:
-    """The XML itself, out of its zip for .mxl."""
-    if path.suffix.lower() != ".mxl":
-        return path.read_bytes()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            container = _parse(_member(archive, "META-INF/container.xml", path), str(path))
-            rootfiles = list(container.iter("rootfile"))
-            name = rootfiles[0].get("full-path", "") if rootfiles else ""
-            return _member(archive, name, path)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: not a compressed MusicXML file ({error}); export it again"
-        ) from error
-
-
-def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    if archive.getinfo(name).file_size > _MAX_BYTES:
-        raise InputError(f"{path}: {name} unpacks to more than {_MAX_BYTES >> 20} MiB; is it a score?")
-    return archive.read(name)
-
-
-def _parse(data: bytes, source: str) -> ET.Element:
-    """Parses XML that declares no entities of its own, which is how XML bombs are made."""
-
-    def refuse(name, *_):
-        raise InputError(f"{source}: it declares the XML entity {name!r}, which no score needs")
-
-    builder = ET.TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.EntityDeclHandler = refuse
-    try:
-        parser.ParseFile(io.BytesIO(data))
-    except expat.ExpatError as error:
-        raise InputError(f"{source}: not well-formed XML ({error}); export it again") from error
-    return builder.close()
 
 
 # One part
@@ -336,10 +289,10 @@ def _tempos_by_measure(
     current: list[tuple[Fraction, float]] = []
     by_measure = []
     for i in range(count):
-        # The first part that says something of a position is right: sort is stable.
+        # Of two parts the first is right, within a part the last mark.
         said: dict[Fraction, float] = {}
         for part in parts:
-            for position, bpm in part[i].tempos if i < len(part) else ():
+            for position, bpm in dict(part[i].tempos if i < len(part) else ()).items():
                 said.setdefault(position, bpm)
         changes = sorted(said.items())
         by_measure.append([(Fraction(0), bpm) for bpm in current] + changes)

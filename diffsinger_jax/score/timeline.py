@@ -41,14 +41,13 @@ class SungNote:
 
 
 class TempoMap:
-    """Quarters to seconds, by steps of constant tempo.
-
-    Args:
-      changes: (position in quarters, quarters per minute > 0), in any order; of several at one
-        position the last counts. Before the first one its tempo holds already.
-    """
+    """Quarters to seconds, by steps of constant tempo."""
 
     def __init__(self, changes: Iterable[tuple[Fraction, float]]):
+        """Takes (position in quarters, quarters per minute > 0), in any order.
+
+        Of several at one position the last counts. Before the first its tempo holds already.
+        """
         ordered = sorted(dict(changes).items()) or [(Fraction(0), DEFAULT_TEMPO)]
         self._starts = [Fraction(0)] + [position for position, _ in ordered if position > 0]
         at_zero = [bpm for position, bpm in ordered if position <= 0] or [ordered[0][1]]
@@ -105,7 +104,9 @@ def notes_in_seconds(
 
     for note in joined:
         if note.start > position:
-            notes.append(Note(length(position, note.start), None, where=f"rest before {note.where}"))
+            notes.append(
+                Note(length(position, note.start), None, where=f"rest before {note.where}")
+            )
         holds_on = note.lyric is None or note.lyric in SLUR_LYRICS
         slur = bool(holds_on and notes and notes[-1].midi is not None)
         lyric = None if slur else LONG_MARK if holds_on else note.lyric
