@@ -126,7 +126,6 @@ class Synthesizer:
           InputError: for an unknown speaker, or steps that the voice cannot take.
         """
         voice, spec = self.voice, self.voice.info.mel
-        piece_key, noise_key = jax.random.split(jax.random.key(seed))
         pieces = self._arrays(score, voice.info.vocabulary.speaker_id(speaker))
         examples = self._with_durations(pieces)
 
@@ -135,9 +134,9 @@ class Synthesizer:
         for indices, bucket, batch in self._batches(examples, sizes):
             f0 = self._f0(batch, [pieces[i] for i in indices])
             batch = batch._replace(f0=f0)
-            mel_keys = _row_keys(piece_key, indices, bucket.rows)
+            mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
             mel = voice.sample_mel(batch, mel_keys, k_step=k_step, steps=steps)
-            wav = np.asarray(_render(mel, f0, batch.mask, noise_key, spec))
+            wav = np.asarray(_render(mel, f0, batch.mask, noise_keys, spec))
             mel = np.asarray(mel, np.float32)
             for row, index in enumerate(indices):
                 frames, _ = sizes[index]
@@ -228,16 +227,22 @@ class Synthesizer:
         return f0.astype(np.float32)
 
 
-def _row_keys(key: jax.Array, indices: Sequence[int], rows: int) -> jax.Array:
-    """Keys [B], one for each piece's number, so that batching changes no number."""
+def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:
+    """Keys [B] for mel and noise, from each piece's number, so that batching changes no number."""
     numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
     numbers[: len(indices)] = indices
-    return jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
+    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
+    mel_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(of_pieces)
+    return mel_keys, noise_keys
 
 
 @functools.partial(jax.jit, static_argnames="spec")
 def _render(
-    mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array, spec: MelSpec
+    mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
 ) -> jax.Array:
-    """mel [B, T, M], f0 [B, T] -> wav [B, T * hop]; padding is silent."""
-    return harmonic_plus_noise(mel, f0, spec, key=key, mask=mask)
+    """mel [B, T, M], f0 [B, T], keys [B] -> wav [B, T * hop]; padding is silent."""
+
+    def render_row(mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
+        return harmonic_plus_noise(mel[None], f0[None], spec, key=key, mask=mask[None])[0]
+
+    return jax.vmap(render_row)(mel, f0, mask, keys)

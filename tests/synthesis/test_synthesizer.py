@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from fake_voice import SPEC, FakeVoice
 
-from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.notes import measure_song
 from diffsinger_jax.score.transform import change_tempo, transpose
@@ -136,23 +135,21 @@ def test_a_sung_score_sings_the_same_again(song_and_score):
 
 
 def test_another_mel_is_sung_too():
-    score = short_score()
-    voice = FakeVoice(
-        MelSpec(
-            sample_rate=44_100,
-            hop=512,
-            n_fft=2048,
-            win=2048,
-            n_mels=64,
-            fmin=40.0,
-            fmax=16_000.0,
-            log_base="e",
-            framing="reflect",
-        )
+    spec = MelSpec(
+        sample_rate=44_100,
+        hop=512,
+        n_fft=2048,
+        win=2048,
+        n_mels=64,
+        fmin=40.0,
+        fmax=16_000.0,
+        log_base="e",
+        framing="reflect",
     )
-    song = Synthesizer(voice)(score)
-    assert len(song.wav) == round(score.duration_sec * 44_100)
-    assert np.isfinite(song.wav).all()
+    score = Score("a", "ja", (Piece(0.5, notes_of((0.8, 60, "ら"))),))
+    song = Synthesizer(FakeVoice(spec))(score)
+    assert len(song.wav) == round(1.3 * 44_100)
+    assert 0 < np.abs(song.wav).max() < 1
 
 
 @pytest.mark.parametrize(
@@ -182,14 +179,3 @@ def test_a_song_of_four_minutes():
     assert abs(song.duration_sec - score.duration_sec) < 0.1
     assert max(rows * frames for rows, frames, _ in voice.shapes) <= 2048
     assert measure_song(song.wav, song.sample_rate, score).passed
-
-
-def test_padding_is_silent():
-    import jax
-
-    mel = np.full((1, 64, SPEC.n_mels), -1.0, np.float32)
-    mask = np.arange(64)[None] < 40
-    wav = harmonic_plus_noise(
-        mel, np.full((1, 64), 200, np.float32), SPEC, key=jax.random.key(0), mask=mask
-    )
-    assert np.abs(wav[0, 44 * SPEC.hop :]).max() < 1e-4
