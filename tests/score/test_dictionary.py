@@ -131,6 +131,7 @@ def test_a_table_of_ones_own(tmp_path):
         Dictionary.read(table, "la")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PJS.is_dir(), reason="PJS is not at hand")
 def test_pjs_lyrics_give_the_labels_of_its_recordings():
     """Scores and labels were made apart; three of 93 songs differ, by a slip in one of the two."""

@@ -219,6 +219,7 @@ def test_the_long_song_lasts_four_minutes(tmp_path):
 odd = runpy.run_path(str(HERE / "make_odd.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="the OpenScore Lieder are not at hand")
 def test_real_songs_read_to_their_known_ranges():
     import json
