@@ -178,8 +178,8 @@ def _write_wavs(
     folder.mkdir(exist_ok=True)
     for name, wav in zip(names, wavs, strict=True):
         tags = {"software": "diffsinger_jax", "comment": f"synthetic singing: {system}"}
-        path = folder / f"{name.replace('#', '_')} {system.replace('=', '')}.wav"
-        write_wav(path, wav, voice.info.mel.sample_rate, tags=tags)
+        file = f"{name}_{system}.wav".replace("#", "_").replace(" ", "_").replace("=", "")
+        write_wav(folder / file, wav, voice.info.mel.sample_rate, tags=tags)
 
 
 def _draw(

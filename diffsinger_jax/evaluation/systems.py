@@ -40,7 +40,7 @@ class Singer(Protocol):
     def predict_f0(self, batch: Batch) -> jax.Array:
         """f32[B, T] Hz."""
 
-    def sample_mel(self, batch: Batch, keys: jax.Array, *, k_step: int) -> jax.Array:
+    def sample_mel(self, batch: Batch, keys: jax.Array, *, k_step: int, **how: float) -> jax.Array:
         """f32[B, T, M] log mel."""
 
 
@@ -87,7 +87,7 @@ def sing_all(
     """
     true = [Sung(e["mel"], e["f0"], e["ph_frames"]) for e in examples]
     by_system = {TRUE_MEL: true}
-    render = functools.partial(_mels, voice, seed=seed, frames_per_batch=frames_per_batch)
+    render = functools.partial(mels_of, voice, seed=seed, frames_per_batch=frames_per_batch)
 
     for k_step in (0, *k_steps):
         name = diffusion_name(k_step, voice.schedule["steps"]) if k_step else AUXILIARY
@@ -149,13 +149,20 @@ def _render(
     return jax.vmap(row)(mel, f0, mask, keys)
 
 
-def _mels(
-    voice: Singer, examples: Sequence[Example], *, k_step: int, seed: int, frames_per_batch: int
+def mels_of(
+    voice: Singer,
+    examples: Sequence[Example],
+    *,
+    k_step: int,
+    seed: int,
+    frames_per_batch: int,
+    **how: float,
 ) -> list[np.ndarray]:
+    """f32[T, M] log mel of every piece; `how` goes to the voice's `sample_mel`."""
     mels: list[np.ndarray] = [np.zeros(0)] * len(examples)
     for indices, batch in _batches(examples, voice.info.mel.n_mels, frames_per_batch):
         keys = _row_keys(seed, indices)
-        sampled = np.asarray(voice.sample_mel(batch, keys, k_step=k_step), np.float32)
+        sampled = np.asarray(voice.sample_mel(batch, keys, k_step=k_step, **how), np.float32)
         for row, index in _real(indices):
             mels[index] = sampled[row][batch.mask[row]]
     return mels

@@ -27,10 +27,10 @@ class Progress:
         self._bar.update()
 
     def flush(self) -> dict[str, float]:
-        """Means since the last call, and frames_per_sec; waits for the device."""
+        """Means since the last call, its seconds and frames_per_sec; waits for the device."""
         fetched = jax.device_get(self._metrics)
         seconds = time.perf_counter() - self._since
-        numbers = {"frames_per_sec": self._frames / seconds}
+        numbers = {"frames_per_sec": self._frames / seconds, "seconds": seconds}
         for name, first in fetched[0].items():
             values = [metrics[name] for metrics in fetched]
             if isinstance(first, Mean):
