@@ -6,6 +6,7 @@ docs/ds.md writes the schema down; `python -m diffsinger_jax.score.ds FILE ...` 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -153,7 +154,10 @@ def _word_phonemes(
     count = stop - first
     # Only the first word of a segment can start with consonants.
     nucleus = 0 if word or is_rest(symbols[0]) else nucleus_index(symbols)
-    phonemes = [Phoneme(s, first, False, sec) for s, sec in zip(symbols[:nucleus], seconds)]  # noqa: B905
+    phonemes = [
+        Phoneme(symbol, first, False, sec)
+        for symbol, sec in zip(symbols[:nucleus], seconds[:nucleus], strict=True)
+    ]
     vowel, tail = symbols[nucleus], nucleus + 1
     if symbols[nucleus : nucleus + count] == (vowel,) * count:
         tail = nucleus + count  # already there once per note
@@ -169,13 +173,9 @@ def _word_phonemes(
             note = stop  # a consonant of the next syllable, and all after it
         phonemes.append(Phoneme(symbol, note, False, sec))
     if word == 0 and not phonemes[0].onset:
-        phonemes[0] = _with_onset(phonemes[0], True)
-        phonemes[nucleus] = _with_onset(phonemes[nucleus], False)
+        phonemes[0] = dataclasses.replace(phonemes[0], onset=True)
+        phonemes[nucleus] = dataclasses.replace(phonemes[nucleus], onset=False)
     return phonemes
-
-
-def _with_onset(phoneme: Phoneme, onset: bool) -> Phoneme:
-    return Phoneme(phoneme.symbol, phoneme.note_index, onset, phoneme.duration_sec)
 
 
 def _split(sec: float | None, note_sec: np.ndarray, late_sec: float) -> list[float | None]:
