@@ -22,7 +22,6 @@ setup(
     install_requires=[
         "absl-py",
         "array-record",
-        "defusedxml",
         "flax>=0.10",
         "grain",
         "importlib_resources",  # tensorflow-datasets uses it without naming it
