@@ -13,7 +13,7 @@ from diffsinger_jax.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_VOICE = HERE / "data" / "voices" / "pjs"
-DEFAULT_SCORE = HERE / "data" / "songs" / "furusato.musicxml"
+DEFAULT_SCORE = HERE / "data" / "songs" / "sakura.musicxml"
 EXAMPLES = """\
 examples:
   python run_sample.py

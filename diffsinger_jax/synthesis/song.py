@@ -137,15 +137,15 @@ def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
     first = 0 if with_head or not arrays.head_frames else 1
     last = len(arrays.phonemes) - bool(arrays.tail_frames)
     head_sec = arrays.head_frames / spec.frames_per_sec
+    # Without the head the first phoneme is an onset again, as in the score.
+    phonemes = arrays.phonemes[first:last] if with_head else piece.phonemes
     phonemes = tuple(
         dataclasses.replace(
             phoneme,
             note_index=phoneme.note_index + with_head,
-            onset=phoneme.onset or i == first,
-            duration_sec=float(sung.ph_frames[i] / spec.frames_per_sec),
+            duration_sec=float(frames / spec.frames_per_sec),
         )
-        for i, phoneme in enumerate(arrays.phonemes)
-        if first <= i < last
+        for phoneme, frames in zip(phonemes, sung.ph_frames[first:last], strict=True)
     )
     begin = int(sung.ph_frames[:first].sum())
     f0 = sung.f0[begin : begin + int(sung.ph_frames[first:last].sum())]
