@@ -46,7 +46,7 @@ def mel_panels(
     f0: np.ndarray | None = None,
     title: str = "",
 ) -> Figure | None:
-    """Mels one above the other, on one scale of time, frequency and loudness.
+    """Mels one above the other, on one scale of time, frequency and loudness: the first one's.
 
     Args:
       path: of the png, or None for the figure.
@@ -54,7 +54,7 @@ def mel_panels(
       f0: [T] Hz, drawn thinly over the first mel.
     """
     decibels = {name: _decibels(mel, spec) for name, mel in mels.items()}
-    top = max(float(mel.max()) for mel in decibels.values())
+    top = float(next(iter(decibels.values())).max())
     longest = max(len(mel) for mel in decibels.values()) / spec.frames_per_sec
     figure, axes = _figure(len(mels), width=_width(longest), panel_height=2.2)
     for ax, (name, mel) in zip(axes, decibels.items(), strict=True):

@@ -109,7 +109,7 @@ def test_all_systems_are_measured(corpus, tmp_path, monkeypatch):
     assert wav[TRUE_MEL]["mcd"] < wav["naive diffusion k=100"]["mcd"]
     files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert {"evaluation.json", "evaluation.md", "one.png", "two.png"} < files
-    assert "wavs/one_1 shallow k20.wav" in files and len(files) == 4 + 3 * 5
+    assert "wavs/one_1_shallow_k20.wav" in files and len(files) == 4 + 3 * 5
 
 
 def test_batching_changes_no_number(corpus):

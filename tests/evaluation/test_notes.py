@@ -1,11 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation.notes import measure_song, merged_rests, timeline
+from diffsinger_jax.evaluation.notes import main, measure_song, merged_rests, timeline
+from diffsinger_jax.score.reader import read_score
+from diffsinger_jax.score.transform import change_tempo, transpose
 from diffsinger_jax.types import Note, Piece, Score
 
 RATE = 16_000
+SAKURA = Path(__file__).parents[2] / "data" / "songs" / "sakura.musicxml"
 SCORE = Score(
     "scale",
     "",
@@ -75,3 +81,14 @@ def test_clipping_and_nan_fail():
 def test_a_score_of_rests_cannot_be_judged():
     with pytest.raises(InputError, match="no note longer"):
         measure_song(np.zeros(100, np.float32), RATE, Score("", "", (Piece(0, (Note(1, None),)),)))
+
+
+def test_the_command_judges_a_shipped_song(tmp_path, capsys):
+    score = change_tempo(transpose(read_score(SAKURA), 2), 2.0)
+    wav = tmp_path / "sakura.wav"
+    write_wav(wav, sing(score), RATE)
+    assert main([str(wav), str(SAKURA), "--key", "2", "--tempo", "2"]) == 0
+    assert "FAIL" not in capsys.readouterr().out
+    write_wav(wav, np.zeros(RATE, np.float32), RATE)
+    assert main([str(wav), str(SAKURA)]) == 1
+    assert "FAIL  length within 0.1 s of the score" in capsys.readouterr().out
