@@ -1,8 +1,8 @@
 """A voice: a folder with all that singing needs and nothing of how it was trained.
 
-    voice.json           name, corpus (mel, vocabulary, statistics, licence), model, sampling
-    params.safetensors   the weights, float32 or bfloat16; no code, unlike a pickle
-    CARD.md              data, licence, credit and measured quality, for people
+voice.json           name, corpus (mel, vocabulary, statistics, licence), model, sampling
+params.safetensors   the weights, float32 or bfloat16; no code, unlike a pickle
+CARD.md              data, licence, credit and measured quality, for people
 """
 
 from __future__ import annotations
