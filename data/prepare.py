@@ -9,14 +9,15 @@ the checker found in each song). Killed and started again, it goes on where it s
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-if importlib.util.find_spec("diffsinger_jax") is None:  # run from a clone, not installed
-    sys.path.insert(0, str(HERE.parent))
+# Recipes are folders of this one; the package beside it serves a clone that is not installed.
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
@@ -24,11 +25,7 @@ from diffsinger_jax.errors import InputError  # noqa: E402
 
 def load_recipe(name: str):
     """The `RECIPE` in data/<name>/recipe.py."""
-    spec = importlib.util.spec_from_file_location(f"recipe_{name}", HERE / name / "recipe.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.RECIPE
+    return importlib.import_module(f"{name}.recipe").RECIPE
 
 
 def main() -> int | None:
@@ -42,15 +39,17 @@ def main() -> int | None:
     parser.add_argument("--f0", default="harvest", help="an f0 extractor by name")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--max_piece_sec", type=float, default=12.0)
-    parser.add_argument("--keep_faulty", action="store_true", help="use songs that fail, too")
+    parser.add_argument(
+        "--keep_faulty",
+        nargs="*",
+        metavar="PREFIX",
+        help="use songs that fail the check, too: all, or those whose names start so",
+    )
     parser.add_argument("--check_only", action="store_true", help="write OUT.checks.csv only")
+    parser.add_argument("--language", help="tag as ja, zh, where the corpus does not say")
     parser.add_argument("--test", nargs="*", help="prefixes of the test songs")
     parser.add_argument("--validation", nargs="*", help="prefixes of the validation songs")
     flags = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core, one thread each
-    # TFDS takes seconds to import, which a mistyped flag or a worker need not wait for.
-    from diffsinger_jax.corpus import build
-
     recipe = load_recipe(flags.corpus)
     raw = flags.raw or ([recipe.raw] if recipe.raw else None)
     if raw is None:
@@ -58,17 +57,41 @@ def main() -> int | None:
     for folder in raw:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}, given as --raw; check the path")
+    if flags.jobs < 1:
+        raise InputError(f"--jobs is {flags.jobs}, expected 1 or more")
+    songs = recipe.read(raw, flags.language)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core, one thread each
+    # TFDS takes seconds to import, which a mistyped flag or a worker need not wait for.
+    from diffsinger_jax.corpus import build
+
+    keep = flags.keep_faulty
     settings = build.Settings(
         name=flags.corpus,
         mel=flags.mel,
         f0=flags.f0,
         max_piece_sec=flags.max_piece_sec,
-        keep_faulty=flags.keep_faulty,
+        keep_faulty=() if keep is None else tuple(keep) or ("",),
         test=recipe.test if flags.test is None else tuple(flags.test),
         validation=recipe.validation if flags.validation is None else tuple(flags.validation),
         licence=recipe.licence,
     )
-    build.prepare(recipe.read(raw), settings, flags.out, flags.jobs)
+    if flags.check_only:
+        report(build.check_only(songs, settings, flags.out, flags.jobs))
+        print(f"wrote {build.checks_file(flags.out)}")
+    elif checked := build.prepare(songs, settings, flags.out, flags.jobs):
+        report(checked)
+        print(f"wrote {flags.out}")
+    else:
+        print(f"{flags.out} holds this corpus already")
+
+
+def report(checked: list) -> None:
+    """Says which songs are left out, and why."""
+    for c in checked:
+        if not c.used:
+            print(f"left out: {c.song.name}: {c.report.reason}")
+    count = Counter(c.report.verdict for c in checked)
+    print(f"{count['ok']} songs are well, {count['warn']} have a warning, {count['fail']} fail")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ PHONES = frozenset(
 CLOSURE_MARK_SEC, CLOSURE_SEC = 0.02, 0.2
 
 
-def read(raw: Sequence[Path]) -> list[SungSong]:
+def read(raw: Sequence[Path], language: str | None) -> list[SungSong]:
     """All songs, also those whose audio is missing.
 
     Raises:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import functools
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from diffsinger_jax.corpus.checks import Report, check_song, write_table
+from diffsinger_jax.audio.f0 import F0_EXTRACTORS
+from diffsinger_jax.corpus.checks import Report, check_song
 from diffsinger_jax.corpus.features import (
     FeatureJob,
+    check_header,
     file_digest,
     fill_cache,
     load_features,
@@ -42,7 +47,7 @@ class Settings:
       mel: a name in `MEL_SPECS`.
       f0: a name in `F0_EXTRACTORS`.
       max_piece_sec: pieces longer than this are cut at short rests too.
-      keep_faulty: use songs that fail the check, as far as they can be used.
+      keep_faulty: prefixes of names that are used although they fail the check; "" is all.
       test, validation: prefixes of the songs held out.
       licence: see `CorpusInfo`.
     """
@@ -51,100 +56,191 @@ class Settings:
     mel: str = "24k_hop128"
     f0: str = "harvest"
     max_piece_sec: float = 12.0
-    keep_faulty: bool = False
+    keep_faulty: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     licence: str = ""
 
+    def validate(self) -> None:
+        """Raises InputError for a name or number that cannot be."""
+        for given, known, what in (
+            (self.mel, MEL_SPECS, "mel representation"),
+            (self.f0, F0_EXTRACTORS, "f0 extractor"),
+        ):
+            if given not in known:
+                raise InputError(
+                    f"there is no {what} {given!r}, expected one of {', '.join(known)}; choose one"
+                )
+        if not self.max_piece_sec > 0:
+            raise InputError(f"--max_piece_sec is {self.max_piece_sec}, expected more than 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedSong:
+    """A song with notes, what was found in it, and where its features are (None: no audio)."""
+
+    song: SungSong
+    report: Report
+    features: Path | None
+    split: str
+    used: bool
+
 
 def prepare(
     songs: Sequence[SungSong], settings: Settings, out: Path, processes: int
-) -> list[Report]:
+) -> list[CheckedSong]:
     """Makes the folder `out`, whole or not at all.
 
     What is computed from each song's audio is kept in OUT.partial until then, so that a build
     that was killed goes on where it stood and ends with the same bytes.
 
     Returns:
-      What the checker found, in order of the songs; empty if `out` was there already.
+      All songs, in order; empty if `out` held just this corpus already.
 
     Raises:
       InputError: for songs that cannot be read or used, and an `out` that cannot be written.
     """
+    settings.validate()
     splits = assign_splits(songs, settings.test, settings.validation)
-    fingerprint = _fingerprint(songs, settings)
-    work = out.with_name(out.name + ".partial")
+    digests = _digests(songs)
+    fingerprint = _fingerprint(songs, digests, settings)
+    work = work_folder(out)
     if _is_finished(out, fingerprint):
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)  # a build may be killed just before it does this
         return []
-    songs, reports, jobs = check(songs, settings, work, processes)
-    used = _usable(songs, reports, jobs, settings.keep_faulty)
-    _require_training_songs(used, splits, len(songs))
-
+    checked = _check(songs, splits, digests, settings, work, processes)
+    used = [c for c in checked if c.used]
+    if not any(c.split == "train" for c in used):
+        raise InputError(
+            f"none of the {len(songs)} songs can be trained on: all fail the check or are held "
+            "out; run with --check_only and read the table"
+        )
     staging = work / "corpus"
-    shutil.rmtree(staging, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)  # of a build that was killed
+    folder = _write_corpus(used, settings, staging)
+    write_checks(folder / CHECKS_FILE, checked)
+    (folder / BUILD_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
+    os.rename(folder, out)
+    shutil.rmtree(work)
+    return checked
+
+
+def check_only(
+    songs: Sequence[SungSong], settings: Settings, out: Path, processes: int
+) -> list[CheckedSong]:
+    """Writes OUT.checks.csv and no corpus; what was computed stays for a later `prepare`."""
+    settings.validate()
+    splits = assign_splits(songs, settings.test, settings.validation)
+    checked = _check(songs, splits, _digests(songs), settings, work_folder(out), processes)
+    write_checks(checks_file(out), checked)
+    return checked
+
+
+def work_folder(out: Path) -> Path:
+    """Where features are kept until the corpus is finished."""
+    return out.with_name(out.name + ".partial")
+
+
+def checks_file(out: Path) -> Path:
+    """The table that `check_only` writes."""
+    return out.with_name(f"{out.name}.{CHECKS_FILE}")
+
+
+def write_checks(path: Path, checked: Sequence[CheckedSong]) -> None:
+    """song, verdict, split, used, reason, as comma-separated values; whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["song", "verdict", "split", "used", "reason"])
+    for c in checked:
+        yes_no = "yes" if c.used else "no"
+        writer.writerow([c.song.name, c.report.verdict, c.split, yes_no, c.report.reason])
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _check(
+    songs: Sequence[SungSong],
+    splits: Mapping[str, str],
+    digests: Mapping[Path, bytes],
+    settings: Settings,
+    work: Path,
+    processes: int,
+) -> list[CheckedSong]:
+    """Measures every recording, into the cache `work`, and looks at every song."""
+    _check_prefixes(songs, settings.keep_faulty)
     spec = MEL_SPECS[settings.mel]
-    cache = {name: job.cache_file(work) for name, job in jobs.items()}
-    vocabulary = _vocabulary(used)
+    jobs = {
+        song.name: FeatureJob(song.name, song.wav, digests[song.wav], spec, settings.f0)
+        for song in songs
+        if song.wav in digests
+    }
+    for job in jobs.values():
+        check_header(job.wav)
+    _make_folder(work)
+    with tqdm(total=len(jobs), desc="mel and f0", unit="song", dynamic_ncols=True) as bar:
+        for _ in fill_cache(list(jobs.values()), work, processes):
+            bar.update()
+    checked = []
+    for song in songs:
+        file = jobs[song.name].cache_file(work) if song.name in jobs else None
+        features = load_features(file) if file else None
+        if features is not None:
+            song = with_estimated_notes(song, features.f0, spec)
+        report = check_song(song, features, spec)
+        good = report.verdict != "fail" or song.name.startswith(settings.keep_faulty)
+        used = good and features is not None and bool(song.phonemes)
+        checked.append(CheckedSong(song, report, file, splits[song.name], used))
+    return checked
+
+
+def _write_corpus(used: Sequence[CheckedSong], settings: Settings, staging: Path) -> Path:
+    """Shards and corpus.json of the songs, in a folder below `staging`."""
+    spec = MEL_SPECS[settings.mel]
+    vocabulary = _vocabulary([c.song for c in used])
 
     def examples(split: str) -> Iterator[Example]:
-        for song in used:
-            if splits[song.name] != split:
-                continue
-            features = load_features(cache[song.name])
-            for n, piece in enumerate(cut_song(song.phonemes, settings.max_piece_sec)):
-                example = make_example(
-                    f"{song.name}#{n + 1}",
-                    piece,
-                    features,
-                    spec,
-                    vocabulary,
-                    song.speaker,
-                    song.language,
-                )
-                if example is not None:
-                    yield example
+        for c in used:
+            if c.split == split:
+                features = load_features(c.features)
+                for n, piece in enumerate(cut_song(c.song.phonemes, settings.max_piece_sec)):
+                    name = f"{c.song.name}#{n + 1}"
+                    example = make_example(name, piece, c.song, features, spec, vocabulary)
+                    if example is not None:
+                        yield example
 
-    present = [split for split in SPLITS if split in {splits[song.name] for song in used}]
-    print(f"writing the shards of {len(used)} songs")
+    present = [split for split in SPLITS if any(c.split == split for c in used)]
     folder = write_shards(
-        staging, spec.n_mels, {split: lambda split=split: examples(split) for split in present}
+        staging, spec.n_mels, {split: functools.partial(examples, split) for split in present}
     )
     mel_min, mel_max = value_range(example["mel"] for example in examples("train"))
     info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence)
     write_corpus_info(folder, info)
-    write_table(folder / CHECKS_FILE, reports, splits, [song.name for song in used])
-    (folder / BUILD_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
-    os.rename(folder, out)
-    shutil.rmtree(work)
-    return reports
+    return folder
 
 
-def check(
-    songs: Sequence[SungSong], settings: Settings, work: Path, processes: int
-) -> tuple[list[SungSong], list[Report], dict[str, FeatureJob]]:
-    """Measures every recording, into the cache `work`, and looks at every song.
+def _check_prefixes(songs: Sequence[SungSong], prefixes: Sequence[str]) -> None:
+    for prefix in prefixes:
+        if not any(song.name.startswith(prefix) for song in songs):
+            raise InputError(f"no song starts with {prefix!r}, given to --keep_faulty; correct it")
 
-    Returns:
-      The songs, now all with notes; what was found, in their order; and by song's name where
-      its features are, if it has audio.
-    """
-    spec = MEL_SPECS[settings.mel]
-    jobs = {s.name: FeatureJob(s.name, s.wav, spec, settings.f0) for s in songs if s.wav.is_file()}
-    _make_folder(work)
-    bar = tqdm(total=len(jobs), desc="mel and f0", unit="song", dynamic_ncols=True)
-    with bar:
-        for _ in fill_cache(list(jobs.values()), work, processes):
-            bar.update()
-    with_notes, reports = [], []
+
+def _digests(songs: Sequence[SungSong]) -> dict[Path, bytes]:
+    """A hash of each file that songs were read from, where it exists."""
+    sources = sorted({source for song in songs for source in song.sources})
+    return {source: file_digest(source) for source in sources if source.is_file()}
+
+
+def _fingerprint(
+    songs: Sequence[SungSong], digests: Mapping[Path, bytes], settings: Settings
+) -> str:
+    """A hash of the settings and of everything the songs were read from."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings)).encode())
     for song in songs:
-        job = jobs.get(song.name)
-        features = load_features(job.cache_file(work)) if job else None
-        if features is not None:
-            song = with_estimated_notes(song, features.f0, spec)
-        with_notes.append(song)
-        reports.append(check_song(song, features, spec))
-    return with_notes, reports, jobs
+        digest.update(song.name.encode())
+        for source in song.sources:
+            digest.update(digests.get(source, b"missing"))
+    return digest.hexdigest()
 
 
 def _make_folder(folder: Path) -> None:
@@ -161,16 +257,6 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _fingerprint(songs: Sequence[SungSong], settings: Settings) -> str:
-    """A hash of the settings and of everything the songs were read from."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings)).encode())
-    for song in songs:
-        digest.update(song.name.encode())
-        for source in song.sources:
-            digest.update(file_digest(source) if source.is_file() else b"missing")
-    return digest.hexdigest()
-
-
 def _is_finished(out: Path, fingerprint: str) -> bool:
     """True if `out` holds just this corpus.
 
@@ -184,28 +270,6 @@ def _is_finished(out: Path, fingerprint: str) -> bool:
         return True
     what = "a corpus of other settings or songs" if (out / CORPUS_FILE).exists() else "other things"
     raise InputError(f"{out} holds {what} already; remove it or choose another --out")
-
-
-def _usable(
-    songs: Sequence[SungSong],
-    reports: Sequence[Report],
-    jobs: dict[str, FeatureJob],
-    keep_faulty: bool,
-) -> list[SungSong]:
-    """Songs that passed; with `keep_faulty` all that have audio and phonemes on notes."""
-    return [
-        song
-        for song, report in zip(songs, reports, strict=True)
-        if (report.verdict != "fail" or keep_faulty) and song.name in jobs and song.phonemes
-    ]
-
-
-def _require_training_songs(used: Sequence[SungSong], splits: dict[str, str], total: int) -> None:
-    if not any(splits[song.name] == "train" for song in used):
-        raise InputError(
-            f"none of the {total} songs can be trained on: all fail the check or are held out; "
-            "run with --check_only and read the table"
-        )
 
 
 def _vocabulary(songs: Sequence[SungSong]) -> Vocabulary:

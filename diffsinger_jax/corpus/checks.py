@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +31,6 @@ Finding = tuple[str, str]
 class Report:
     """What was found in one song: the worst verdict and all reasons in words."""
 
-    song: str
     verdict: str
     reason: str
 
@@ -58,7 +53,7 @@ def check_song(song: SungSong, features: SongFeatures | None, spec: MelSpec) -> 
             findings += _voicing(song, features, spec)
             findings += _pitch(song, features, spec)
     worst = max((VERDICTS.index(verdict) for verdict, _ in findings), default=0)
-    return Report(song.name, VERDICTS[worst], "; ".join(reason for _, reason in findings))
+    return Report(VERDICTS[worst], "; ".join(reason for _, reason in findings))
 
 
 def _sound(features: SongFeatures) -> Iterator[Finding]:
@@ -163,18 +158,3 @@ def sung_deviations(
                 sung = 69.0 + 12.0 * np.log2(np.median(voiced) / 440.0)
                 deviations.append((phoneme, float(sung - phoneme.midi)))
     return deviations
-
-
-def write_table(
-    path: Path, reports: Sequence[Report], splits: dict[str, str], used: Sequence[str]
-) -> None:
-    """checks.csv: song, verdict, split, used, reason; whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["song", "verdict", "split", "used", "reason"])
-    for report in reports:
-        yes_no = "yes" if report.song in used else "no"
-        writer.writerow([report.song, report.verdict, splits[report.song], yes_no, report.reason])
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(partial, path)

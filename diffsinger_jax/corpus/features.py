@@ -18,6 +18,7 @@ import soundfile
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import read_wav, resample
+from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MelSpec
 
 _VERSION = 1  # of the features: a change of their code makes caches of older builds invalid
@@ -48,24 +49,44 @@ class SongFeatures:
 
 @dataclasses.dataclass(frozen=True)
 class FeatureJob:
-    """One recording to be worked on: what goes to a process, and names its cache file."""
+    """One recording to be worked on: what goes to a process, and names its cache file.
+
+    Attributes:
+      name: of the song.
+      wav: its sound file.
+      digest: of the file's contents.
+      spec: of the mel.
+      f0_method: a name in `F0_EXTRACTORS`.
+    """
 
     name: str
     wav: Path
+    digest: bytes
     spec: MelSpec
     f0_method: str
 
     def cache_file(self, folder: Path) -> Path:
         """Named by a hash of the settings and the sound file's contents."""
         settings = json.dumps([_VERSION, dataclasses.asdict(self.spec), self.f0_method])
-        digest = hashlib.sha256(settings.encode() + file_digest(self.wav)).hexdigest()[:16]
-        return folder / f"{self.name}-{digest}.npz"
+        digest = hashlib.sha256(settings.encode() + self.digest).hexdigest()
+        return folder / f"{digest}.npz"  # names may hold what file names may not
 
 
 def file_digest(path: Path) -> bytes:
     """SHA-256 of a file's contents."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def check_header(path: Path) -> None:
+    """Raises InputError for a file that is not sound, before hours are spent on the others."""
+    try:
+        soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"{path}: not a readable sound file ({error.error_string.rstrip('.')}), expected wav "
+            "or flac; its header may be broken, export it again"
+        ) from error
 
 
 def compute_features(job: FeatureJob) -> SongFeatures:

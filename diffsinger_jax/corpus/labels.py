@@ -13,7 +13,7 @@ from diffsinger_jax.corpus.nuclei import rest_symbol
 from diffsinger_jax.corpus.songs import Label, SungNote
 from diffsinger_jax.errors import InputError
 
-_HTS_UNIT_SEC = 1e-7
+_HTS_UNITS_PER_SEC = 10_000_000
 _SEAM_SEC = 0.01  # labels follow each other, give or take rounding
 # Full context, p@p^p-PHONE+p=p_... ; a monophone label is only the phone.
 _FULL_CONTEXT = re.compile(r"\^[^-]*-([^+]+)\+")
@@ -31,7 +31,7 @@ def read_hts_labels(path: Path) -> list[Label]:
             continue
         try:
             start, end, context = line.split(maxsplit=2)
-            start_sec, end_sec = int(start) * _HTS_UNIT_SEC, int(end) * _HTS_UNIT_SEC
+            start_sec, end_sec = int(start) / _HTS_UNITS_PER_SEC, int(end) / _HTS_UNITS_PER_SEC
         except ValueError as error:
             raise InputError(
                 f"{path}, line {number}: {line[:40]!r} is not a label, expected "

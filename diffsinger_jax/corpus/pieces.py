@@ -10,7 +10,7 @@ import numpy as np
 
 from diffsinger_jax.corpus.features import SongFeatures
 from diffsinger_jax.corpus.nuclei import is_rest
-from diffsinger_jax.corpus.songs import SungPhoneme
+from diffsinger_jax.corpus.songs import SungPhoneme, SungSong
 from diffsinger_jax.types import MelSpec, Vocabulary, frames_from_seconds
 
 CUT_REST_SEC = 0.2
@@ -95,11 +95,10 @@ def _trim(phonemes: Sequence[SungPhoneme], span: tuple[int, int]) -> tuple[SungP
 def make_example(
     name: str,
     piece: Sequence[SungPhoneme],
+    song: SungSong,
     features: SongFeatures,
     spec: MelSpec,
     vocabulary: Vocabulary,
-    speaker: str,
-    language: str,
 ) -> dict[str, np.ndarray | str] | None:
     """One record of the prepared corpus: see `shards.example_features`.
 
@@ -124,8 +123,8 @@ def make_example(
     onset[0] = 1
     return {
         "name": name,
-        "speaker": np.int32(vocabulary.speaker_id(speaker)),
-        "language": np.full(count, vocabulary.languages.index(language), np.int32),
+        "speaker": np.int32(vocabulary.speaker_id(song.speaker)),
+        "language": np.full(count, vocabulary.languages.index(song.language), np.int32),
         "tokens": vocabulary.phoneme_ids([p.symbol for p in piece], name),
         "note_midi": np.asarray([p.midi for p in piece], np.float32),
         "note_sec": np.asarray([p.note_sec for p in piece], np.float32),

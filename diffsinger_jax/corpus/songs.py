@@ -86,14 +86,14 @@ class Recipe:
     """How one kind of corpus is read.
 
     Attributes:
-      read: from the raw folder(s) to songs in order of their names; raises InputError for
-        folders that hold no such corpus.
+      read: from the raw folder(s), and the language where the user names one, to songs in
+        order; raises InputError for folders that hold no such corpus.
       test, validation: prefixes of the song names that are held out unless told otherwise.
       licence: what must travel with anything made from the corpus, "" where the user knows.
       raw: its own folder, for a corpus that ships; None where the user has to say.
     """
 
-    read: Callable[[Sequence[Path]], list[SungSong]]
+    read: Callable[[Sequence[Path], str | None], list[SungSong]]
     test: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     licence: str = ""
