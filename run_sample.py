@@ -39,7 +39,9 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
     what.add_argument("--vocoder", metavar="DIR", help="a vocoder folder, not the built-in one")
     how = parser.add_argument_group("how to sing it")
-    how.add_argument("--key", type=float, default=0.0, metavar="SEMITONES", help="transpose up")
+    how.add_argument(
+        "--key", type=_semitones, default=0.0, metavar="SEMITONES", help="transpose up"
+    )
     how.add_argument(
         "--tempo", type=_positive, default=1.0, metavar="FACTOR", help="2 is twice as fast"
     )
@@ -161,8 +163,8 @@ def _remember_compiled_programs() -> None:
 
 def _at_least(least: int):
     def parse(text: str) -> int:
-        if (value := int(text)) < least:
-            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        if not least <= (value := int(text)) < 2**31:
+            raise argparse.ArgumentTypeError(f"{text} is not from {least} to {2**31 - 1}")
         return value
 
     parse.__name__ = "whole number"  # argparse: "invalid whole number value: 'x'"
@@ -175,7 +177,13 @@ def _positive(text: str) -> float:
     return value
 
 
-_positive.__name__ = "number"
+def _semitones(text: str) -> float:
+    if not abs(value := float(text)) <= 36:
+        raise argparse.ArgumentTypeError(f"{text} is not from -36 to 36")
+    return value
+
+
+_positive.__name__ = _semitones.__name__ = "number"
 
 if __name__ == "__main__":
     cli.run(main)

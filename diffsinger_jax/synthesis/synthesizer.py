@@ -17,6 +17,7 @@ from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
+from diffsinger_jax.synthesis.cuts import cut_breathless
 from diffsinger_jax.synthesis.song import Song, SungPiece, assemble
 from diffsinger_jax.synthesis.voice import Voice, load_voice
 from diffsinger_jax.types import Batch, MelSpec, Piece, Score
@@ -99,7 +100,7 @@ class Synthesizer:
         if not any(note.midi is not None for piece in score.pieces for note in piece.notes):
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
         score = phonemize(score, Dictionary.of(self.voice.dictionary), vocabulary)
-        return split_at_rests(change_tempo(transpose(score, key), tempo))
+        return cut_breathless(split_at_rests(change_tempo(transpose(score, key), tempo)))
 
     def sing(
         self,

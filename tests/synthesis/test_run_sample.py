@@ -174,7 +174,9 @@ def one_good(tmp_path):
         (lambda p: [*one_good(p), "--vocoder", p], "no vocoder folder"),
         (lambda p: [*one_good(p), "--tempo", "0"], "--tempo: 0 is not above 0"),
         (lambda p: [*one_good(p), "--takes", "x"], "--takes: invalid whole number value: 'x'"),
-        (lambda p: [*one_good(p), "--steps", "0"], "--steps: 0 is below 1"),
+        (lambda p: [*one_good(p), "--steps", "0"], "--steps: 0 is not from 1 to"),
+        (lambda p: [*one_good(p), "--key", "nan"], "--key: nan is not from -36 to 36"),
+        (lambda p: [*one_good(p), "--seed", str(10**30)], "is not from 0 to 2147483647"),
         (lambda p: [*one_good(p), "--verse", "3"], "verse 3"),
     ],
 )
