@@ -24,12 +24,23 @@ from diffsinger_jax.types import MelSpec
 
 LOWEST_F0_HZ = 60.0
 """Sets how many harmonics are summed; a lower f0 lacks its highest ones."""
-CORRECTIONS = 3
-"""Rounds of step 4."""
-MAX_CORRECTION = 1.5
-"""Natural log of the factor by which one round may change a level."""
-FRAMES_AT_ONCE = 32
+FRAMES_AT_ONCE = 16
 """Blocks whose harmonics are summed together: enough to keep a core busy, little memory."""
+
+ROUNDS = 5
+"""How often the sound is rendered; between two of them the levels are corrected."""
+MAX_STEP = 0.7
+"""Natural log of the factor by which one correction may change a level."""
+MAX_NOISE_BOOST = 1.0
+"""Natural log of the factor by which corrections may raise the noise under a voice. Without a
+bound noise would fill the valleys between harmonics, and the pitch would shake."""
+
+HUSH_DB = (6.0, 14.0)
+"""Noise fades out between these levels over the mel's floor, so that rests are silent."""
+RUMBLE_HZ = (50.0, 100.0, 200.0)
+"""What a recording's mel shows below 100 Hz is rumble from below 50 Hz, smeared by the window.
+There it is put: between 50 and 200 Hz noise is no louder than at 200 Hz, where it would make a
+low tone, and bands below 100 Hz and below the voice are noise."""
 
 # How far the noise lies below the whole in voiced sound, by frequency: medians of D4C (Morise
 # 2016) over sung vowels of one singer; they are much alike between the vowels.
@@ -76,35 +87,42 @@ def _render_row(
     """f32[T, M], f32[T] -> f32[T * hop]."""
     frames = f0.shape[0]
     floor = np.log(spec.log_floor)
-    target = mel * np.log(10.0) if spec.log_base == "10" else mel
-    silent = target <= floor + 1e-3
-    target = jnp.where(silent, floor, target)
+    target = jnp.maximum(mel * np.log(10.0) if spec.log_base == "10" else mel, floor)
     target = jnp.pad(target, ((lead, lead), (0, 0)), constant_values=floor)
-    sounding = jnp.pad(~silent, ((lead, lead), (0, 0)))
     f0 = jnp.pad(f0, (lead, lead))
+    hush_from, hush_to = (decibels * np.log(10.0) / 20.0 for decibels in HUSH_DB)
+    hush = jnp.clip((target - floor - hush_from) / (hush_to - hush_from), 0.0, 1.0)  # [T', M]
 
+    # A band's level is the log of the mean |STFT| of its bins.
+    first_level = target - np.log(mel_filterbank(spec).sum(axis=1))[None]
+    share = _noise_share(first_level, f0, spec)  # [T', M] in (0, 1]
+    to_harmonics = 0.5 * jnp.log1p(-(share**2))
+    rumble = _band_centers(spec)[None] < jnp.minimum(0.6 * f0, RUMBLE_HZ[1])[:, None]
+    only_noise = rumble | (f0 == 0)[:, None]
+    to_noise = jnp.where(only_noise, 0.0, jnp.log(share))
+    loudest_noise = jnp.where(only_noise, jnp.inf, first_level + MAX_NOISE_BOOST)
     phase, f0_block = _block_phases(f0, spec)
     noise_spectra = _stft(noise, spec)  # [T', F]
-    # log mean |STFT| per bin of each band
-    density = target - np.log(mel_filterbank(spec).sum(axis=1))[None]
-    noise_share = _noise_share(density, f0, spec)  # [T', M] in (0, 1]
-    to_harmonics = jnp.where((f0 > 0)[:, None], 0.5 * jnp.log1p(-(noise_share**2)), -30.0)
-    to_noise = jnp.log(noise_share)
+    audible = jnp.any(hush > 0, axis=1)
 
-    def render(level):
-        wav = _harmonics(level + to_harmonics, sounding, f0, phase, f0_block, spec)
-        return wav + _filtered_noise(level + to_noise, sounding, noise_spectra, spec)
+    def render_and_correct(state, _):
+        level, _ = state
+        wav = _harmonics(level + to_harmonics, audible, f0, phase, f0_block, spec)
+        noise_level = jnp.minimum(level, loudest_noise) + to_noise
+        wav = wav + _filtered_noise(hush * jnp.exp(noise_level), noise_spectra, spec)
+        lacking = target - jnp.log(jnp.maximum(_mel(wav, spec), spec.log_floor))
+        # What is hushed lacks sound on purpose.
+        step = jnp.clip(lacking, -MAX_STEP, jnp.where(hush < 1.0, 0.0, MAX_STEP))
+        return (level + step, wav), None
 
-    def correct(level, _):
-        lacking = target - jnp.log(jnp.maximum(_mel(render(level), spec), spec.log_floor))
-        return level + jnp.clip(lacking, -MAX_CORRECTION, MAX_CORRECTION), None
-
-    level, _ = jax.lax.scan(correct, density, length=CORRECTIONS)
-    start = lead * spec.hop - frame_offset(spec)
-    return jax.lax.dynamic_slice_in_dim(render(level), start, frames * spec.hop)
+    start = (first_level, jnp.zeros(len(f0) * spec.hop))
+    (_, wav), _ = jax.lax.scan(render_and_correct, start, length=ROUNDS)
+    return jax.lax.dynamic_slice_in_dim(
+        wav, lead * spec.hop - frame_offset(spec), frames * spec.hop
+    )
 
 
-def _noise_share(density: jax.Array, f0: jax.Array, spec: MelSpec) -> jax.Array:
+def _noise_share(level: jax.Array, f0: jax.Array, spec: MelSpec) -> jax.Array:
     """Amplitude of the noise over that of the whole, by band: a guess.
 
     1 in unvoiced frames. In voiced ones the curve of a sung vowel; where the high bands are as
@@ -114,11 +132,12 @@ def _noise_share(density: jax.Array, f0: jax.Array, spec: MelSpec) -> jax.Array:
     centers = _band_centers(spec)
     vowel_db = np.interp(centers, _NOISE_HZ, _NOISE_DB)
     low, high = centers < 1500.0, centers > 5000.0
-    tilt_db = 8.7 * (jnp.mean(density[:, high], axis=1) - jnp.mean(density[:, low], axis=1))
+    tilt_db = 8.7 * (jnp.mean(level[:, high], axis=1) - jnp.mean(level[:, low], axis=1))
     fricative = jax.nn.sigmoid((tilt_db + 12.0) / 2.0)[:, None]
     noisy_db = np.interp(centers, (1000.0, 2500.0), (-30.0, -0.5))
     share_db = vowel_db[None] + fricative * np.maximum(noisy_db - vowel_db, 0.0)[None]
-    return jnp.where((f0 > 0)[:, None], 10.0 ** (share_db / 20.0), 1.0)
+    voiced = (f0 > 0)[:, None]
+    return jnp.where(voiced, 10.0 ** (share_db / 20.0), 0.999)  # never 1: harmonics keep a log
 
 
 def _block_phases(f0: jax.Array, spec: MelSpec) -> tuple[jax.Array, jax.Array]:
@@ -144,7 +163,7 @@ def _as_phase(cycles: jax.Array) -> jax.Array:
     return ((cycles % 1.0) * 2.0**24).astype(jnp.uint32) << 8
 
 
-def _harmonics(level, sounding, f0, phase, f0_block, spec) -> jax.Array:
+def _harmonics(level, audible, f0, phase, f0_block, spec) -> jax.Array:
     """sum_h a_h sin(2 pi h phase), with a_h read from the level at h f0.
 
     A mean |STFT| of d per bin, over the f0 / bin_hz bins that belong to one harmonic, is the sum
@@ -164,8 +183,8 @@ def _harmonics(level, sounding, f0, phase, f0_block, spec) -> jax.Array:
     hz = f0[:, None] * order[None]  # [T, H]
     bins = jnp.minimum(f0 / bin_hz, 3.0)[:, None]
     amplitude = jnp.exp(_at_frequencies(level, hz, spec)) * bins * (2.0 / spec.win)
-    audible = (hz > 0.0) & (hz < top_hz) & jnp.any(sounding, axis=1, keepdims=True)
-    amplitude = jnp.where(audible, amplitude, 0.0)  # [T, H]
+    heard = (hz > 0.0) & (hz < top_hz) & audible[:, None]
+    amplitude = jnp.where(heard, amplitude, 0.0)  # [T, H]
     following = jnp.pad(amplitude[1:], ((0, 1), (0, 0)))
 
     ramp = jnp.arange(spec.hop) / spec.hop  # [hop]
@@ -196,18 +215,20 @@ def _at_frequencies(level: jax.Array, hz: jax.Array, spec: MelSpec) -> jax.Array
     return low + part * (high - low)
 
 
-def _filtered_noise(level, sounding, noise_spectra, spec) -> jax.Array:
-    """Noise with a mean |STFT| of exp(level) per bin.
+def _filtered_noise(magnitude, noise_spectra, spec) -> jax.Array:
+    """Noise whose mean |STFT| per bin is `magnitude`, f32[T, M] -> f32[T * hop].
 
     White noise of variance 1 has the mean magnitude sqrt(pi / 4 * sum(window^2)).
     """
     window = _window(spec)
-    bins = np.fft.rfftfreq(spec.n_fft, 1.0 / spec.sample_rate).astype(np.float32)
-    magnitude = jnp.where(sounding, jnp.exp(level), 0.0) @ _interpolation(spec)  # [T, F]
-    magnitude = magnitude * (bins < spec.fmax)[None]
-    gain = magnitude / np.sqrt(np.pi / 4 * np.sum(window**2))
+    bins = np.fft.rfftfreq(spec.n_fft, 1.0 / spec.sample_rate)
+    magnitude = magnitude @ _interpolation(spec)  # [T, M] -> [T, F]
+    low = (bins > RUMBLE_HZ[0]) & (bins < RUMBLE_HZ[2])
+    at_corner = magnitude[:, np.searchsorted(bins, RUMBLE_HZ[2]), None]
+    magnitude = jnp.where(low[None], jnp.minimum(magnitude, at_corner), magnitude)
+    gain = magnitude * ((bins < spec.fmax) / np.sqrt(np.pi / 4 * np.sum(window**2)))[None]
     segments = jnp.fft.irfft(noise_spectra * gain, spec.n_fft, axis=1) * window[None]
-    return _overlap_add(segments, spec) / jnp.tile(_overlap_norm(spec), len(level))
+    return _overlap_add(segments, spec) / jnp.tile(_overlap_norm(spec), len(magnitude))
 
 
 def _mel(wav: jax.Array, spec: MelSpec) -> jax.Array:
