@@ -31,7 +31,7 @@ setup(
         "mido",
         "ml-collections",
         "numpy",
-        "optax",
+        "optax>=0.2.6",
         "orbax-checkpoint",
         "pyworld",
         "safetensors",

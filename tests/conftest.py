@@ -9,6 +9,8 @@ import jax
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tests compile much and compute little.
+jax.config.update("jax_disable_most_optimizations", True)
 
 import subprocess  # noqa: E402
 import sys  # noqa: E402

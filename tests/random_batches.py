@@ -75,10 +75,8 @@ def small_acoustic_model(*, process="residual", **model):
 
 def random_params(acoustic, seed=0):
     """As after training: nothing is zero."""
-    params = acoustic.model.init(jax.random.key(seed), empty_batch(acoustic))["params"]
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    return jax.tree.unflatten(
-        tree,
-        [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)],
+    params = jax.jit(acoustic.model.init)(jax.random.key(seed), empty_batch(acoustic))["params"]
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda x: x + np.float32(0.05) * rng.normal(size=x.shape).astype("f4"), params
     )

@@ -170,7 +170,7 @@ def train_step(
     step = state.step.astype(jnp.float32)
     decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
     ema = optax.incremental_update(params, state.ema, 1.0 - decay)
-    metrics = {**parts, "loss": loss, "gradient_norm": optax.global_norm(gradients)}
+    metrics = {**parts, "loss": loss, "gradient_norm": optax.tree.norm(gradients)}
     return TrainState(state.step + 1, params, ema, opt_state), metrics
 
 

@@ -84,10 +84,10 @@ def test_an_untrained_pitch_predictor_sings_the_notes(acoustic):
     from diffsinger_jax.modules.length_regulator import expand_to_frames
     from diffsinger_jax.synthesis.voice import empty_batch
 
-    params = acoustic.model.init(jax.random.key(0), empty_batch(acoustic))["params"]
+    params = jax.jit(acoustic.model.init)(jax.random.key(0), empty_batch(acoustic))["params"]
     params["pitch_predictor"]["out"]["dense"]["bias"] = jnp.asarray([0.0, 1.0])  # all voiced
     batch = random_batch()
-    f0 = acoustic.predict_f0(params, batch)
+    f0 = jax.jit(acoustic.predict_f0)(params, batch)
     note = expand_to_frames(jnp.asarray(batch.note_midi), jnp.asarray(batch.mel2ph))
     sung = np.asarray(note) > 0
     np.testing.assert_allclose(hz_to_midi(f0)[sung], note[sung], atol=1e-3)
@@ -98,5 +98,6 @@ def test_the_eps_process_denoises_too(params):
     acoustic = small_acoustic_model(process="eps")
     batch = random_batch()
     keys = jax.random.split(jax.random.key(4), 3)
-    mel = acoustic.sample_mel(params, batch, keys, k_step=5, steps=2)
+    sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps"))
+    mel = sample(params, batch, keys, k_step=5, steps=2)
     assert mel.shape == batch.mel.shape and bool(jnp.isfinite(mel).all())

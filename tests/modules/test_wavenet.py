@@ -49,11 +49,12 @@ def test_trunk_starts_at_zero_and_sees_no_padding():
     trunk = WaveNet(data=4, channels=8, layers=3, dilation_cycle=2)
     x, cond = jax.random.normal(jax.random.key(0), (2, 1, 15, 4))
     t, mask = jnp.asarray([3.5]), jnp.arange(15)[None] < 9
-    variables = trunk.init(jax.random.key(1), x, t, cond, mask)
-    assert np.all(trunk.apply(variables, x, t, cond, mask) == 0)
+    apply = jax.jit(trunk.apply)
+    variables = jax.jit(trunk.init)(jax.random.key(1), x, t, cond, mask)
+    assert np.all(apply(variables, x, t, cond, mask) == 0)
 
     variables["params"]["head"]["dense"]["kernel"] = jax.random.normal(jax.random.key(2), (8, 4))
-    whole = trunk.apply(variables, x, t, cond, mask)
-    short = trunk.apply(variables, x[:, :9], t, cond[:, :9], mask[:, :9])
+    whole = apply(variables, x, t, cond, mask)
+    short = apply(variables, x[:, :9], t, cond[:, :9], mask[:, :9])
     np.testing.assert_allclose(whole[:, :9], short, atol=1e-5)
     assert np.abs(whole[:, :9]).max() > 0 and np.all(whole[:, 9:] == 0)
