@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     voice.info.vocabulary.speaker_id(flags.speaker)
     scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
 
-    _remember_compiled_programs()
+    cli.remember_compiled_programs()
     print(f"voice: {voice.name} ({voice.info.licence})")
     for path, stem, score in zip(flags.score, stems, scores, strict=True):
         print(f"{path}: {score.duration_sec:.1f} s")
@@ -150,15 +149,6 @@ def _keep_the_scores(flags: argparse.Namespace, stems: Sequence[str]) -> None:
     for path, stem in zip(flags.score, stems, strict=True):
         if flags.takes == 1 and Path(flags.out, f"{stem}.ds").resolve() == Path(path).resolve():
             raise InputError(f"{path}: would be replaced by --save ds; choose another --out")
-
-
-def _remember_compiled_programs() -> None:
-    """The next run finds them in the user's cache folder."""
-    import jax
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffsinger_jax"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 def _at_least(least: int):

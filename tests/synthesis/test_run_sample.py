@@ -38,7 +38,7 @@ def musicxml(lyrics="かえるの", steps="CDEF", duration=1):
 def fake_voice(monkeypatch, tmp_path):
     monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.load_voice", lambda path: FakeVoice())
     # The program would remember compiled programs in the user's cache for the rest of this process.
-    monkeypatch.setattr(run_sample, "_remember_compiled_programs", lambda: None)
+    monkeypatch.setattr(run_sample.cli, "remember_compiled_programs", lambda: None)
     monkeypatch.chdir(tmp_path)
 
 
