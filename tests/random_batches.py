@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from diffsinger_jax.models.acoustic import acoustic_model
-from diffsinger_jax.pipeline.batches import collate
+from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.voice import empty_batch
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
-from diffsinger_jax.pipeline.batches import collate
+from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import (
     PADDING_ROW,
     default_bucket_edges,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,8 @@ import tensorflow_datasets as tfds
 
 from diffsinger_jax.corpus.info import read_corpus_info
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pipeline.collate import Example
 from diffsinger_jax.types import CorpusInfo
-
-Example = Mapping[str, np.ndarray]
-"""One piece of a song: name, speaker, language, tokens, note_midi, note_sec, slur, onset,
-ph_frames i32[N], f0 f32[T], mel f32[T, M]; sum(ph_frames) = T."""
 
 
 class Lengths(NamedTuple):

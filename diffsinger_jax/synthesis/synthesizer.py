@@ -11,7 +11,7 @@ import numpy as np
 
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.pipeline.batches import collate
+from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose

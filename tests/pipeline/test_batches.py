@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from diffsinger_jax.pipeline.batches import collate, eval_batches, mel_to_phoneme, train_batches
+from diffsinger_jax.pipeline.batches import eval_batches, train_batches
+from diffsinger_jax.pipeline.collate import collate, mel_to_phoneme
 from diffsinger_jax.pipeline.plan import BatchPlan, Bucket, make_buckets
 from diffsinger_jax.types import Batch
 

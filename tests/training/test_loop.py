@@ -16,7 +16,7 @@ import pytest
 from random_batches import SPEC, random_example, random_params, small_acoustic_model
 from safetensors.numpy import load_file
 
-from diffsinger_jax.pipeline.batches import collate
+from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import BatchPlan, make_buckets
 from diffsinger_jax.synthesis.voice import load_voice
 from diffsinger_jax.training.state import create_state, split_params
