@@ -10,8 +10,9 @@ rendered of its mel and f0:
     V/UV       share of all frames whose voicing differs
     MCD        mel cepstral distortion in dB (`evaluation.metrics.mcd`), rendered sound analysed
                again against the mel it was rendered from; then the same for Griffin-Lim
-    RTF        seconds of work per second of sound on as many cores as the process was given,
-               after compilation; compile, its seconds
+    RTF        seconds of processor time per second of sound, after compilation; on one core that
+               is what the clock shows if nothing else runs
+    compile    seconds of processor time to compile, once for each length
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def measure(wav: np.ndarray, spec: MelSpec, *, with_griffin_lim: bool, out: Path
     vocoder = jax.jit(harmonic_plus_noise, static_argnums=2)
 
     def render():
-        start = time.perf_counter()
+        start = time.process_time()
         sound = np.asarray(vocoder(mel[None], f0[None], spec, key=jax.random.key(0))[0])
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         # T * hop may be shorter than the recording (reflect) or longer (centered).
         return np.pad(sound, (0, max(0, len(wav) - len(sound))))[: len(wav)], seconds
 

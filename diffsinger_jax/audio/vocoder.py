@@ -76,20 +76,21 @@ def harmonic_plus_noise(
         mel = jnp.where(mask[:, :, None], mel, -jnp.inf)
         f0 = jnp.where(mask, f0, 0.0)
     lead = -(-spec.n_fft // spec.hop)  # silent frames at both ends, for the windows to reach into
-    noise = jax.random.normal(key, (mel.shape[1] + 2 * lead, spec.hop)).reshape(-1)
-    row = functools.partial(_render_row, noise=noise, spec=spec, lead=lead)
+    tail = lead + -(mel.shape[1] + 2 * lead) % FRAMES_AT_ONCE  # no remainder to compile apart
+    noise = jax.random.normal(key, (lead + mel.shape[1] + tail, spec.hop)).reshape(-1)
+    row = functools.partial(_render_row, noise=noise, spec=spec, silence=(lead, tail))
     return jax.vmap(row)(mel, f0)
 
 
 def _render_row(
-    mel: jax.Array, f0: jax.Array, *, noise: jax.Array, spec: MelSpec, lead: int
+    mel: jax.Array, f0: jax.Array, *, noise: jax.Array, spec: MelSpec, silence: tuple[int, int]
 ) -> jax.Array:
-    """f32[T, M], f32[T] -> f32[T * hop]."""
-    frames = f0.shape[0]
+    """f32[T, M], f32[T] -> f32[T * hop], with `silence` frames added before and after: T'."""
+    frames, lead = f0.shape[0], silence[0]
     floor = np.log(spec.log_floor)
     target = jnp.maximum(mel * np.log(10.0) if spec.log_base == "10" else mel, floor)
-    target = jnp.pad(target, ((lead, lead), (0, 0)), constant_values=floor)
-    f0 = jnp.pad(f0, (lead, lead))
+    target = jnp.pad(target, (silence, (0, 0)), constant_values=floor)
+    f0 = jnp.pad(f0, silence)
     hush_from, hush_to = (decibels * np.log(10.0) / 20.0 for decibels in HUSH_DB)
     hush = jnp.clip((target - floor - hush_from) / (hush_to - hush_from), 0.0, 1.0)  # [T', M]
 

@@ -66,8 +66,11 @@ def test_noise_stays_noise_and_voicing_changes_do_not_click():
     again = np.asarray(vocoder(mel[None], f0[None], SPEC))[0]
     # A click is a jump far beyond those of the harmonics themselves.
     assert np.max(np.abs(np.diff(again))) < 1.5 * np.max(np.abs(np.diff(wav)))
-    voiced_again = extract_f0(again, SPEC)[:93] > 0
-    assert np.mean(voiced_again != (f0 > 0)) < 0.1
+    # Harvest hears some pitch in noise; it shall hear no more of it than in the original.
+    wrong, wrong_again = (
+        np.mean((extract_f0(sound, SPEC)[:93] > 0) != (f0 > 0)) for sound in (wav, again)
+    )
+    assert wrong_again <= wrong + 0.05
 
 
 def test_silence_is_silence():
