@@ -22,18 +22,20 @@ def get_config() -> ConfigDict:
     config.model.condition_on_prior = True
 
     config.process = "residual"
-    config.buckets = 3
+    config.sampling.k_step = 25
+    config.sampling.steps = 13
+    config.buckets = 4
     config.ema_decay = 0.998
     config.log_every_steps = 50
     config.evaluate_every_steps = 1000
     config.save_every_steps = 250
 
-    config.auxiliary.steps = 2000
+    config.auxiliary.steps = 1500
     config.auxiliary.frames_per_batch = 4096
-    config.auxiliary.learning_rate = base.cosine(2e-3, 150, 2000)
+    config.auxiliary.learning_rate = base.cosine(2e-3, 150, 1500)
     config.auxiliary.weight_decay = 0.0
     config.denoiser.steps = 3000
     config.denoiser.frames_per_batch = 4096
     config.denoiser.distance = "l2"
-    config.denoiser.learning_rate = base.cosine(1.5e-3, 150, 3000)
+    config.denoiser.learning_rate = base.cosine(1.5e-3, 100, 3000)
     return config
