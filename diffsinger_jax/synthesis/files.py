@@ -141,8 +141,8 @@ def _write_ds(path: Path, song: Song) -> None:
 
 
 def _write_picture(path: Path, song: Song) -> None:
-    title = song.score.title
-    song_picture(path, song.mel, song.f0, song.notes, song.phonemes, song.spec, title)
+    # The file's name, not the score's title: plain fonts have no kana.
+    song_picture(path, song.mel, song.f0, song.notes, song.phonemes, song.spec, path.stem)
 
 
 _WRITERS = {
