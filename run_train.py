@@ -34,6 +34,7 @@ def main() -> None:
         raise InputError(f"the flags do not fit: {str(error).strip()}") from error
     from diffsinger_jax.training.loop import train_and_evaluate
 
+    cli.keep_freed_memory()
     cli.remember_compiled_programs()
     train_and_evaluate(CONFIG.value, WORKDIR.value)
 

