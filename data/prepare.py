@@ -50,6 +50,9 @@ def main() -> int | None:
     parser.add_argument("--test", nargs="*", help="prefixes of the test songs")
     parser.add_argument("--validation", nargs="*", help="prefixes of the validation songs")
     flags = parser.parse_args()
+    # One process per core, one thread each. Set before NumPy is loaded, and whatever the user has
+    # set: sums come out in other bits with another number of threads, and so would the shards.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     recipe = load_recipe(flags.corpus)
     raw = flags.raw or ([recipe.raw] if recipe.raw else None)
     if raw is None:
@@ -60,7 +63,6 @@ def main() -> int | None:
     if flags.jobs < 1:
         raise InputError(f"--jobs is {flags.jobs}, expected 1 or more")
     songs = recipe.read(raw, flags.language)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core, one thread each
     # TFDS takes seconds to import, which a mistyped flag or a worker need not wait for.
     from diffsinger_jax.corpus import build
 

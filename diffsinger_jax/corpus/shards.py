@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -71,6 +72,15 @@ def write_shards(
     """
     builder = _PieceBuilder(n_mels, splits, folder)
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces a download
+    serialize = mock.patch.object(tfds.core.ExampleSerializer, "serialize_example", _serialize)
+    with serialize, contextlib.redirect_stdout(io.StringIO()):  # it announces a download
         builder.download_and_prepare()
     return Path(builder.data_dir)
+
+
+def _serialize(serializer: tfds.core.ExampleSerializer, example: Example) -> bytes:
+    """As TFDS does it, which has no setting for this, but with the fields of a record sorted.
+
+    Protocol buffers write maps in an order that differs from process to process.
+    """
+    return serializer.get_tf_example(example).SerializeToString(deterministic=True)

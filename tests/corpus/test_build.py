@@ -237,3 +237,14 @@ def test_stereo_clipping_and_unknown_phones_are_found(recipe, tmp_path):
     for c, words in zip(checked[1:], ("2 channels", "clipped", "unknown phone 'xx'"), strict=True):
         assert words in c.report.reason
     assert build.checks_file(tmp_path / "out").is_file() and not (tmp_path / "out").exists()
+
+
+def test_the_fields_of_a_record_stand_in_order(prepared):
+    """Else their order, and the bytes of a shard, would change from process to process."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    for shard in prepared.glob("*.array_record*"):
+        for record in ArrayRecordReader(str(shard)).read_all():
+            fields = (b"f0", b"language", b"mel", b"name", b"note_midi", b"note_sec", b"onset")
+            places = [record.index(b"\n" + bytes([len(field)]) + field) for field in fields]
+            assert places == sorted(places)
