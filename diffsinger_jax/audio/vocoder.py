@@ -103,7 +103,7 @@ def _render_row(
     to_noise = jnp.where(only_noise, 0.0, jnp.log(share))
     loudest_noise = jnp.where(only_noise, jnp.inf, first_level + MAX_NOISE_BOOST)
     phase, f0_block = _block_phases(f0, spec)
-    noise_spectra = _stft(noise, spec)  # [T', F]
+    noise_spectra = _stft(noise, _hann(2 * spec.hop, spec.n_fft), spec)  # [T', F]
     audible = jnp.any(hush > 0, axis=1)
 
     def render_and_correct(state, _):
@@ -219,6 +219,8 @@ def _at_frequencies(level: jax.Array, hz: jax.Array, spec: MelSpec) -> jax.Array
 def _filtered_noise(magnitude, noise_spectra, spec) -> jax.Array:
     """Noise whose mean |STFT| per bin is `magnitude`, f32[T, M] -> f32[T * hop].
 
+    The noise is cut into pieces of two hops, so that a consonant's does not reach into the vowel;
+    what the filter makes of a piece may ring as long as the mel's window.
     White noise of variance 1 has the mean magnitude sqrt(pi / 4 * sum(window^2)).
     """
     window = _window(spec)
@@ -234,17 +236,17 @@ def _filtered_noise(magnitude, noise_spectra, spec) -> jax.Array:
 
 def _mel(wav: jax.Array, spec: MelSpec) -> jax.Array:
     """`log_mel` before the logarithm: f32[T * hop] -> f32[T, M], zeros beyond the ends."""
-    return jnp.abs(_stft(wav, spec)) @ mel_filterbank(spec).T
+    return jnp.abs(_stft(wav, _window(spec), spec)) @ mel_filterbank(spec).T
 
 
-def _stft(wav: jax.Array, spec: MelSpec) -> jax.Array:
+def _stft(wav: jax.Array, window: np.ndarray, spec: MelSpec) -> jax.Array:
     """f32[T * hop] -> c64[T, F], frame t centred on sample t * hop."""
     padded = jnp.pad(wav, (spec.n_fft // 2, spec.n_fft))
     frames = wav.shape[0] // spec.hop
     pieces = -(-spec.n_fft // spec.hop)
     blocks = padded[: (frames + pieces) * spec.hop].reshape(-1, spec.hop)
     windows = jnp.concatenate([blocks[i : i + frames] for i in range(pieces)], axis=1)
-    return jnp.fft.rfft(windows[:, : spec.n_fft] * _window(spec)[None], axis=1)
+    return jnp.fft.rfft(windows[:, : spec.n_fft] * window[None], axis=1)
 
 
 def _overlap_add(segments: jax.Array, spec: MelSpec) -> jax.Array:
@@ -256,17 +258,23 @@ def _overlap_add(segments: jax.Array, spec: MelSpec) -> jax.Array:
     return jax.lax.dynamic_slice_in_dim(total.reshape(-1), spec.n_fft // 2, frames * spec.hop)
 
 
+def _hann(width: int, length: int) -> np.ndarray:
+    """f32[length] periodic Hann window of `width` samples, centred in zeros."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)
+    left = (length - width) // 2
+    return np.pad(hann, (left, length - width - left)).astype(np.float32)
+
+
 def _window(spec: MelSpec) -> np.ndarray:
-    """f32[n_fft] periodic Hann window of `win` samples, centred."""
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win) / spec.win)
-    left = (spec.n_fft - spec.win) // 2
-    return np.pad(hann, (left, spec.n_fft - spec.win - left)).astype(np.float32)
+    """f32[n_fft] window of the mel."""
+    return _hann(spec.win, spec.n_fft)
 
 
 def _overlap_norm(spec: MelSpec) -> np.ndarray:
-    """f32[hop] sum of the squared windows that overlap on each sample of a block."""
+    """f32[hop] sum over the frames of both windows of the noise, on each sample of a block."""
     block_position = (np.arange(spec.n_fft) - spec.n_fft // 2) % spec.hop
-    return np.bincount(block_position, _window(spec) ** 2, spec.hop).astype(np.float32)
+    both = _hann(2 * spec.hop, spec.n_fft) * _window(spec)
+    return np.bincount(block_position, both, spec.hop).astype(np.float32)
 
 
 def _band_centers(spec: MelSpec) -> np.ndarray:
