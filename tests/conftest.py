@@ -19,6 +19,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
+MINI_FLAGS = ("--mel", "24k_hop256", "--f0", "dio")  # dio is several times faster than harvest
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,7 @@ def prepared_mini(tmp_path_factory):
     """The songs that ship, prepared as the README says: a folder to open with `open_corpus`."""
     out = tmp_path_factory.mktemp("prepared") / "pjs_mini"
     subprocess.run(
-        [sys.executable, "data/prepare.py", "pjs_mini", "--mel", "24k_hop256", "--out", str(out)],
+        [sys.executable, "data/prepare.py", "pjs_mini", "--out", str(out), *MINI_FLAGS],
         cwd=ROOT,
         check=True,
         capture_output=True,
