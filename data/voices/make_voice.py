@@ -3,8 +3,9 @@
     python data/voices/make_voice.py --config configs/pjs_small.py --corpus prepared/pjs \\
         --workdir workdir/pjs --out data/voices/pjs
 
-Goes on from what is in the workdir: a finished training is only measured and packed. The weights
-are stored in bfloat16, and what is measured is what is stored.
+Goes on from what is in the workdir: a finished training is only measured and packed. Further
+flags, as --config.denoiser.steps=1000, go to run_train.py. The weights are stored in bfloat16, and
+what is measured is what is stored.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path, help="voice folder to replace")
     parser.add_argument("--hardware", default=_hardware(), help="as the card shall say it")
-    options = parser.parse_args()
+    options, overrides = parser.parse_known_args()
 
     command = [
         sys.executable,
@@ -70,6 +71,7 @@ def main() -> None:
         f"--config={options.config}",
         f"--config.corpus={options.corpus}",
         f"--workdir={options.workdir.absolute()}",
+        *overrides,
     ]
     if code := subprocess.run(command, cwd=ROOT).returncode:
         sys.exit(code)
@@ -84,6 +86,7 @@ def main() -> None:
     voice = dataclasses.replace(voice, sampling=setting._asdict())
     save_voice(packed, voice, dtype="bfloat16")
 
+    options.config = " ".join([Path(options.config).name, *overrides])
     report = options.workdir / "evaluation"
     report.mkdir(exist_ok=True)
     tables = evaluate.evaluate(voice, corpus, "test", report, wavs=True)
@@ -111,7 +114,7 @@ def _card(options: argparse.Namespace, voice: Voice, corpus, tables: Mapping) ->
         licence=voice.info.licence,
         songs=len({name.split("#")[0] for name in lengths.names}),
         minutes=lengths.frames.sum() / voice.info.mel.frames_per_sec / 60,
-        config=Path(options.config).name,
+        config=options.config,
         parameters=sum(x.size for x in jax.tree.leaves(voice.params)),
         training=", ".join(training),
         hardware=options.hardware,
