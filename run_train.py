@@ -30,13 +30,25 @@ def main() -> None:
                 "run_train.py needs --config=configs/NAME.py and --workdir=DIR; "
                 "--help says more, configs/ has the choices"
             )
-    except (flags.Error, KeyError, AttributeError, FileNotFoundError) as error:
-        raise InputError(f"the flags do not fit: {str(error).strip()}") from error
+        config = CONFIG.value.copy_and_resolve_references()  # a file that is missing shows here
+    except (KeyError, AttributeError) as error:
+        name = str(error.args[0]).strip("'\"")
+        raise InputError(
+            f"the config has no field {name}; configs/base.py lists those there are"
+        ) from error
+    except OSError as error:
+        raise InputError(f"there is no such config file: {_last_line(error)}") from error
+    except flags.Error as error:
+        raise InputError(f"the flags do not fit: {_last_line(error)}") from error
     from diffsinger_jax.training.loop import train_and_evaluate
 
     cli.keep_freed_memory()
     cli.remember_compiled_programs()
-    train_and_evaluate(CONFIG.value, WORKDIR.value)
+    train_and_evaluate(config, WORKDIR.value)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()
 
 
 if __name__ == "__main__":
