@@ -24,8 +24,8 @@ from diffsinger_jax.synthesis.voice import Voice, load_voice, save_voice
 
 MCD_RATIO = 1.2
 """Over the auxiliary mel's. A perfect sampler of independent errors would have about 1.4."""
-K_STEPS = (5, 10, 25, 50, 100)
-TEMPERATURES = (0.5, 0.65, 0.8, 1.0)
+K_STEPS = (5, 10, 25, 50)
+TEMPERATURES = (0.4, 0.6, 0.8, 1.0)
 MOST_STEPS = 20
 """A walk visits at most so many of its k steps."""
 
