@@ -34,6 +34,7 @@ setup(
         "optax>=0.2.6",
         "orbax-checkpoint",
         "pyworld",
+        "pyyaml",
         "safetensors",
         "scipy",
         "setuptools<81",  # pyworld imports its pkg_resources
