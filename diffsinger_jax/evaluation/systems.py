@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import (
     PADDING_ROW,
@@ -19,6 +18,7 @@ from diffsinger_jax.pipeline.plan import (
     plan_epoch,
 )
 from diffsinger_jax.pipeline.prepared import Example
+from diffsinger_jax.synthesis.synthesizer import render_rows
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, frames_from_seconds
 
 SHAPES = 2
@@ -130,23 +130,11 @@ def vocode(
     ]
     for indices, batch in _batches(rows, spec.n_mels, frames_per_batch):
         rendered = np.asarray(
-            _render(batch.mel, batch.f0, batch.mask, _row_keys(seed, indices), spec)
+            render_rows(batch.mel, batch.f0, batch.mask, _row_keys(seed, indices), spec)
         )
         for row, index in _real(indices):
             wavs[index] = rendered[row, : len(pieces[index].mel) * spec.hop]
     return wavs
-
-
-@functools.partial(jax.jit, static_argnames="spec")
-def _render(
-    mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
-) -> jax.Array:
-    """[B, T, M], [B, T], [B, T], [B] -> [B, T * hop]; a row hears nothing of its batch."""
-
-    def row(mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
-        return harmonic_plus_noise(mel[None], f0[None], spec, key=key, mask=mask[None])[0]
-
-    return jax.vmap(row)(mel, f0, mask, keys)
 
 
 def mels_of(

@@ -137,7 +137,7 @@ class Synthesizer:
             batch = batch._replace(f0=f0)
             mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
             mel = voice.sample_mel(batch, mel_keys, k_step=k_step, steps=steps)
-            wav = np.asarray(_render(mel, f0, batch.mask, noise_keys, spec))
+            wav = np.asarray(render_rows(mel, f0, batch.mask, noise_keys, spec))
             mel = np.asarray(mel, np.float32)
             for row, index in enumerate(indices):
                 frames, _ = sizes[index]
@@ -238,7 +238,7 @@ def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, 
 
 
 @functools.partial(jax.jit, static_argnames="spec")
-def _render(
+def render_rows(
     mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
 ) -> jax.Array:
     """mel [B, T, M], f0 [B, T], keys [B] -> wav [B, T * hop]; padding is silent."""
