@@ -27,20 +27,19 @@ LOWEST_F0_HZ = 60.0
 FRAMES_AT_ONCE = 16
 """Blocks whose harmonics are summed together: enough to keep a core busy, little memory."""
 
-ROUNDS = 5
+ROUNDS = 4
 """How often the sound is rendered; between two of them the levels are corrected."""
 MAX_STEP = 0.7
 """Natural log of the factor by which one correction may change a level."""
-MAX_NOISE_BOOST = 1.0
-"""Natural log of the factor by which corrections may raise the noise under a voice. Without a
-bound noise would fill the valleys between harmonics, and the pitch would shake."""
 
 HUSH_DB = (6.0, 14.0)
 """Noise fades out between these levels over the mel's floor, so that rests are silent."""
-RUMBLE_HZ = (50.0, 100.0, 200.0)
-"""What a recording's mel shows below 100 Hz is rumble from below 50 Hz, smeared by the window.
-There it is put: between 50 and 200 Hz noise is no louder than at 200 Hz, where it would make a
-low tone, and bands below 100 Hz and below the voice are noise."""
+RUMBLE_HZ = 25.0
+"""A recording's rumble lies below what a voice or a filter of noise can be; a tone stands for it,
+as loud as the lowest band says, too low to be heard or to be taken for a pitch."""
+NOISE_FROM_HZ = 200.0
+"""Below it noise is no louder than there: what the mel shows is rumble smeared by the window, and
+noise in its place would make a low tone."""
 
 # How far the noise lies below the whole in voiced sound, by frequency: medians of D4C (Morise
 # 2016) over sung vowels of one singer; they are much alike between the vowels.
@@ -98,17 +97,22 @@ def _render_row(
     first_level = target - np.log(mel_filterbank(spec).sum(axis=1))[None]
     share = _noise_share(first_level, f0, spec)  # [T', M] in (0, 1]
     to_harmonics = 0.5 * jnp.log1p(-(share**2))
-    rumble = _band_centers(spec)[None] < jnp.minimum(0.6 * f0, RUMBLE_HZ[1])[:, None]
-    only_noise = rumble | (f0 == 0)[:, None]
+    only_noise = (f0 == 0)[:, None]
     to_noise = jnp.where(only_noise, 0.0, jnp.log(share))
-    loudest_noise = jnp.where(only_noise, jnp.inf, first_level + MAX_NOISE_BOOST)
+    # Under a voice, corrections never raise the noise: it would fill the valleys between the
+    # harmonics, and the pitch would shake.
+    loudest_noise = jnp.where(only_noise, jnp.inf, first_level)
     phase, f0_block = _block_phases(f0, spec)
     noise_spectra = _stft(noise, _hann(2 * spec.hop, spec.n_fft), spec)  # [T', F]
     audible = jnp.any(hush > 0, axis=1)
+    lowest_hz = _band_centers(spec)[0]
+    under_voice = (f0 == 0) | (0.6 * f0 > lowest_hz)
+    rumbling = under_voice & (hush[:, 0] > 0) & (lowest_hz < 4 * RUMBLE_HZ)
 
     def render_and_correct(state, _):
         level, _ = state
         wav = _harmonics(level + to_harmonics, audible, f0, phase, f0_block, spec)
+        wav = wav + _rumble(jnp.where(rumbling, level[:, 0], -jnp.inf), spec)
         noise_level = jnp.minimum(level, loudest_noise) + to_noise
         wav = wav + _filtered_noise(hush * jnp.exp(noise_level), noise_spectra, spec)
         lacking = target - jnp.log(jnp.maximum(_mel(wav, spec), spec.log_floor))
@@ -168,8 +172,8 @@ def _harmonics(level, audible, f0, phase, f0_block, spec) -> jax.Array:
     """sum_h a_h sin(2 pi h phase), with a_h read from the level at h f0.
 
     A mean |STFT| of d per bin, over the f0 / bin_hz bins that belong to one harmonic, is the sum
-    of the window's main lobe, a sum(window) / 2 * 2 bins; but a lobe of about four bins that
-    stands alone in a narrow band is all there is to see.
+    of the window's main lobe, a sum(window) / 2 * 2 bins. A band narrower than f0 sees one
+    harmonic, alone in its own bins, and never less of it than about three.
 
     Args:
       level: f32[T, M] log mean magnitude per bin.
@@ -181,8 +185,10 @@ def _harmonics(level, audible, f0, phase, f0_block, spec) -> jax.Array:
     count = int(top_hz / LOWEST_F0_HZ)
     order = np.arange(1, count + 1)
     bin_hz = spec.sample_rate / spec.n_fft
+    weights = mel_filterbank(spec)
+    widths = np.maximum(weights.sum(axis=1) / weights.max(axis=1), 3.0)  # [M] bins
     hz = f0[:, None] * order[None]  # [T, H]
-    bins = jnp.minimum(f0 / bin_hz, 3.0)[:, None]
+    bins = jnp.minimum((f0 / bin_hz)[:, None], jnp.interp(hz, _band_centers(spec), widths))
     amplitude = jnp.exp(_at_frequencies(level, hz, spec)) * bins * (2.0 / spec.win)
     heard = (hz > 0.0) & (hz < top_hz) & audible[:, None]
     amplitude = jnp.where(heard, amplitude, 0.0)  # [T, H]
@@ -216,6 +222,16 @@ def _at_frequencies(level: jax.Array, hz: jax.Array, spec: MelSpec) -> jax.Array
     return low + part * (high - low)
 
 
+def _rumble(level: jax.Array, spec: MelSpec) -> jax.Array:
+    """A tone at `RUMBLE_HZ` that has about the log mean |STFT| f32[T] in the band above it."""
+    amplitude = jnp.exp(level) * (4.0 / spec.win)
+    following = jnp.append(amplitude[1:], 0.0)
+    ramp = np.arange(spec.hop, dtype=np.float32) / spec.hop
+    envelope = amplitude[:, None] + ramp[None] * (following - amplitude)[:, None]  # [T, hop]
+    cycles = np.arange(envelope.size) * (RUMBLE_HZ / spec.sample_rate) % 1.0  # f64: exact
+    return envelope.reshape(-1) * np.sin(2 * np.pi * cycles).astype(np.float32)
+
+
 def _filtered_noise(magnitude, noise_spectra, spec) -> jax.Array:
     """Noise whose mean |STFT| per bin is `magnitude`, f32[T, M] -> f32[T * hop].
 
@@ -226,9 +242,9 @@ def _filtered_noise(magnitude, noise_spectra, spec) -> jax.Array:
     window = _window(spec)
     bins = np.fft.rfftfreq(spec.n_fft, 1.0 / spec.sample_rate)
     magnitude = magnitude @ _interpolation(spec)  # [T, M] -> [T, F]
-    low = (bins > RUMBLE_HZ[0]) & (bins < RUMBLE_HZ[2])
-    at_corner = magnitude[:, np.searchsorted(bins, RUMBLE_HZ[2]), None]
-    magnitude = jnp.where(low[None], jnp.minimum(magnitude, at_corner), magnitude)
+    at_corner = magnitude[:, np.searchsorted(bins, NOISE_FROM_HZ), None]
+    low = (bins < NOISE_FROM_HZ)[None]
+    magnitude = jnp.where(low, jnp.minimum(magnitude, at_corner), magnitude)
     gain = magnitude * ((bins < spec.fmax) / np.sqrt(np.pi / 4 * np.sum(window**2)))[None]
     segments = jnp.fft.irfft(noise_spectra * gain, spec.n_fft, axis=1) * window[None]
     return _overlap_add(segments, spec) / jnp.tile(_overlap_norm(spec), len(magnitude))
