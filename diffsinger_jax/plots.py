@@ -138,6 +138,58 @@ def song_picture(
     return _finish(figure, path)
 
 
+def boundary_panels(
+    path: str | os.PathLike | None,
+    divergence: np.ndarray,
+    limit: float,
+    margins: np.ndarray | None,
+    largest_margin: float,
+    measures: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    found: Mapping[str, int],
+    title: str = "",
+) -> Figure | None:
+    """What the boundary k was found by, against the step: divergence, margin, measures.
+
+    Args:
+      path: of the png, or None for the figure.
+      divergence: [S] nats, of the diffused mels.
+      limit: nats, what the divergence has to fall to.
+      margins: [n, S] of the boundary predictor, one row for each mel, or None.
+      largest_margin: up to which two mels are the same to it.
+      measures: name -> (k [m], value [m]) of the grid search; may be empty.
+      found: way -> k, drawn as lines through all panels.
+    """
+    steps = np.arange(1, len(divergence) + 1)
+    panels = 1 + (margins is not None) + len(measures)
+    figure, axes = _figure(panels, width=9.0, panel_height=2.4)
+    rest = iter(axes)
+
+    ax = next(rest)
+    ax.semilogy(steps, divergence, label="KL(M_k || blurry M_k)")
+    ax.axhline(limit, color="0.4", linestyle=":", label="KL(M_T || noise)")
+    ax.set_ylabel("nats an element")
+    if margins is not None:
+        ax = next(rest)
+        ax.plot(steps, np.mean(margins, axis=0), label="mean margin of the predictor")
+        low, high = np.percentile(margins, [10, 90], axis=0)
+        ax.fill_between(steps, low, high, alpha=0.25, label="80 % of the mels")
+        ax.axhline(largest_margin, color="0.4", linestyle=":", label=f"{largest_margin:g}")
+        ax.set_ylim(0, 1)
+        ax.set_ylabel("margin")
+    for name, (k_steps, values) in measures.items():
+        ax = next(rest)
+        ax.plot(k_steps, values, marker=".", label="grid search, validation")
+        ax.set_ylabel(name)
+    for ax in axes:
+        for i, (way, k_step) in enumerate(found.items()):
+            ax.axvline(k_step, color=f"C{i + 1}", linestyle="--", label=f"{way}: k = {k_step}")
+        ax.set_xlim(0, len(divergence) + 1)
+        ax.legend(loc="upper right", fontsize=7)
+    axes[-1].set_xlabel("step k")
+    axes[0].set_title(title)
+    return _finish(figure, path)
+
+
 def _draw_mel(ax: Axes, decibels: np.ndarray, spec: MelSpec, top: float) -> None:
     ax.imshow(
         decibels.T,

@@ -49,3 +49,20 @@ def test_f0_lies_on_its_mel_bin(mel, f0):
 
 def test_a_song_of_silence_has_a_picture(mel, f0):
     assert plots.f0_panel(None, {"f0": 0 * f0}, SPEC) is not None
+
+
+def test_the_boundary_is_marked_in_every_panel(tmp_path):
+    t = np.arange(100)
+    margins = np.clip(1 - t[None] / np.linspace(50, 70, 9)[:, None], 0, 1)
+    measures = {"MCD dB": (np.array([10, 50, 100]), np.array([4.0, 4.2, 4.5]))}
+    found = {"closed_form": 57, "learned": 60, "grid": 50}
+    figure = plots.boundary_panels(
+        None, np.exp(-t / 10), 0.005, margins, 0.4, measures, found, "title"
+    )
+    assert len(figure.axes) == 3
+    for ax in figure.axes:
+        marked = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+        assert marked == list(found.values())
+    alone = tmp_path / "b.png"
+    plots.boundary_panels(alone, np.exp(-t / 10), 0.005, None, 0.4, {}, {"closed_form": 57})
+    assert is_png(alone)
