@@ -12,6 +12,9 @@ import numpy as np
 from diffsinger_jax.diffusion.processes import q_sample
 from diffsinger_jax.diffusion.schedule import NoiseSchedule
 
+NoiseAt = Callable[[jax.Array], jax.Array]
+"""t i32[] -> the standard normal noise [B, T, D] of step t; the walk's start draws that of K."""
+
 PredictX0 = Callable[[jax.Array, jax.Array], jax.Array]
 """(x_t [B, T, D], t i32[B]) -> estimate of x_0 [B, T, D]; condition and process closed over."""
 
@@ -103,6 +106,72 @@ def step_sequence(k_step: int, steps: int) -> np.ndarray:
     return np.round(spread).astype(np.int32) - 1
 
 
+def interval_sequence(k_step: int, interval: int) -> np.ndarray:
+    """The multiples of `interval` below k, falling to 0: i32[ceil(k / interval)].
+
+    Raises:
+      ValueError: if not 1 <= interval <= k_step.
+    """
+    if not 1 <= interval <= k_step:
+        raise ValueError(f"a walk from k_step={k_step} has intervals 1 to {k_step}, got {interval}")
+    return np.arange(0, k_step, interval, dtype=np.int32)[::-1]
+
+
+def start_walk(
+    schedule: NoiseSchedule, z_start: jax.Array, k_step: int, noise_at: NoiseAt, start: str
+) -> jax.Array:
+    """x_{k-1} [B, T, D], from which a walk of k steps goes back.
+
+    Args:
+      schedule: of length S.
+      z_start: [B, T, D] the blurry mel.
+      k_step: in [1, S].
+      noise_at: that of k is used.
+      start: "blurry", the blurry mel diffused to step k - 1, or "gaussian", noise alone.
+
+    Raises:
+      ValueError: for another start or a k_step out of range.
+    """
+    if not 1 <= k_step <= schedule.steps:
+        raise ValueError(f"k_step is 1 to {schedule.steps} for this schedule, got {k_step}")
+    noise = noise_at(jnp.asarray(k_step))
+    if start == "gaussian":
+        return noise
+    if start != "blurry":
+        raise ValueError(f'a walk starts "blurry" or "gaussian", not {start!r}')
+    return q_sample(schedule, z_start, jnp.full(z_start.shape[:1], k_step - 1), noise)
+
+
+def walk_back(
+    schedule: NoiseSchedule,
+    predict_x0: PredictX0,
+    x: jax.Array,
+    noise_at: NoiseAt,
+    walk: np.ndarray,
+    *,
+    eta: float = 1.0,
+    clip_x0: float | None = 1.0,
+) -> jax.Array:
+    """`reverse_step` along `walk` i32[steps], falling; x [B, T, D] at walk[0] -> z [B, T, D]."""
+
+    def body(x_t, step):
+        t, weights = step
+        return reverse_step(predict_x0, x_t, t, weights, noise_at(t), clip_x0=clip_x0), None
+
+    weights = step_weights(schedule, walk, np.append(walk[1:], -1), eta=eta)
+    return jax.lax.scan(body, x, jax.tree.map(jnp.asarray, (walk, weights)))[0]
+
+
+def key_noise(keys: jax.Array, shape: tuple[int, int, int], temperature: float = 1.0) -> NoiseAt:
+    """Noise of step t from `fold_in(key, t)` of each row's key."""
+
+    def noise_at(t: jax.Array) -> jax.Array:
+        row_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, t)
+        return temperature * row_noise(row_keys, shape)
+
+    return noise_at
+
+
 def shallow_sample(
     schedule: NoiseSchedule,
     predict_x0: PredictX0,
@@ -114,6 +183,7 @@ def shallow_sample(
     eta: float = 1.0,
     temperature: float = 1.0,
     clip_x0: float | None = 1.0,
+    start: str = "blurry",
 ) -> jax.Array:
     """Starts at step k from a blurry mel instead of at step S from noise.
 
@@ -133,6 +203,7 @@ def shallow_sample(
       eta: 1 is DDPM, 0 is deterministic DDIM.
       temperature: factor on all noise that is drawn; below 1 is nearer to the blurry mel.
       clip_x0: see `reverse_step`.
+      start: see `start_walk`.
 
     Returns:
       z: [B, T, D].
@@ -140,22 +211,7 @@ def shallow_sample(
     Raises:
       ValueError: if k_step or steps are out of range.
     """
-    if not 1 <= k_step <= schedule.steps:
-        raise ValueError(f"k_step is 1 to {schedule.steps} for this schedule, got {k_step}")
+    noise_at = key_noise(keys, z_start.shape, temperature)
+    x = start_walk(schedule, z_start, k_step, noise_at, start)
     walk = step_sequence(k_step, steps or k_step)
-
-    def noise_at(t: jax.Array) -> jax.Array:
-        row_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, t)
-        return temperature * row_noise(row_keys, z_start.shape)
-
-    # Step t draws from t, the start from k: the walk's own noises are those of 0 .. k-1.
-    start = jnp.full(z_start.shape[:1], k_step - 1)
-    x = q_sample(schedule, z_start, start, noise_at(jnp.asarray(k_step)))
-
-    def body(x_t, step):
-        t, weights = step
-        return reverse_step(predict_x0, x_t, t, weights, noise_at(t), clip_x0=clip_x0), None
-
-    weights = step_weights(schedule, walk, np.append(walk[1:], -1), eta=eta)
-    x, _ = jax.lax.scan(body, x, jax.tree.map(jnp.asarray, (walk, weights)))
-    return x
+    return walk_back(schedule, predict_x0, x, noise_at, walk, eta=eta, clip_x0=clip_x0)

@@ -9,9 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from diffsinger_jax.diffusion.plms import plms_walk
 from diffsinger_jax.diffusion.processes import EpsProcess, Process, ResidualProcess
-from diffsinger_jax.diffusion.samplers import shallow_sample
-from diffsinger_jax.diffusion.schedule import SCHEDULES
+from diffsinger_jax.diffusion.samplers import (
+    PredictX0,
+    interval_sequence,
+    key_noise,
+    shallow_sample,
+    start_walk,
+)
+from diffsinger_jax.diffusion.schedule import SCHEDULES, NoiseSchedule
 from diffsinger_jax.models.diffsinger import DiffSinger, midi_to_hz
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.types import Batch, CorpusInfo
@@ -30,6 +37,8 @@ def build_model(model: Mapping[str, Any], info: CorpusInfo) -> DiffSinger:
         speakers=len(info.vocabulary.speakers),
         languages=len(info.vocabulary.languages),
         mel_bins=info.mel.n_mels,
+        mel_low=tuple(map(float, info.mel_min)),
+        mel_high=tuple(map(float, info.mel_max)),
         **{**model, "dtype": jnp.dtype(model.get("dtype", "float32"))},
     )
 
@@ -62,10 +71,11 @@ class AcousticModel:
         return jnp.maximum(jnp.expm1(self._apply(params, "predict_durations", encoded, batch)), 0.0)
 
     def predict_f0(self, params: Any, batch: Batch) -> jax.Array:
-        """f0 of each frame in Hz, f32[B, T], 0 where unvoiced and in rests."""
+        """f0 of each frame in Hz, f32[B, T], 0 where unvoiced, and where ours is given a rest."""
         encoded = self._apply(params, "encode", batch)
         note, residual, voiced = self._apply(params, "predict_pitch", encoded, batch)
-        return jnp.where((voiced > 0) & (note > 0), midi_to_hz(note + residual), 0.0)
+        sung = (note > 0) | (self.model.pitch not in ("note_residual", "none"))
+        return jnp.where((voiced > 0) & sung & batch.mask, midi_to_hz(note + residual), 0.0)
 
     def auxiliary_mel(self, params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Condition [B, T, H] and blurry mel z [B, T, M]."""
@@ -82,6 +92,8 @@ class AcousticModel:
         k_step: int,
         steps: int | None = None,
         temperature: float = 1.0,
+        start: str = "blurry",
+        plms_interval: int | None = None,
     ) -> jax.Array:
         """Log mel [B, T, M] by shallow diffusion; everything but the walk is computed once.
 
@@ -92,10 +104,34 @@ class AcousticModel:
           k_step: where the walk starts; 0 gives the blurry mel.
           steps: how many of the k steps are visited, all by default.
           temperature: factor on the noise.
+          start: of the walk, "blurry" or "gaussian", see `start_walk`.
+          plms_interval: walk by PLMS, visiting every so-many-th step, instead of by DDPM.
         """
         cond, prior = self.auxiliary_mel(params, batch)
         if k_step == 0:
             return self.scaling.unscale(prior)
+        predict_x0, schedule = self.x0_predictor(params, batch, cond, prior)
+        if plms_interval is not None:
+            noise_at = key_noise(keys, prior.shape, temperature)
+            x = start_walk(schedule, prior, k_step, noise_at, start)
+            walk = interval_sequence(k_step, plms_interval)
+            return self.scaling.unscale(plms_walk(schedule, predict_x0, x, walk))
+        z = shallow_sample(
+            schedule,
+            predict_x0,
+            prior,
+            keys=keys,
+            k_step=k_step,
+            steps=steps,
+            temperature=temperature,
+            start=start,
+        )
+        return self.scaling.unscale(z)
+
+    def x0_predictor(
+        self, params: Any, batch: Batch, cond: jax.Array, prior: jax.Array
+    ) -> tuple[PredictX0, NoiseSchedule]:
+        """(x_t, t) -> x_0 for a sampler, with the condition's projection computed once."""
         process = self.make_process(params["prior_scale"])
         projected = self._apply(params, "project_condition", cond, prior)
 
@@ -104,16 +140,7 @@ class AcousticModel:
             output = self._apply(params, "denoise_projected", shown, t, projected, batch.mask)
             return process.x0(output, x_t, t, prior)
 
-        z = shallow_sample(
-            process.schedule,
-            predict_x0,
-            prior,
-            keys=keys,
-            k_step=k_step,
-            steps=steps,
-            temperature=temperature,
-        )
-        return self.scaling.unscale(z)
+        return predict_x0, process.schedule
 
     def _apply(self, params: Any, method: str, *args: Any) -> jax.Array:
         return self.model.apply({"params": params}, *args, method=method)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import Dtype, Linear, sinusoidal_positions
+from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.modules.layers import Dtype, Linear, masked, sinusoidal_positions
 from diffsinger_jax.modules.length_regulator import expand_to_frames
 from diffsinger_jax.modules.predictors import (
     DurationPredictor,
     PitchEmbedding,
     PitchPredictor,
+)
+from diffsinger_jax.modules.reference_pitch import (
+    BinnedPitchEmbedding,
+    FramePitchPredictor,
+    WaveletPitchPredictor,
 )
 from diffsinger_jax.modules.score_encoder import ScoreEncoder
 from diffsinger_jax.modules.transformer import FFTStack
@@ -30,6 +38,16 @@ AUXILIARY_PARAMS = (
     "auxiliary_decoder",
 )
 """What the first stage trains; the second trains `denoiser` and leaves these as they are."""
+
+PITCH_PREDICTORS = {
+    "note_residual": PitchPredictor,
+    "frame": FramePitchPredictor,
+    "wavelet": WaveletPitchPredictor,
+}
+"""How pitch may be predicted, by the name in a config; "none" is the other choice."""
+
+PITCH_INPUTS = {"continuous": PitchEmbedding, "bins": BinnedPitchEmbedding}
+"""How f0 may enter the condition, by the name in a config; "none" is the other choice."""
 
 
 def midi_to_hz(midi: jax.Array) -> jax.Array:
@@ -50,6 +68,7 @@ class AuxiliaryDecoder(nn.Module):
     heads: int
     kernel_size: int
     dropout: float
+    sees_padding: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -62,6 +81,7 @@ class AuxiliaryDecoder(nn.Module):
             heads=self.heads,
             kernel_size=self.kernel_size,
             dropout=self.dropout,
+            sees_padding=self.sees_padding,
             dtype=self.dtype,
             name="blocks",
         )(x, mask, train=train)
@@ -71,15 +91,31 @@ class AuxiliaryDecoder(nn.Module):
 class DiffSinger(nn.Module):
     """The acoustic model; mels are scaled to [-1, 1] per bin (`z`) inside.
 
+    The defaults are ours. What else the strings below can say computes what the reference
+    implementation does, so that its checkpoints give their numbers (`diffsinger_jax.interop`).
+
     Attributes:
       phonemes, speakers, languages: sizes of the vocabulary, padding not counted.
       mel_bins: M.
+      mel_low, mel_high: f32[M] log mel that is -1 and 1 in z; needed where the auxiliary decoder
+        puts out log mels.
       hidden: H, width of encoder, condition and auxiliary decoder.
       encoder_layers, decoder_layers, heads, kernel_size, dropout: of the FFT blocks.
+      decoder_kernel_size: of the auxiliary decoder's blocks; None for `kernel_size`.
+      score_inputs, positions: of the encoder, names in `SCORE_INPUTS` and `POSITIONS`.
       predictor_layers, predictor_hidden, predictor_dropout: of both predictors.
       predictor_gradient: factor on the gradient that the predictors send to the encoder.
+      duration_layers: of the duration predictor; None for `predictor_layers`.
+      duration_kernel_size, pitch_kernel_size: of the predictors' convolutions.
+      pitch: how f0 is predicted, a name in `PITCH_PREDICTORS`, or "none".
+      pitch_settings: further keyword arguments of that predictor.
+      pitch_input: how f0 enters the condition, a name in `PITCH_INPUTS`, or "none".
+      pitch_input_settings: further keyword arguments of that embedding.
+      auxiliary_output: what the auxiliary decoder's last layer puts out, "z" or "log_mel".
       denoiser_channels, denoiser_layers, dilation_cycle: of the WaveNet.
       condition_on_prior: whether the denoiser is shown the blurry mel beside the condition.
+      sees_padding: whether convolutions see what layers make of padding, as the reference's do,
+        and numbers near the end of a row depend on how far it is padded.
       dtype: of the inputs of matrix products; all else is float32.
     """
 
@@ -87,48 +123,78 @@ class DiffSinger(nn.Module):
     speakers: int
     languages: int
     mel_bins: int
+    mel_low: tuple[float, ...] = ()
+    mel_high: tuple[float, ...] = ()
     hidden: int = 256
     encoder_layers: int = 4
     decoder_layers: int = 4
     heads: int = 2
     kernel_size: int = 9
     dropout: float = 0.1
+    decoder_kernel_size: int | None = None
+    score_inputs: str = "continuous"
+    positions: str = "sinusoid"
     predictor_layers: int = 5
     predictor_hidden: int = 256
     predictor_dropout: float = 0.5
     predictor_gradient: float = 0.1
+    duration_layers: int | None = None
+    duration_kernel_size: int = 3
+    pitch_kernel_size: int = 5
+    pitch: str = "note_residual"
+    pitch_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pitch_input: str = "continuous"
+    pitch_input_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    auxiliary_output: str = "z"
     denoiser_channels: int = 256
     denoiser_layers: int = 20
     dilation_cycle: int = 4
     condition_on_prior: bool = False
+    sees_padding: bool = False
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
         """Declares the parts under the names that stages and checkpoints know them by."""
         blocks = dict(
             heads=self.heads,
-            kernel_size=self.kernel_size,
             dropout=self.dropout,
+            sees_padding=self.sees_padding,
             dtype=self.dtype,
         )
-        predictor = dict(
-            layers=self.predictor_layers,
-            hidden=self.predictor_hidden,
-            dropout=self.predictor_dropout,
-        )
+        predictor = dict(hidden=self.predictor_hidden, dropout=self.predictor_dropout)
         self.encoder = ScoreEncoder(
             self.phonemes,
             self.speakers,
             self.languages,
             self.hidden,
             layers=self.encoder_layers,
+            kernel_size=self.kernel_size,
+            score_inputs=self.score_inputs,
+            positions=self.positions,
             **blocks,
         )
-        self.duration_predictor = DurationPredictor(kernel_size=3, **predictor)
-        self.pitch_predictor = PitchPredictor(kernel_size=5, **predictor)
-        self.pitch_embedding = PitchEmbedding(self.hidden)
+        self.duration_predictor = DurationPredictor(
+            layers=self.duration_layers or self.predictor_layers,
+            kernel_size=self.duration_kernel_size,
+            **predictor,
+        )
+        if self.pitch != "none":
+            self.pitch_predictor = PITCH_PREDICTORS[self.pitch](
+                layers=self.predictor_layers,
+                kernel_size=self.pitch_kernel_size,
+                sees_padding=self.sees_padding,
+                **predictor,
+                **self.pitch_settings,
+            )
+        if self.pitch_input != "none":
+            self.pitch_embedding = PITCH_INPUTS[self.pitch_input](
+                self.hidden, **self.pitch_input_settings
+            )
         self.auxiliary_decoder = AuxiliaryDecoder(
-            self.mel_bins, layers=self.decoder_layers, **blocks
+            self.mel_bins,
+            layers=self.decoder_layers,
+            kernel_size=self.decoder_kernel_size or self.kernel_size,
+            **blocks,
         )
         self.denoiser = WaveNet(
             self.mel_bins,
@@ -163,20 +229,42 @@ class DiffSinger(nn.Module):
     def predict_pitch(
         self, encoded: jax.Array, batch: Batch, *, train: bool = False
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Note of each frame (MIDI, 0 rest), distance from it in semitones, voiced logits."""
+        """Note of each frame (MIDI, 0 rest), distance from it in semitones, voiced logits.
+
+        A model that predicts no pitch sings the notes, voiced in all but rests.
+        """
         note = expand_to_frames(batch.note_midi, batch.mel2ph)
-        expanded = expand_to_frames(self._damped(encoded), batch.mel2ph)
-        residual, voiced = self.pitch_predictor(expanded, note, batch.mask, train=train)
+        if self.pitch == "none":
+            return note, jnp.zeros_like(note), jnp.where(note > 0, 1.0, -1.0)
+        damped = self._damped(encoded)
+        expanded = expand_to_frames(damped, batch.mel2ph)
+        residual, voiced = self.pitch_predictor(
+            expanded, damped[:, 0], note, batch.mask, train=train
+        )
         return note, residual, voiced
+
+    def predict_wavelets(
+        self, encoded: jax.Array, batch: Batch
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Coefficients, mean and spread of log f0, see `WaveletPitchPredictor.curves`."""
+        expanded = expand_to_frames(encoded, batch.mel2ph)
+        return self.pitch_predictor.curves(expanded, encoded[:, 0], batch.mask, train=False)
 
     def condition(self, encoded: jax.Array, batch: Batch) -> jax.Array:
         """What the decoders need to know of each frame: f32[B, T, H]."""
-        expanded = expand_to_frames(encoded, batch.mel2ph)  # [B, N, H] -> [B, T, H]
-        return (expanded + self.pitch_embedding(batch.f0)) * batch.mask[..., None]
+        cond = expand_to_frames(encoded, batch.mel2ph)  # [B, N, H] -> [B, T, H]
+        if self.pitch_input != "none":
+            cond += self.pitch_embedding(batch.f0)
+        return cond * batch.mask[..., None]
 
     def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
         """The blurry mel, z f32[B, T, M]."""
-        return self.auxiliary_decoder(cond, mask, train=train)
+        out = self.auxiliary_decoder(cond, mask, train=train)
+        if self.auxiliary_output == "z":
+            return out
+        low, high = (jnp.asarray(edge, jnp.float32) for edge in (self.mel_low, self.mel_high))
+        z = MelScaling(low, high).scale(out)
+        return z if self.sees_padding else masked(z, mask)
 
     def denoise(
         self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
@@ -194,6 +282,7 @@ class DiffSinger(nn.Module):
     ) -> jax.Array:
         """As `denoise`, with the condition from `project_condition`."""
         step = self.denoiser.embed_step(t.astype(jnp.float32))
+        mask = jnp.ones_like(mask) if self.sees_padding else mask
         return self.denoiser.run(x, step, projected, mask)
 
     def _damped(self, encoded: jax.Array) -> jax.Array:

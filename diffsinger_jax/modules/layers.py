@@ -119,6 +119,35 @@ def sinusoidal_positions(mask: jax.Array, features: int) -> jax.Array:
     return sinusoid(positions, features) * mask[..., None]
 
 
+ESPNET_TABLE_ROWS = 5000
+"""Length of the table that `espnet_relative_table` is the front of."""
+
+
+def espnet_relative_table(length: int, features: int) -> jax.Array:
+    """The first rows of ESPnet's `RelPositionalEncoding`, whose positions count downwards.
+
+    Row i is the code of position 4999 - i, sines and cosines interleaved. Its authors look it up
+    by distance; the reference adds it to the input, so that it says where from the front.
+
+    Args:
+      length: L.
+      features: even.
+
+    Returns:
+      f32[1, L, features]; beyond 5000 places the table is as long as the input.
+    """
+    rows = max(length, ESPNET_TABLE_ROWS)
+    positions = (rows - 1 - np.arange(length)).astype(np.float32)
+    # In float32 from here on, as there: at position 4999 the rounding of a rate is visible.
+    exponents = np.arange(0, features, 2, dtype=np.float32) * np.float32(
+        -np.log(10_000.0) / features
+    )
+    rates = np.exp(exponents.astype(np.float64)).astype(np.float32)
+    angles = (positions[:, None] * rates[None, :]).astype(np.float64)
+    code = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(1, length, features)
+    return jnp.asarray(code, jnp.float32)
+
+
 def masked(x: jax.Array, mask: jax.Array) -> jax.Array:
     """[B, L, D] with zeros where mask bool[B, L] is False."""
     return jnp.where(mask[..., None], x, jnp.zeros((), x.dtype))

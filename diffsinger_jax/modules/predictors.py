@@ -55,21 +55,33 @@ class PitchPredictor(nn.Module):
 
     Dilated convolutions see about a third of a second to each side: preparation and overshoot
     at note changes. An untrained predictor sings the notes exactly.
+
+    Attributes:
+      layers, hidden, kernel_size, dropout: of the convolutions.
+      sees_padding: whether convolutions see what they made of padding.
     """
 
     layers: int
     hidden: int
     kernel_size: int
     dropout: float
+    sees_padding: bool = False
 
     @nn.compact
     def __call__(
-        self, expanded: jax.Array, note: jax.Array, mask: jax.Array, *, train: bool
+        self,
+        expanded: jax.Array,
+        first: jax.Array,
+        note: jax.Array,
+        mask: jax.Array,
+        *,
+        train: bool,
     ) -> tuple[jax.Array, jax.Array]:
         """Predicts a contour.
 
         Args:
           expanded: [B, T, H], the encoder's output on frames.
+          first: [B, H], the encoder's output for the first phoneme.
           note: f32[B, T], MIDI pitch of each frame's note, 0 in rests.
           mask: bool[B, T].
           train: whether dropout is on.
@@ -90,7 +102,7 @@ class PitchPredictor(nn.Module):
             self.dropout,
             dilation_base=2,
             name="stack",
-        )(x, mask, train=train)
+        )(x, jnp.ones_like(mask) if self.sees_padding else mask, train=train)
         out = Linear(2, kernel_init=nn.initializers.zeros, name="out")(x) * mask[..., None]
         return out[..., 0], out[..., 1]
 

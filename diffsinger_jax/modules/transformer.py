@@ -38,12 +38,16 @@ class SelfAttention(nn.Module):
 
 
 class FFTBlock(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)), masked after each."""
+    """x + attention(norm(x)), then x + feed_forward(norm(x)), masked after each.
+
+    With `sees_padding` the feed-forward convolution sees the norm's bias on padding.
+    """
 
     heads: int
     kernel_size: int
     expansion: int
     dropout: float
+    sees_padding: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -55,7 +59,8 @@ class FFTBlock(nn.Module):
         h = SelfAttention(self.heads, dtype=self.dtype, name="attention")(h, mask)
         x = masked(x + nn.Dropout(self.dropout, deterministic=not train)(h), mask)
 
-        h = masked(nn.LayerNorm(NORM_EPSILON, name="feed_forward_norm")(x), mask)
+        h = nn.LayerNorm(NORM_EPSILON, name="feed_forward_norm")(x)
+        h = h if self.sees_padding else masked(h, mask)
         h = Conv1D(
             self.expansion * width,
             self.kernel_size,
@@ -78,6 +83,7 @@ class FFTStack(nn.Module):
       kernel_size: of the feed-forward convolution.
       expansion: width of the feed-forward layer over H.
       dropout: rate, in training only.
+      sees_padding: see `FFTBlock`.
     """
 
     layers: int
@@ -85,6 +91,7 @@ class FFTStack(nn.Module):
     kernel_size: int = 9
     expansion: int = 4
     dropout: float = 0.1
+    sees_padding: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -97,6 +104,7 @@ class FFTStack(nn.Module):
                 self.kernel_size,
                 self.expansion,
                 self.dropout,
+                self.sees_padding,
                 dtype=self.dtype,
                 name=f"block_{i}",
             )(x, mask, train=train)
