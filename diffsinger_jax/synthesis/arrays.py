@@ -88,8 +88,9 @@ def piece_arrays(
     """
     if not piece.phonemes:
         raise ValueError("the piece has no phonemes; read its lyrics with a dictionary first")
-    has_head = piece.phonemes[0].symbol != SILENCE
-    has_tail = piece.phonemes[-1].symbol != SILENCE
+    knows_silence = SILENCE in vocabulary.phonemes
+    has_head = knows_silence and piece.phonemes[0].symbol != SILENCE
+    has_tail = knows_silence and piece.phonemes[-1].symbol != SILENCE
     silence_frames = math.ceil(SILENCE_SEC * frames_per_sec)
     head_frames, tail_frames = has_head * silence_frames, has_tail * silence_frames
 

@@ -100,6 +100,7 @@ class Synthesizer:
         if not any(note.midi is not None for piece in score.pieces for note in piece.notes):
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
         score = phonemize(score, Dictionary.of(self.voice.dictionary), vocabulary)
+        _require_given(score, self.voice)
         return cut_breathless(split_at_rests(change_tempo(transpose(score, key), tempo)))
 
     def sing(
@@ -214,18 +215,39 @@ class Synthesizer:
         files are; it says nothing of voicing, which is then the predicted one.
         """
         frames_per_sec = self.voice.info.mel.frames_per_sec
-        f0 = np.where(batch.mask, np.asarray(self.voice.predict_f0(batch), np.float32), 0.0)
+        if predicts := "f0" not in self.voice.requires:
+            f0 = np.where(batch.mask, np.asarray(self.voice.predict_f0(batch), np.float32), 0.0)
+        else:
+            f0 = np.zeros(batch.mask.shape, np.float32)
         for row, piece in enumerate(pieces):
             if (curve := piece.piece.curves.get("f0")) is None:
                 continue
             first = piece.head_frames
             last = int(batch.ph_frames[row].sum()) - piece.tail_frames
             given = resample_f0(curve, last - first, frames_per_sec)
-            if np.all(np.asarray(curve.values) > 0):
+            if predicts and np.all(np.asarray(curve.values) > 0):
                 given = np.where(f0[row, first:last] > 0, given, 0.0)
             f0[row] = 0.0
             f0[row, first:last] = given
         return f0.astype(np.float32)
+
+
+def _require_given(score: Score, voice: Voice) -> None:
+    """Names the first piece that lacks what the voice cannot predict."""
+    for number, piece in enumerate(Synthesizer.sung_pieces(score), 1):
+        place = ": ".join(part for part in (score.source or score.title, piece.where) if part)
+        place = place or f"piece {number}"
+        if "f0" in voice.requires and "f0" not in piece.curves:
+            raise InputError(
+                f"{place}: the voice {voice.name} predicts no pitch and the score gives none; "
+                "give f0_seq and f0_timestep in a .ds"
+            )
+        missing = any(phoneme.duration_sec is None for phoneme in piece.phonemes or ())
+        if "durations" in voice.requires and missing:
+            raise InputError(
+                f"{place}: the voice {voice.name} predicts no durations and the score gives none; "
+                "give ph_dur in a .ds"
+            )
 
 
 def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
 from diffsinger_jax.types import Batch, CorpusInfo
 
 FORMAT_VERSION = 1
+STATIC_SAMPLING = ("k_step", "steps", "start", "plms_interval")
+"""What of `sample_mel` a program is compiled for."""
 VOICE_FILE, PARAMS_FILE = "voice.json", "params.safetensors"
 
 
@@ -40,9 +43,11 @@ class Voice:
       model: keyword arguments of the model.
       schedule: name and keyword arguments of the noise schedule.
       process: what the denoiser predicts.
-      sampling: {"k_step", "steps", "temperature"} it sings with unless told otherwise.
+      sampling: {"k_step", "steps", "temperature"} it sings with unless told otherwise; perhaps
+        "start" and "plms_interval" too, see `AcousticModel.sample_mel`.
       dictionary: how lyrics become phonemes, as "ja".
       params: of the model, f32.
+      requires: what a score must give since the voice cannot predict it: "durations", "f0".
     """
 
     name: str
@@ -53,6 +58,7 @@ class Voice:
     sampling: Mapping[str, Any]
     dictionary: str
     params: Mapping[str, Any]
+    requires: tuple[str, ...] = ()
 
     @property
     def k_step(self) -> int:
@@ -94,12 +100,17 @@ class Voice:
         longest = self.schedule["steps"]
         if k_step is not None and not 0 <= k_step <= longest:
             raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
+        own_steps = steps in (None, self.sampling_steps) and k_step in (None, self.k_step)
         given_k = k_step is not None and k_step != self.k_step
         k_step = self.k_step if k_step is None else k_step
         if steps is None:
             steps = k_step if given_k else self.sampling_steps
         elif not 1 <= steps <= max(k_step, 1):
             raise InputError(f"a walk from k_step={k_step} takes 1 to {k_step} steps, got {steps}")
+        interval = self.sampling.get("plms_interval")
+        if interval is not None:
+            longest = max(k_step, 1)
+            interval = min(interval, longest) if own_steps else math.ceil(longest / steps)
         return self._jitted["sample_mel"](
             self.params,
             batch,
@@ -107,6 +118,8 @@ class Voice:
             k_step=k_step,
             steps=steps,
             temperature=self.sampling["temperature"] if temperature is None else temperature,
+            start=self.sampling.get("start", "blurry"),
+            plms_interval=interval,
         )
 
     @functools.cached_property
@@ -114,7 +127,7 @@ class Voice:
         return {
             "predict_frames": jax.jit(self.acoustic.predict_frames),
             "predict_f0": jax.jit(self.acoustic.predict_f0),
-            "sample_mel": jax.jit(self.acoustic.sample_mel, static_argnames=("k_step", "steps")),
+            "sample_mel": jax.jit(self.acoustic.sample_mel, static_argnames=STATIC_SAMPLING),
         }
 
 
@@ -134,6 +147,7 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
         "format": FORMAT_VERSION,
         "name": voice.name,
         "dictionary": voice.dictionary,
+        "requires": list(voice.requires),
         "process": voice.process,
         "sampling": dict(voice.sampling),
         "schedule": dict(voice.schedule),
@@ -174,6 +188,7 @@ def load_voice(path: str | os.PathLike) -> Voice:
             params=flax.traverse_util.unflatten_dict(
                 {name: value.astype(jnp.float32) for name, value in params.items()}, sep="/"
             ),
+            requires=tuple(description.get("requires", ())),
         )
     except KeyError as error:
         raise InputError(f"{where} lacks the field {error}; write the voice again") from error

@@ -26,6 +26,7 @@ class FakeVoice:
     k_step: int = 4
     sampling_steps: int = 4
     dictionary: str = "ja"
+    requires: tuple[str, ...] = ()
 
     def __post_init__(self):
         self.info = CorpusInfo(
