@@ -47,6 +47,7 @@ setup(
     extras_require={
         "gpu": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
+        "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
         "test": ["hypothesis", "pytest", "ruff"],
     },
 )
