@@ -231,8 +231,14 @@ def _odd(config: FlatConfig, key: str, default: int) -> int:
 
 def _check_range(config: FlatConfig, info: CorpusInfo) -> None:
     """The config's spec_min and spec_max, where it has them, are the checkpoint's."""
+    bins = info.mel.n_mels
     for key, there in (("spec_min", info.mel_min), ("spec_max", info.mel_max)):
-        here = config.row(key, info.mel.n_mels)
+        if there.shape != (bins,):
+            raise InputError(
+                f"{config.path}: audio_num_mel_bins is {bins}, the checkpoint's model.{key} is "
+                f"(1, 1, {len(there)}) and not (1, 1, {bins}); the two do not belong together"
+            )
+        here = config.row(key, bins)
         if here is not None and not np.allclose(here, there, rtol=0, atol=1e-5):
             i = int(np.argmax(np.abs(here - there)))
             raise InputError(
