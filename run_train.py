@@ -19,6 +19,27 @@ WORKDIR = flags.DEFINE_string(
     "Folder for checkpoints, metrics, pictures and the voice; a run that was cut off goes on "
     "from what is there.",
 )
+STAGE = flags.DEFINE_string(
+    "stage",
+    "all",
+    "all, auxiliary, boundary (the predictor of k) or denoiser; a single one builds on those "
+    "before it.",
+)
+
+
+class StepOrAuto(flags.ArgumentParser):
+    """A number of steps, or "auto"."""
+
+    syntactic_help = 'a number or "auto"'
+
+    def parse(self, argument: str | int) -> str | int:
+        """As it stands in a config."""
+        if argument != "auto" and not str(argument).isdecimal():
+            raise ValueError(f'a number of steps or "auto" was expected, not {argument!r}')
+        return argument if argument == "auto" else int(argument)
+
+
+config_flags.register_flag_parser_for_type(int | str, StepOrAuto())
 
 
 def main() -> None:
@@ -44,7 +65,7 @@ def main() -> None:
 
     cli.keep_freed_memory()
     cli.remember_compiled_programs()
-    train_and_evaluate(config, WORKDIR.value)
+    train_and_evaluate(config, WORKDIR.value, STAGE.value)
 
 
 def _last_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 The numbers are the reference implementation's for PopCS, where it has them.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 
 def get_config() -> ConfigDict:
@@ -39,8 +39,9 @@ def get_config() -> ConfigDict:
     config.process = "eps"  # what the denoiser predicts: "eps" (the paper) or "residual"
 
     config.sampling = ConfigDict()  # how the finished voice sings unless told otherwise
-    config.sampling.k_step = 51  # K, where the walk starts
-    config.sampling.steps = 51  # how many of the K steps are visited
+    # K, where the walk starts; "auto" finds it between the stages, see config.boundary
+    config.sampling.k_step = FieldReference(51, field_type=int | str)
+    config.sampling.steps = 51  # how many of the K steps are visited, at most all
     config.sampling.temperature = 1.0  # factor on the noise
 
     config.buckets = 6  # number of batch shapes, one compile each
@@ -70,10 +71,21 @@ def get_config() -> ConfigDict:
     config.auxiliary.weights.pitch = 1.0
     config.auxiliary.weights.voicing = 1.0
 
+    config.boundary = ConfigDict()  # between the stages, for k_step = "auto" or --stage=boundary
+    config.boundary.method = "learned"  # what "auto" goes by: "learned" or "closed_form"
+    config.boundary.channels = 128  # of the boundary predictor
+    config.boundary.layers = 6
+    config.boundary.steps = 30_000
+    config.boundary.frames_per_batch = 18_000  # over all devices
+    config.boundary.learning_rate = cosine(1e-3, 500, 30_000)
+    config.boundary.betas = (0.9, 0.999)
+    config.boundary.weight_decay = 0.0
+    config.boundary.clip_norm = 1.0
+
     config.denoiser = ConfigDict()  # stage 2
     config.denoiser.steps = 160_000
     config.denoiser.frames_per_batch = 20_000  # over all devices
-    config.denoiser.t_below = 100  # steps are drawn from [0, t_below)
+    config.denoiser.t_below = 100  # steps are drawn from [0, t_below); K if that is "auto"
     config.denoiser.distance = "l1"  # "l1" or "l2"
     config.denoiser.learning_rate = ConfigDict()
     config.denoiser.learning_rate.name = "halving"

@@ -28,6 +28,10 @@ def get_config() -> ConfigDict:
     config.auxiliary.steps = 15_000
     config.auxiliary.frames_per_batch = 20_000
     config.auxiliary.learning_rate = cosine(1e-3, 500, 15_000)
+    config.boundary.channels = 128
+    config.boundary.steps = 10_000
+    config.boundary.frames_per_batch = 20_000
+    config.boundary.learning_rate = cosine(1e-3, 500, 10_000)
     config.denoiser.steps = 40_000
     config.denoiser.frames_per_batch = 20_000
     config.denoiser.learning_rate = cosine(1e-3, 500, 40_000)

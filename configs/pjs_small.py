@@ -34,6 +34,11 @@ def get_config() -> ConfigDict:
     config.auxiliary.frames_per_batch = 4096
     config.auxiliary.learning_rate = base.cosine(2e-3, 150, 1500)
     config.auxiliary.weight_decay = 0.0
+    config.boundary.channels = 64
+    config.boundary.layers = 4
+    config.boundary.steps = 600
+    config.boundary.frames_per_batch = 2048
+    config.boundary.learning_rate = base.cosine(2e-3, 30, 600)
     config.denoiser.steps = 3000
     config.denoiser.frames_per_batch = 4096
     config.denoiser.distance = "l2"

@@ -28,7 +28,9 @@ def get_config() -> ConfigDict:
     config.evaluate_every_steps = 20
     config.save_every_steps = 5
 
-    for stage in (config.auxiliary, config.denoiser):
+    config.boundary.channels = 16
+    config.boundary.layers = 2
+    for stage in (config.auxiliary, config.boundary, config.denoiser):
         stage.steps = 20
         stage.frames_per_batch = 2048
         stage.learning_rate = base.cosine(1e-3, 5, 20)

@@ -91,6 +91,14 @@ def learned_boundary(margins: np.ndarray) -> int:
     return int(np.floor(earliest_boundaries(margins).mean() + 0.5))
 
 
+def has_learned(margins: np.ndarray, *, margin: float = MARGIN) -> bool:
+    """Whether the predictor tells the mels apart at the first step, where it is easiest.
+
+    One that does not says K = 1 of everything, which means nothing.
+    """
+    return float(np.mean(margins[:, 0])) >= margin
+
+
 def _first(holds: np.ndarray) -> int:
     """The number of steps up to the first at which bool[S] is True; S if none is."""
     return int(np.argmax(holds)) + 1 if holds.any() else len(holds)

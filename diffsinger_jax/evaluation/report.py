@@ -39,6 +39,8 @@ COLUMNS: Mapping[str, Column] = {
     "vuv_error": Column("V/UV error %", 1, 100.0),
     "duration_error_ms": Column("dur error ms", 1),
     "duration_rmse_frames": Column("dur RMSE frames", 2),
+    "parameters": Column("M parameters", 2, 1e-6),
+    "mel_rtf": Column("mel RTF", 3),
 }
 """All measures a table can show, in this order; it shows those that a row has."""
 

@@ -23,6 +23,8 @@ from diffsinger_jax.types import Batch
 
 SONGS_SHOWN = 2
 """Of the first validation batch; the same at every evaluation."""
+AUXILIARY, DIFFUSION = "auxiliary", "diffusion"
+"""The mels that a stage can show beside the recordings."""
 
 
 class Validator:
@@ -33,42 +35,44 @@ class Validator:
         corpus: PreparedCorpus,
         acoustic: AcousticModel,
         loss_fn: LossFn,
-        config: ConfigDict,
-        workdir: Path,
+        sampling: ConfigDict,
+        pictures: Path,
         buckets: tuple[Bucket, ...],
+        *,
+        stage: str,
+        shown: tuple[str, ...],
     ):
         """Compiles nothing yet. A corpus without a validation split is validated not at all."""
-        self._corpus, self._acoustic = corpus, acoustic
-        self._sampling, self._buckets = config.sampling, buckets
-        self._pictures = workdir / "pictures"
+        self._corpus, self._sampling, self._buckets = corpus, sampling, buckets
+        self._pictures, self._stage, self._shown = pictures, stage, shown
         self._loss = jax.jit(lambda params, batch, key: loss_fn(params, batch, key, False)[1])
         self._sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps"))
         self._f0 = jax.jit(acoustic.predict_f0)
         self._vocoder = jax.jit(harmonic_plus_noise, static_argnames=("spec",))
 
-    def run(self, step: int, params: Params, writer: Writer, *, with_diffusion: bool) -> None:
+    def run(self, step: int, params: Params, writer: Writer) -> None:
         """Writes validation losses, pictures and sounds after `step` updates."""
         if "validation" not in self._corpus.splits:
             return
         sums: dict[str, Mean] = {}
         for number, batch in enumerate(eval_batches(self._corpus, "validation", self._buckets)):
-            if number == 0:
-                self._show(step, params, batch, writer, with_diffusion)
+            if number == 0 and self._shown:
+                self._show(step, params, batch, writer)
             key = jax.random.fold_in(jax.random.key(0), number)
             for name, part in self._loss(params, batch, key).items():
                 sums[name] = sums[name].merge(part) if name in sums else part
         writer.numbers(step, {f"validation_{k}": float(v.compute()) for k, v in sums.items()})
 
-    def _show(
-        self, step: int, params: Params, batch: Batch, writer: Writer, with_diffusion: bool
-    ) -> None:
+    def _show(self, step: int, params: Params, batch: Batch, writer: Writer) -> None:
         """Pictures and sounds of the first songs of a batch."""
         batch = Batch(*(x[:SONGS_SHOWN] for x in batch))
         rows = len(batch.tokens)
         keys = jax.random.split(jax.random.key(0), rows)
-        mels = {"truth": batch.mel, "auxiliary": self._sample(params, batch, keys, k_step=0)}
-        if with_diffusion:
-            mels["diffusion"] = self._sample(
+        mels = {"truth": batch.mel}
+        if AUXILIARY in self._shown:
+            mels[AUXILIARY] = self._sample(params, batch, keys, k_step=0)
+        if DIFFUSION in self._shown:
+            mels[DIFFUSION] = self._sample(
                 params,
                 batch,
                 keys,
@@ -95,8 +99,7 @@ class Validator:
                 ("mel", plots.mel_panels, of_row),
                 ("f0", plots.f0_panel, curves),
             ):
-                stage = "denoiser" if with_diffusion else "auxiliary"
-                path = self._pictures / f"{stage}_{step:06d}_{kind}_{row}.png"
+                path = self._pictures / f"{self._stage}_{step:06d}_{kind}_{row}.png"
                 draw(path, data, spec)
                 writer.picture(step, f"{kind}/{row}", matplotlib.image.imread(path))
             for name, wav in sounds.items():

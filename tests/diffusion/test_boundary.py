@@ -8,6 +8,7 @@ from diffsinger_jax.diffusion.boundary import (
     divergence,
     divergence_from_noise,
     earliest_boundaries,
+    has_learned,
     learned_boundary,
 )
 from diffsinger_jax.diffusion.schedule import cosine_schedule, linear_schedule
@@ -101,6 +102,7 @@ def test_the_rule_of_95_percent():
     assert by_hand == [1, 59, 100, 1, 1]
     np.testing.assert_array_equal(earliest_boundaries(margins), by_hand)
     assert learned_boundary(margins) == 32  # (1 + 59 + 100 + 1 + 1) / 5 = 32.4
+    assert has_learned(margins) and not has_learned(margins[:, 70:80] * 0.1)
 
 
 def test_a_better_predictor_moves_the_boundary_out():

@@ -1,0 +1,305 @@
+"""The boundary step k of a run, found in all three published ways.
+
+    python -m diffsinger_jax.evaluation.boundary --workdir WORKDIR [--write learned]
+
+Needs the finished auxiliary stage; the learned way needs the boundary predictor
+(`run_train.py --stage=boundary`) and the grid search the voice, and what is not there is said.
+Prints a sentence for each, writes boundary.json and boundary.png, and with --write the k of one
+way into the voice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from diffsinger_jax import cli, plots
+from diffsinger_jax.diffusion.boundary import (
+    MARGIN,
+    SHARE_OF_STEPS,
+    divergence,
+    divergence_from_noise,
+    earliest_boundaries,
+    has_learned,
+    learned_boundary,
+)
+from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation.report import Row, table
+from diffsinger_jax.evaluation.sampling_search import (
+    CRITERIA,
+    MOST_STEPS,
+    Setting,
+    search,
+    write_sampling,
+)
+from diffsinger_jax.synthesis.voice import VOICE_FILE, load_voice
+from diffsinger_jax.training import loop, stages
+from diffsinger_jax.training.measurements import MelError, measure_error, measure_margins
+
+WAYS = ("closed_form", "learned", "grid")
+GRID = 8
+"""So many k are searched, evenly spread over the schedule."""
+REPORT_FILE, PICTURE_FILE = "boundary.json", "boundary.png"
+
+
+class Boundary(NamedTuple):
+    """What was measured; None where the run lacks what it takes.
+
+    Attributes:
+      schedule: of length S.
+      error: of the auxiliary model, over the training split.
+      margins: f32[n, S] of the predictor on the n training mels.
+      chosen: by the grid search.
+      rows: its measures, by name of the setting.
+      lacking: way -> a sentence that says what to do.
+    """
+
+    schedule: NoiseSchedule
+    error: MelError
+    margins: np.ndarray | None
+    chosen: Setting | None
+    rows: Mapping[str, Row]
+    lacking: Mapping[str, str]
+
+    @property
+    def found(self) -> dict[str, int]:
+        """Way -> k."""
+        ways = {"closed_form": self.error.boundary(self.schedule)}
+        if self.margins is not None:
+            ways["learned"] = learned_boundary(self.margins)
+        if self.chosen is not None:
+            ways["grid"] = self.chosen.k_step
+        return ways
+
+
+def find_boundary(
+    workdir: Path,
+    *,
+    corpus: str | None = None,
+    criterion: str = "detail",
+    k_steps: Sequence[int] | None = None,
+    temperature: float | None = None,
+    most_mels: int | None = None,
+) -> Boundary:
+    """Finds k for the auxiliary model in a workdir, in every way that its contents allow.
+
+    Args:
+      workdir: of a run.
+      corpus: its prepared corpus, where that is no longer where the run found it.
+      criterion: of the grid search, in `sampling_search.CRITERIA`.
+      k_steps: of the grid; None spreads `GRID` of them over the schedule.
+      temperature: of the grid; None for the voice's own.
+      most_mels: a sample of the training mels for the learned way; None for all.
+
+    Raises:
+      InputError: if there is no run, or no finished auxiliary stage in it.
+    """
+    workdir = workdir.absolute()
+    config = read_config(workdir)
+    if corpus is not None:
+        config.corpus = corpus
+    setting = loop.open_setting(config, workdir)
+    stages.require_finished(setting, "auxiliary")
+    params = stages.run_stage(
+        setting, stages.auxiliary_stage(setting), loop.initial_params(setting)
+    )
+    schedule = setting.acoustic.make_process(params["prior_scale"]).schedule
+    common = (setting.acoustic, params, setting.corpus, setting.mesh)
+    error = measure_error(*common, frames_per_batch=config.auxiliary.frames_per_batch)
+
+    lacking: dict[str, str] = {}
+    margins, chosen, rows = None, None, {}
+    done = stages.steps_done(setting, "boundary")
+    if "boundary" not in config or done < config.boundary.steps:
+        lacking["learned"] = (
+            f"the run's boundary predictor stands at step {done}; finish it with its config and "
+            f"run_train.py --workdir={workdir} --stage=boundary"
+        )
+    else:
+        with_own = stages.run_stage(setting, *stages.boundary_stage(setting, params))
+        margins = measure_margins(
+            stages.boundary_predictor(config),
+            setting.acoustic,
+            with_own,
+            setting.corpus,
+            setting.mesh,
+            frames_per_batch=config.boundary.frames_per_batch,
+            most_mels=most_mels,
+        )
+    if not (workdir / "voice" / VOICE_FILE).exists():
+        lacking["grid"] = f"{workdir} has no voice yet; finish the run's denoiser"
+    elif "validation" not in setting.corpus.splits:
+        lacking["grid"] = f"the corpus {setting.corpus.path} has no validation split"
+    else:
+        voice = load_voice(workdir / "voice")
+        if k_steps is None:
+            k_steps = np.unique(np.linspace(0, schedule.steps, GRID + 1).round()[1:].astype(int))
+        chosen, rows = search(
+            voice,
+            setting.corpus,
+            criterion=criterion,
+            k_steps=[int(k) for k in k_steps],
+            temperatures=[voice.sampling["temperature"] if temperature is None else temperature],
+        )
+    return Boundary(schedule, error, margins, chosen, rows, lacking)
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config that a run keeps in its workdir.
+
+    Raises:
+      InputError: if there is none.
+    """
+    try:
+        return ConfigDict(json.loads((workdir / "config.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{workdir} is not the workdir of a run: there is no config.json in it; give the "
+            "--workdir that run_train.py was given"
+        ) from None
+
+
+def sentences(boundary: Boundary, criterion: str) -> list[str]:
+    """One for each way, with k or with what is missing."""
+    found, error = boundary.found, boundary.error
+    limit = divergence_from_noise(boundary.schedule, error.square)
+    said = {way: f"{way}: k = {k} of {boundary.schedule.steps}, " for way, k in found.items()} | {
+        way: f"{way}: not measured; {why}" for way, why in boundary.lacking.items()
+    }
+    at = divergence(boundary.schedule, error.distance)[found["closed_form"] - 1]
+    said["closed_form"] += (
+        f"where diffused real and blurry mels diverge by {at:.4f} nats an element, a mel diffused "
+        f"all the way from noise by {limit:.4f} (mean squared distance {error.distance:.4f})."
+    )
+    if boundary.margins is not None:
+        earliest = earliest_boundaries(boundary.margins)
+        low, high = np.percentile(earliest, [10, 90])
+        said["learned"] += (
+            f"the mean over {len(earliest)} training mels ({low:.0f} to {high:.0f} for 80 % of "
+            f"them) of the first step from which the predictor's margin is below {MARGIN} at "
+            f"{SHARE_OF_STEPS:.0%} of the steps."
+        )
+        if not has_learned(boundary.margins):
+            said["learned"] += " The predictor has learnt nothing yet: train it for more steps."
+    if boundary.chosen is not None:
+        said["grid"] += (
+            f"the best by {criterion} of {len(boundary.rows) - 1} on validation, "
+            f"at temperature {boundary.chosen.temperature}."
+        )
+    return [said[way] for way in WAYS]
+
+
+def as_json(boundary: Boundary, criterion: str) -> dict[str, Any]:
+    """All that the picture shows, for programs."""
+    report: dict[str, Any] = {
+        "found": boundary.found,
+        "lacking": dict(boundary.lacking),
+        "closed_form": {
+            **boundary.error._asdict(),
+            "divergence": divergence(boundary.schedule, boundary.error.distance).tolist(),
+            "divergence_from_noise": divergence_from_noise(
+                boundary.schedule, boundary.error.square
+            ),
+        },
+    }
+    if boundary.margins is not None:
+        report["learned"] = {
+            "mean_margin": boundary.margins.mean(axis=0).tolist(),
+            "earliest": earliest_boundaries(boundary.margins).tolist(),
+        }
+    if boundary.chosen is not None:
+        report["grid"] = {
+            "criterion": criterion,
+            **boundary.chosen._asdict(),
+            "rows": boundary.rows,
+        }
+    return report
+
+
+def draw(path: str | os.PathLike, boundary: Boundary, title: str) -> None:
+    """The picture: divergence, margin and measures against k, each found k marked."""
+    own = [(int(n.split()[0][2:]), row) for n, row in boundary.rows.items() if n.startswith("k=")]
+    k_steps = np.array([k for k, _ in own])
+    measures = {
+        name: (k_steps, np.array([row[key] for _, row in own]))
+        for name, key in (("MCD dB", "mcd"), ("detail in time", "detail_time"))
+        if own
+    }
+    plots.boundary_panels(
+        path,
+        divergence(boundary.schedule, boundary.error.distance),
+        divergence_from_noise(boundary.schedule, boundary.error.square),
+        boundary.margins,
+        MARGIN,
+        measures,
+        boundary.found,
+        title,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", required=True, type=Path, help="of run_train.py")
+    parser.add_argument("--corpus", help="the run's prepared corpus, if it has moved")
+    parser.add_argument("--out", type=Path, help="folder of the report; the workdir by default")
+    parser.add_argument("--criterion", choices=CRITERIA, default="detail", help="of the grid")
+    parser.add_argument("--k_step", type=int, nargs="+", help="of the grid")
+    parser.add_argument("--temperature", type=float, help="of the grid; the voice's by default")
+    parser.add_argument(
+        "--mels", type=int, help="sample so many training mels for the learned way, not all"
+    )
+    parser.add_argument("--write", choices=WAYS, help="put this k into WORKDIR/voice")
+    options = parser.parse_args(arguments)
+    if options.write:
+        load_voice(options.workdir / "voice")  # says what is wrong before the work, not after it
+    cli.remember_compiled_programs()
+    boundary = find_boundary(
+        options.workdir,
+        corpus=options.corpus,
+        criterion=options.criterion,
+        k_steps=options.k_step,
+        temperature=options.temperature,
+        most_mels=options.mels,
+    )
+    out = options.out or options.workdir
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {out} cannot be made ({error.strerror})") from error
+    draw(out / PICTURE_FILE, boundary, f"{options.workdir.name}: where the boundary is")
+    partial = out / (REPORT_FILE + ".partial")
+    partial.write_text(json.dumps(as_json(boundary, options.criterion), indent=1) + "\n")
+    os.replace(partial, out / REPORT_FILE)
+    if boundary.rows:
+        print(f"\n{table(boundary.rows)}\n")
+    print("\n".join(sentences(boundary, options.criterion)))
+    print(f"written to {out / REPORT_FILE} and {out / PICTURE_FILE}")
+    if options.write:
+        print(f"k = {write_choice(options.workdir / 'voice', boundary, options.write)} written")
+
+
+def write_choice(voice: Path, boundary: Boundary, way: str) -> int:
+    """Has a voice start at the k of a way; returns it.
+
+    Raises:
+      InputError: if the way found none.
+    """
+    if way in boundary.lacking:
+        raise InputError(f"there is no k of the way {way} to write: {boundary.lacking[way]}")
+    k_step = boundary.found[way]
+    sampling = {"k_step": k_step, "steps": min(k_step, MOST_STEPS)}
+    write_sampling(voice, boundary.chosen._asdict() if way == "grid" else sampling)
+    return k_step
+
+
+if __name__ == "__main__":
+    cli.run(main)
