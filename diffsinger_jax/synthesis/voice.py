@@ -100,7 +100,8 @@ class Voice:
         longest = self.schedule["steps"]
         if k_step is not None and not 0 <= k_step <= longest:
             raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
-        own_steps = steps in (None, self.sampling_steps) and k_step in (None, self.k_step)
+        own_walk = steps == self.sampling_steps and k_step in (None, self.k_step)
+        keeps_interval = steps is None or own_walk
         given_k = k_step is not None and k_step != self.k_step
         k_step = self.k_step if k_step is None else k_step
         if steps is None:
@@ -110,7 +111,7 @@ class Voice:
         interval = self.sampling.get("plms_interval")
         if interval is not None:
             longest = max(k_step, 1)
-            interval = min(interval, longest) if own_steps else math.ceil(longest / steps)
+            interval = min(interval, longest) if keeps_interval else math.ceil(longest / steps)
         return self._jitted["sample_mel"](
             self.params,
             batch,

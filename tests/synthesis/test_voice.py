@@ -1,0 +1,44 @@
+"""How a voice's own settings reach the sampler."""
+
+import pytest
+from random_batches import INFO, MODEL, SCHEDULE
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.synthesis.voice import Voice
+
+
+def voice_with(**sampling):
+    """A voice whose `sample_mel` only says what it was asked for."""
+    voice = Voice(
+        name="x",
+        info=INFO,
+        model=MODEL,
+        schedule=SCHEDULE,
+        process="eps",
+        sampling={"k_step": 10, "steps": 10, "temperature": 0.5, **sampling},
+        dictionary="none",
+        params={},
+    )
+    voice.__dict__["_jitted"] = {"sample_mel": lambda params, batch, keys, **asked: asked}
+    return voice
+
+
+def test_old_voices_walk_by_ddpm_from_the_blurry_mel():
+    asked = voice_with().sample_mel(None, None)
+    assert asked == dict(k_step=10, steps=10, temperature=0.5, start="blurry", plms_interval=None)
+    assert voice_with().sample_mel(None, None, k_step=4)["steps"] == 4
+
+
+def test_a_plms_voice_keeps_its_interval_unless_told_how_many_steps():
+    voice = voice_with(start="gaussian", steps=4, plms_interval=3)
+    assert voice.sample_mel(None, None)["plms_interval"] == 3
+    assert voice.sample_mel(None, None, steps=4)["plms_interval"] == 3
+    assert voice.sample_mel(None, None, steps=2)["plms_interval"] == 5
+    assert voice.sample_mel(None, None, k_step=2)["plms_interval"] == 2
+    assert voice.sample_mel(None, None)["start"] == "gaussian"
+
+
+@pytest.mark.parametrize("asked", [dict(k_step=21), dict(steps=11)])
+def test_walks_that_are_out_of_range(asked):
+    with pytest.raises(InputError, match="0 to 20|1 to 10"):
+        voice_with().sample_mel(None, None, **asked)
