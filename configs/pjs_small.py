@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     config.boundary.layers = 4
     config.boundary.steps = 600
     config.boundary.frames_per_batch = 2048
-    config.boundary.learning_rate = base.cosine(2e-3, 30, 600)
+    config.boundary.learning_rate = base.cosine(3e-3, 30, 600)
     config.denoiser.steps = 3000
     config.denoiser.frames_per_batch = 4096
     config.denoiser.distance = "l2"

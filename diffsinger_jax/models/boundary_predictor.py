@@ -12,6 +12,9 @@ from diffsinger_jax.modules.layers import Conv1D, Linear, masked, sinusoid
 class BoundaryPredictor(nn.Module):
     """Residual convolutions with a step embedding, averaged over time: BP(x_t, t).
 
+    The mel is shown beside its steps from frame to frame and from bin to bin, in which blur is
+    seen best.
+
     Attributes:
       channels: width, even.
       layers: residual layers; layer i has dilation 2^i.
@@ -26,7 +29,11 @@ class BoundaryPredictor(nn.Module):
         c = self.channels
         step = sinusoid(t.astype(jnp.float32), c)
         step = Linear(c, name="step_out")(jax.nn.mish(Linear(4 * c, name="step_in")(step)))
-        h = Linear(c, name="input")(x_t)  # [B, T, M] -> [B, T, C]
+        x = masked(x_t, mask)
+        in_time = x - jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        in_frequency = x - jnp.pad(x, ((0, 0), (0, 0), (1, 0)))[:, :, :-1]
+        shown = jnp.concatenate([x, in_time, in_frequency], axis=-1)
+        h = Linear(c, name="input")(shown)  # [B, T, 3M] -> [B, T, C]
         for i in range(self.layers):
             shift = Linear(c, name=f"step_projection_{i}")(step)[:, None, :]
             y = masked(nn.relu(h + shift), mask)
