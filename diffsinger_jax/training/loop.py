@@ -207,6 +207,13 @@ def _write_config(config: ConfigDict, workdir: Path) -> None:
                     f"{workdir} holds a run with another `{section}`; give a fresh --workdir, or "
                     "the config that it was started with"
                 )
+        was, wanted = before.get("boundary", now["boundary"]), now["boundary"]
+        trained = workdir / "checkpoints" / "boundary"
+        if trained.exists() and any(was[x] != wanted[x] for x in ("channels", "layers")):
+            raise InputError(
+                f"{trained} holds a boundary predictor of another size; remove it, or give the "
+                "config.boundary that it was started with"
+            )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
