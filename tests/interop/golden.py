@@ -83,7 +83,7 @@ def our_numbers(
     def frames_first(name):
         return jnp.asarray(np.swapaxes(cases[name], -1, -2))  # [..., M, T] -> [..., T, M]
 
-    encoded = call("encode", batch) if "encoder" in params else cases["out_encoder_out"]
+    encoded = call("encode", batch) if "encoder" in params else cases.get("out_encoder_out")
     if "encoder" in params:
         got["encoder_out"] = encoded
     if has("out_pred_dur") and "duration_predictor" in params:
@@ -95,7 +95,7 @@ def our_numbers(
     if has("out_pred_cwt") and "pitch_predictor" in params:
         names = ("pred_cwt", "pred_f0_mean", "pred_f0_std")
         got |= dict(zip(names, call("predict_wavelets", encoded, batch), strict=True))
-    cond = cases["out_decoder_inp"]
+    cond = cases.get("out_decoder_inp")
     if "encoder" in params:
         cond = got["decoder_inp"] = call("condition", encoded, batch)
     prior = None

@@ -121,6 +121,23 @@ def test_a_given_curve_without_gaps_leaves_voicing_to_the_voice():
     assert (song.f0 > 0).sum() == pytest.approx(0.5 * FPS, abs=1)
 
 
+def test_a_voice_that_predicts_no_pitch_takes_the_given_one_as_it_is():
+    notes = notes_of((0.5, None, None), (0.5, 60, "さ"), (0.5, None, None))
+    curve = Curve(np.full(300, 250.0, np.float32), 0.005)
+    voice = FakeVoice(requires=("f0",))
+    song = Synthesizer(voice)(Score("x", "ja", (Piece(0.0, notes, None, {"f0": curve}),)))
+    assert (song.f0 > 0).sum() == pytest.approx(1.5 * FPS, abs=1)
+
+
+@pytest.mark.parametrize(
+    "requires, message",
+    [("f0", "short: .*no pitch.*give f0_seq"), ("durations", "no durations.*give ph_dur")],
+)
+def test_what_a_voice_cannot_predict_must_be_given(requires, message):
+    with pytest.raises(InputError, match=message):
+        Synthesizer(FakeVoice(requires=(requires,))).prepare(short_score())
+
+
 def test_a_sung_score_sings_the_same_again(song_and_score):
     song, _ = song_and_score
     again = Synthesizer(FakeVoice())(song.score, seed=3)
