@@ -1,8 +1,12 @@
 """Settings every test runs under."""
 
 import os
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Programs that tests start share what they compile, and leave nothing with the user.
+_cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+os.environ["XDG_CACHE_HOME"] = _cache.name
 
 import jax
 
@@ -11,6 +15,9 @@ jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests compile much and compute little.
 jax.config.update("jax_disable_most_optimizations", True)
+# Many tests compile the same program.
+jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 import subprocess  # noqa: E402
 import sys  # noqa: E402
