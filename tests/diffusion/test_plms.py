@@ -4,23 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gaussian_data import MEAN, STD, exact_x0
 
 from diffsinger_jax.diffusion.plms import plms_walk
 from diffsinger_jax.diffusion.samplers import interval_sequence, start_walk
 from diffsinger_jax.diffusion.schedule import linear_schedule
-
-MEAN, STD = 0.3, 0.2
-
-
-def exact_x0(schedule):
-    """E[x_0 | x_t] for x_0 ~ N(MEAN, STD^2)."""
-
-    def predict(x_t, t):
-        signal, noise = schedule.signal_and_noise(t)
-        gain = signal * STD**2 / (signal**2 * STD**2 + noise**2)
-        return MEAN + gain * (x_t - signal * MEAN)
-
-    return predict
 
 
 def in_float64(schedule, x, walk):

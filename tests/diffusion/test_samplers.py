@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gaussian_data import MEAN, STD, exact_x0
 
 from diffsinger_jax.diffusion.processes import EpsProcess, ResidualProcess, q_sample
 from diffsinger_jax.diffusion.samplers import (
@@ -14,19 +15,6 @@ from diffsinger_jax.diffusion.samplers import (
     step_weights,
 )
 from diffsinger_jax.diffusion.schedule import cosine_schedule, linear_schedule
-
-MEAN, STD = 0.3, 0.2
-
-
-def exact_x0(schedule):
-    """E[x_0 | x_t] for x_0 ~ N(MEAN, STD^2), by hand from Bayes' rule."""
-
-    def predict(x_t, t):
-        signal, noise = schedule.signal_and_noise(t)
-        gain = signal * STD**2 / (signal**2 * STD**2 + noise**2)
-        return MEAN + gain * (x_t - signal * MEAN)
-
-    return predict
 
 
 @pytest.mark.parametrize("k_step", [25, 51, 100])
