@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +40,18 @@ class PlannedBatch(NamedTuple):
 
     bucket: Bucket
     indices: np.ndarray
+
+
+class Shares(NamedTuple):
+    """How much of each corpus an epoch takes, where several are mixed.
+
+    Attributes:
+      part: i32[n] the corpus of each example.
+      weights: of each corpus, > 0: an epoch takes so many times its examples.
+    """
+
+    part: np.ndarray
+    weights: tuple[Fraction, ...]
 
 
 def default_bucket_edges(lengths: np.ndarray, count: int = 6, *, round_to: int = 32) -> list[int]:
@@ -116,20 +130,33 @@ def make_buckets(
     return tuple(buckets)
 
 
-def batches_per_epoch(frames: np.ndarray, buckets: Sequence[Bucket]) -> int:
-    """Number of batches; the same in every epoch."""
+def batches_per_epoch(
+    frames: np.ndarray, buckets: Sequence[Bucket], shares: Shares | None = None, epoch: int = 0
+) -> int:
+    """Number of batches; without shares the same in every epoch."""
     return sum(
-        -(-len(m) // b.rows) for b, m in zip(buckets, _members(frames, buckets), strict=True)
+        -(-sum(stop - start for start, stop in _stretches(members, shares, epoch)) // bucket.rows)
+        for bucket, members in zip(buckets, _members(frames, buckets), strict=True)
     )
 
 
 def plan_epoch(
-    frames: np.ndarray, buckets: Sequence[Bucket], *, seed: int | None, epoch: int = 0
+    frames: np.ndarray,
+    buckets: Sequence[Bucket],
+    *,
+    seed: int | None,
+    epoch: int = 0,
+    shares: Shares | None = None,
 ) -> list[PlannedBatch]:
-    """All batches of one epoch, every example exactly once.
+    """All batches of one epoch, every example exactly once, or as often as its share says.
 
     Within a bucket the examples are shuffled and cut into batches, the last one filled up with
     `PADDING_ROW`; then the batches of all buckets are shuffled.
+
+    With shares, the n examples that a corpus has in a bucket are an endless tape: all of them in
+    a random order, then again in the same one, and so on. Epoch e takes the tape's places from
+    floor(n w e) to floor(n w (e + 1)), w the corpus's weight: with w = 0.5 each example every
+    other epoch, with w = 2 each twice in every epoch, with w = 1 each once.
 
     Args:
       frames: i32[n] of every example.
@@ -141,6 +168,8 @@ def plan_epoch(
         zip(buckets, _members(frames, buckets), strict=True)
     ):
         if seed is not None:
+            if shares is not None:
+                members = _from_tapes(members, shares, seed, epoch, number)
             # A stream per bucket: what falls into one bucket leaves the order of others alone.
             members = np.random.default_rng([seed, epoch, number]).permutation(members)
         filled = np.full(-(-len(members) // bucket.rows) * bucket.rows, PADDING_ROW, np.int64)
@@ -155,23 +184,44 @@ def plan_epoch(
 class BatchPlan:
     """The endless list of batches of a training run: `plan[step]`, from any step at once.
 
-    Batch `step` is number step % length of epoch step // length, so that `step` alone says where
-    training stands.
+    `step` alone says where training stands: epochs follow each other, and how many batches each
+    has follows from the lengths and shares, in rounds of as many epochs as the denominators of
+    the weights have as their least common multiple (1 without shares).
     """
 
-    def __init__(self, frames: np.ndarray, buckets: Sequence[Bucket], *, seed: int):
-        """Args: i32[n] frames of every example, the shapes by `make_buckets`, the run's seed."""
+    def __init__(
+        self,
+        frames: np.ndarray,
+        buckets: Sequence[Bucket],
+        *,
+        seed: int,
+        shares: Shares | None = None,
+    ):
+        """Of a run.
+
+        Args:
+          frames: i32[n] of every example.
+          buckets: the shapes, by `make_buckets`.
+          seed: the run's.
+          shares: where corpora are mixed by weight.
+        """
         self.buckets = tuple(buckets)
-        self.batches_per_epoch = batches_per_epoch(frames, buckets)
+        weights = shares.weights if shares is not None else (Fraction(1),)
+        epochs = range(math.lcm(*(weight.denominator for weight in weights)))
+        lengths = [batches_per_epoch(frames, self.buckets, shares, epoch) for epoch in epochs]
+        self._ends = np.cumsum(lengths)  # of the epochs of one round
+        self.batches_per_epoch = -(-int(self._ends[-1]) // len(epochs))
         # Two epochs: reader threads around the end of one ask for both.
         self._epoch = functools.lru_cache(maxsize=2)(
-            lambda epoch: plan_epoch(frames, self.buckets, seed=seed, epoch=epoch)
+            lambda epoch: plan_epoch(frames, self.buckets, seed=seed, epoch=epoch, shares=shares)
         )
 
     def __getitem__(self, step: int) -> PlannedBatch:
         """The batch of a step, counted from 0."""
-        epoch, number = divmod(int(step), self.batches_per_epoch)
-        return self._epoch(epoch)[number]
+        turn, rest = divmod(int(step), int(self._ends[-1]))
+        within = int(np.searchsorted(self._ends, rest, side="right"))
+        start = int(self._ends[within - 1]) if within else 0
+        return self._epoch(turn * len(self._ends) + within)[rest - start]
 
 
 def host_slice(batch: PlannedBatch, host_index: int, host_count: int) -> PlannedBatch:
@@ -184,6 +234,30 @@ def host_slice(batch: PlannedBatch, host_index: int, host_count: int) -> Planned
         )
     part = slice(host_index * rows, (host_index + 1) * rows)
     return PlannedBatch(batch.bucket._replace(rows=rows), batch.indices[part])
+
+
+def _stretches(members: np.ndarray, shares: Shares | None, epoch: int) -> list[tuple[int, int]]:
+    """From where to where an epoch takes each corpus's tape in a bucket."""
+    if shares is None:
+        return [(0, len(members))]
+    counts = np.bincount(shares.part[members], minlength=len(shares.weights)).tolist()
+    return [
+        (math.floor(count * weight * epoch), math.floor(count * weight * (epoch + 1)))
+        for count, weight in zip(counts, shares.weights, strict=True)
+    ]
+
+
+def _from_tapes(
+    members: np.ndarray, shares: Shares, seed: int, epoch: int, bucket: int
+) -> np.ndarray:
+    """What an epoch takes of the examples of a bucket, see `plan_epoch`."""
+    taken = [members[:0]]
+    for part, (start, stop) in enumerate(_stretches(members, shares, epoch)):
+        # The 1 keeps the stream's name apart from those of `plan_epoch`.
+        stream = np.random.default_rng([seed, bucket, part, 1])
+        tape = stream.permutation(members[shares.part[members] == part])
+        taken.append(tape[np.arange(start, stop) % max(len(tape), 1)])
+    return np.concatenate(taken)
 
 
 def _members(frames: np.ndarray, buckets: Sequence[Bucket]) -> list[np.ndarray]:
