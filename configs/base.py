@@ -50,6 +50,7 @@ def get_config() -> ConfigDict:
 
     config.log_every_steps = 100
     config.evaluate_every_steps = 2000
+    config.songs_shown = 2  # validation songs whose pictures and sounds an evaluation writes
     config.save_every_steps = 2000
     config.keep_checkpoints = 3
 

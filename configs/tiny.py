@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
     config.buckets = 2
     config.log_every_steps = 5
     config.evaluate_every_steps = 20
+    config.songs_shown = 1
     config.save_every_steps = 5
 
     config.boundary.channels = 16

@@ -4,9 +4,11 @@ import os
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Programs that tests start share what they compile, and leave nothing with the user.
-_cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-os.environ["XDG_CACHE_HOME"] = _cache.name
+# Tests, the processes they are spread over and the programs they start share what they compile,
+# and leave nothing with the user.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    os.environ["XDG_CACHE_HOME"] = _cache.name
 
 import jax  # noqa: E402
 
@@ -16,7 +18,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests compile much and compute little.
 jax.config.update("jax_disable_most_optimizations", True)
 # Many tests compile the same program.
-jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 import subprocess  # noqa: E402

@@ -149,6 +149,7 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
         buckets,
         stage=stage.name,
         shown=stage.shown,
+        songs_shown=config.songs_shown,
     )
     writer = Writer(setting.workdir, stage.name, start_step=start)
     key = jax.random.fold_in(jax.random.key(config.seed), hash_name(stage.name))

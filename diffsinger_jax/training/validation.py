@@ -21,8 +21,6 @@ from diffsinger_jax.training.steps import LossFn
 from diffsinger_jax.training.writer import Writer
 from diffsinger_jax.types import Batch
 
-SONGS_SHOWN = 2
-"""Of the first validation batch; the same at every evaluation."""
 AUXILIARY, DIFFUSION = "auxiliary", "diffusion"
 """The mels that a stage can show beside the recordings."""
 
@@ -41,10 +39,15 @@ class Validator:
         *,
         stage: str,
         shown: tuple[str, ...],
+        songs_shown: int,
     ):
-        """Compiles nothing yet. A corpus without a validation split is validated not at all."""
+        """Compiles nothing yet. A corpus without a validation split is validated not at all.
+
+        The first `songs_shown` of its first batch are drawn and sounded, the same every time.
+        """
         self._corpus, self._sampling, self._buckets = corpus, sampling, buckets
-        self._pictures, self._stage, self._shown = pictures, stage, shown
+        self._pictures, self._stage = pictures, stage
+        self._shown, self._songs_shown = shown, songs_shown
         self._loss = jax.jit(lambda params, batch, key: loss_fn(params, batch, key, False)[1])
         self._sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps"))
         self._f0 = jax.jit(acoustic.predict_f0)
@@ -56,7 +59,7 @@ class Validator:
             return
         sums: dict[str, Mean] = {}
         for number, batch in enumerate(eval_batches(self._corpus, "validation", self._buckets)):
-            if number == 0 and self._shown:
+            if number == 0 and self._shown and self._songs_shown:
                 self._show(step, params, batch, writer)
             key = jax.random.fold_in(jax.random.key(0), number)
             for name, part in self._loss(params, batch, key).items():
@@ -65,7 +68,7 @@ class Validator:
 
     def _show(self, step: int, params: Params, batch: Batch, writer: Writer) -> None:
         """Pictures and sounds of the first songs of a batch."""
-        batch = Batch(*(x[:SONGS_SHOWN] for x in batch))
+        batch = Batch(*(x[: self._songs_shown] for x in batch))
         rows = len(batch.tokens)
         keys = jax.random.split(jax.random.key(0), rows)
         mels = {"truth": batch.mel}

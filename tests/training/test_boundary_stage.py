@@ -19,6 +19,7 @@ def short_config(corpus, **sampling):
     for stage in (config.auxiliary, config.boundary, config.denoiser):
         stage.steps = 2
     config.buckets = 1
+    config.songs_shown = 0
     config.sampling.update(sampling)
     return config.copy_and_resolve_references()
 
