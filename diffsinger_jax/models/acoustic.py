@@ -9,16 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.plms import plms_walk
 from diffsinger_jax.diffusion.processes import EpsProcess, Process, ResidualProcess
-from diffsinger_jax.diffusion.samplers import (
-    PredictX0,
-    interval_sequence,
-    key_noise,
-    shallow_sample,
-    start_walk,
-)
+from diffsinger_jax.diffusion.samplers import shallow_sample
 from diffsinger_jax.diffusion.schedule import SCHEDULES, NoiseSchedule
+from diffsinger_jax.diffusion.walk import PredictX0, interval_sequence
 from diffsinger_jax.models.diffsinger import DiffSinger, midi_to_hz
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.types import Batch, CorpusInfo
@@ -77,11 +71,9 @@ class AcousticModel:
         sung = (note > 0) | (self.model.pitch not in ("note_residual", "none"))
         return jnp.where((voiced > 0) & sung & batch.mask, midi_to_hz(note + residual), 0.0)
 
-    def auxiliary_mel(self, params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """Condition [B, T, H] and blurry mel z [B, T, M]."""
-        encoded = self._apply(params, "encode", batch)
-        cond = self._apply(params, "condition", encoded, batch)
-        return cond, self._apply(params, "auxiliary_mel", cond, batch.mask)
+    def condition(self, params: Any, batch: Batch) -> jax.Array:
+        """What the decoders need to know of each frame, f32[B, T, H]."""
+        return self._apply(params, "condition", self._apply(params, "encode", batch), batch)
 
     def sample_mel(
         self,
@@ -93,29 +85,32 @@ class AcousticModel:
         steps: int | None = None,
         temperature: float = 1.0,
         start: str = "blurry",
+        method: str = "ddpm",
+        eta: float = 0.0,
         plms_interval: int | None = None,
     ) -> jax.Array:
         """Log mel [B, T, M] by shallow diffusion; everything but the walk is computed once.
 
         Args:
-          params: of the model.
+          params: of the model; without an auxiliary decoder where nothing needs its mel.
           batch: with durations (`mel2ph`, `mask`) and `f0`.
           keys: [B], a random key for each row.
           k_step: where the walk starts; 0 gives the blurry mel.
           steps: how many of the k steps are visited, all by default.
           temperature: factor on the noise.
           start: of the walk, "blurry" or "gaussian", see `start_walk`.
-          plms_interval: walk by PLMS, visiting every so-many-th step, instead of by DDPM.
+          method: a name in `SAMPLERS`.
+          eta: of the method "ddim", see `shallow_sample`.
+          plms_interval: visit every so-many-th step, counted from 0, whatever `steps` says.
         """
-        cond, prior = self.auxiliary_mel(params, batch)
+        cond = self.condition(params, batch)
+        if k_step == 0 or self.needs_prior(start):
+            prior = self._apply(params, "auxiliary_mel", cond, batch.mask)
+        else:
+            prior = jnp.zeros((*batch.mask.shape, self.model.mel_bins))
         if k_step == 0:
             return self.scaling.unscale(prior)
-        predict_x0, schedule = self.x0_predictor(params, batch, cond, prior)
-        if plms_interval is not None:
-            noise_at = key_noise(keys, prior.shape, temperature)
-            x = start_walk(schedule, prior, k_step, noise_at, start)
-            walk = interval_sequence(k_step, plms_interval)
-            return self.scaling.unscale(plms_walk(schedule, predict_x0, x, walk))
+        predict_x0, schedule = self.x0_predictor(params, batch, cond, prior, below=k_step)
         z = shallow_sample(
             schedule,
             predict_x0,
@@ -123,21 +118,46 @@ class AcousticModel:
             keys=keys,
             k_step=k_step,
             steps=steps,
+            visits=plms_interval and interval_sequence(k_step, plms_interval),
+            method=method,
+            eta=eta,
             temperature=temperature,
             start=start,
         )
         return self.scaling.unscale(z)
 
+    def needs_prior(self, start: str) -> bool:
+        """Whether a walk with this start makes use of the blurry mel."""
+        return start == "blurry" or self.process != "eps" or self.model.condition_on_prior
+
     def x0_predictor(
-        self, params: Any, batch: Batch, cond: jax.Array, prior: jax.Array
+        self,
+        params: Any,
+        batch: Batch,
+        cond: jax.Array,
+        prior: jax.Array,
+        *,
+        below: int | None = None,
     ) -> tuple[PredictX0, NoiseSchedule]:
-        """(x_t, t) -> x_0 for a sampler, with the condition's projection computed once."""
+        """(x_t, t) -> x_0 for a sampler, with all that does not depend on x_t computed once.
+
+        Args:
+          params: of the model.
+          batch: its mask is used.
+          cond: [B, T, H].
+          prior: [B, T, M].
+          below: bound on the steps t that will be asked for; S by default.
+        """
         process = self.make_process(params["prior_scale"])
         projected = self._apply(params, "project_condition", cond, prior)
+        all_steps = jnp.arange(below or process.schedule.steps)
+        embedded = self._apply(params, "embed_steps", all_steps)  # [K, layers, C]
 
         def predict_x0(x_t: jax.Array, t: jax.Array) -> jax.Array:
             shown = process.trunk_input(x_t, t, prior)
-            output = self._apply(params, "denoise_projected", shown, t, projected, batch.mask)
+            output = self._apply(
+                params, "denoise_prepared", shown, embedded[t], projected, batch.mask
+            )
             return process.x0(output, x_t, t, prior)
 
         return predict_x0, process.schedule

@@ -270,18 +270,23 @@ class DiffSinger(nn.Module):
         self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
     ) -> jax.Array:
         """The denoiser's output for trunk input x [B, T, M] at steps t i32[B]: f32[B, T, M]."""
-        return self.denoise_projected(x, t, self.project_condition(cond, prior), mask)
+        return self.denoise_prepared(
+            x, self.embed_steps(t), self.project_condition(cond, prior), mask
+        )
 
     def project_condition(self, cond: jax.Array, prior: jax.Array) -> jax.Array:
-        """What does not depend on the step: computed once for a whole walk."""
+        """What of the denoiser depends on the condition alone: computed once for a whole walk."""
         shown = jnp.concatenate([cond, prior], axis=-1) if self.condition_on_prior else cond
         return self.denoiser.project_condition(shown)
 
-    def denoise_projected(
-        self, x: jax.Array, t: jax.Array, projected: jax.Array, mask: jax.Array
+    def embed_steps(self, t: jax.Array) -> jax.Array:
+        """What of the denoiser depends on the steps i32[n] alone: computed once for a walk."""
+        return self.denoiser.embed_step(t.astype(jnp.float32))
+
+    def denoise_prepared(
+        self, x: jax.Array, step: jax.Array, projected: jax.Array, mask: jax.Array
     ) -> jax.Array:
-        """As `denoise`, with the condition from `project_condition`."""
-        step = self.denoiser.embed_step(t.astype(jnp.float32))
+        """As `denoise`, with rows of `embed_steps` and the condition of `project_condition`."""
         mask = jnp.ones_like(mask) if self.sees_padding else mask
         return self.denoiser.run(x, step, projected, mask)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from gaussian_data import MEAN, STD, exact_x0
 
-from diffsinger_jax.diffusion.plms import plms_walk
-from diffsinger_jax.diffusion.samplers import interval_sequence, start_walk
+from diffsinger_jax.diffusion.plms import adams_bashforth, plms_walk
 from diffsinger_jax.diffusion.schedule import linear_schedule
+from diffsinger_jax.diffusion.walk import interval_sequence
 
 
 def in_float64(schedule, x, walk):
@@ -48,7 +48,7 @@ def test_it_is_its_equations_for_any_batch(k_step, interval):
     schedule = linear_schedule(100)
     x = np.random.default_rng(0).normal(size=(3, 4, 2))
     walk = interval_sequence(k_step, interval)
-    ours = plms_walk(schedule, exact_x0(schedule), jnp.asarray(x, jnp.float32), walk)
+    ours = plms_walk(schedule, exact_x0(schedule), jnp.asarray(x, jnp.float32), None, walk)
     np.testing.assert_allclose(ours, in_float64(schedule, x, walk), atol=2e-5)
 
 
@@ -56,25 +56,27 @@ def test_ten_steps_are_almost_as_good_as_a_hundred():
     schedule = linear_schedule(100)
     x = jax.random.normal(jax.random.key(0), (2, 40, 3))
     few, many = (
-        plms_walk(schedule, exact_x0(schedule), x, interval_sequence(100, interval))
+        plms_walk(schedule, exact_x0(schedule), x, None, interval_sequence(100, interval))
         for interval in (10, 1)
     )
     np.testing.assert_allclose(few, many, atol=0.02)
 
 
-def test_intervals_end_at_zero():
-    np.testing.assert_array_equal(interval_sequence(51, 10), [50, 40, 30, 20, 10, 0])
-    np.testing.assert_array_equal(interval_sequence(60, 10), [50, 40, 30, 20, 10, 0])
-    with pytest.raises(ValueError, match="intervals 1 to 5, got 6"):
-        interval_sequence(5, 6)
+def test_even_steps_have_the_published_weights():
+    weights = adams_bashforth(interval_sequence(61, 10))
+    expected = np.zeros((7, 4))
+    expected[0, :1] = 1
+    expected[1, :2] = 3 / 2, -1 / 2
+    expected[2, :3] = 23 / 12, -16 / 12, 5 / 12
+    expected[3:] = 55 / 24, -59 / 24, 37 / 24, -9 / 24
+    np.testing.assert_array_equal(weights, expected.astype(np.float32))
 
 
-def test_a_gaussian_start_is_noise_alone():
-    schedule, blurry = linear_schedule(10), jnp.full((1, 2, 3), 5.0)
-    noise = jnp.ones((1, 2, 3))
-    np.testing.assert_array_equal(
-        start_walk(schedule, blurry, 10, lambda t: noise, "gaussian"), noise
-    )
-    assert start_walk(schedule, blurry, 10, lambda t: noise, "blurry").mean() > 3
-    with pytest.raises(ValueError, match="'cold'"):
-        start_walk(schedule, blurry, 10, lambda t: noise, "cold")
+def test_uneven_steps_still_integrate_polynomials():
+    visits = np.array([50, 47, 40, 38, 30, 10])
+    weights = adams_bashforth(visits)
+    for i in range(3, len(visits) - 1):
+        for power in range(4):
+            nodes = visits[i - 3 : i + 1][::-1].astype(float)
+            mean = np.diff(visits[i : i + 2] ** (power + 1.0)) / (power + 1) / np.diff(visits)[i]
+            np.testing.assert_allclose(weights[i] @ nodes**power, mean, rtol=1e-4)

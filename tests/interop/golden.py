@@ -18,16 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffsinger_jax.diffusion.ancestral import ancestral_walk, reverse_step, step_weights
 from diffsinger_jax.diffusion.plms import plms_walk
 from diffsinger_jax.diffusion.processes import q_sample
-from diffsinger_jax.diffusion.samplers import (
-    interval_sequence,
-    reverse_step,
-    start_walk,
-    step_sequence,
-    step_weights,
-    walk_back,
-)
+from diffsinger_jax.diffusion.walk import interval_sequence, start_walk, step_sequence
 from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.types import Batch
 
@@ -133,12 +127,16 @@ def our_numbers(
 
         x = start_walk(schedule, prior, k_step, recorded, start)
         walk = step_sequence(k_step, k_step)
-        got["ddpm_mel"] = mel(walk_back(schedule, predict_x0, x, recorded, walk))
+        got["ddpm_mel"] = mel(ancestral_walk(schedule, predict_x0, x, recorded, walk))
     if has("out_pndm10_noise"):
         first = frames_first("out_pndm10_noise")
-        x = start_walk(schedule, prior, k_step, lambda t: first, start)
+
+        def drawn(t):
+            return first
+
+        x = start_walk(schedule, prior, k_step, drawn, start)
         walk = interval_sequence(k_step, 10)
-        got["pndm10_mel"] = mel(plms_walk(schedule, predict_x0, x, walk))
+        got["pndm10_mel"] = mel(plms_walk(schedule, predict_x0, x, drawn, walk))
     return got
 
 
