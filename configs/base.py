@@ -10,9 +10,12 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     config.name = "voice"  # of the voice that training writes, for metadata and people
-    config.corpus = "prepared/pjs"  # folder written by data/prepare.py
+    # Folder written by data/prepare.py; or several, by weight: "prepared/pjs,prepared/more=0.5"
+    config.corpus = "prepared/pjs"
     config.dictionary = "ja"  # how the voice reads lyrics: a table of data/dictionaries
     config.seed = 1234
+    config.start_from = ""  # a voice to go on from; its model, schedule and process replace ours
+    config.freeze = ()  # paths of params that are not trained, as "encoder", "denoiser/input"
 
     config.model = ConfigDict()
     config.model.hidden = 256  # H
@@ -45,6 +48,7 @@ def get_config() -> ConfigDict:
     config.sampling.temperature = 1.0  # factor on the noise
 
     config.buckets = 6  # number of batch shapes, one compile each
+    config.bucket_edges = ()  # their lengths in frames; () finds those with the least padding
     config.ema_decay = 0.999
     config.read_threads = 4
 

@@ -7,7 +7,7 @@ With `config.sampling.k_step = "auto"` the boundary is found between the two, wi
 own for the learned predictor; stage 2 then learns the steps below it and the voice starts there.
 
 Where a stage starts: its own last checkpoint in the workdir, else the averaged params of the
-stage before it, else random ones.
+stage before it, else the voice of `config.start_from`, else random params.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ml_collections import ConfigDict
 from diffsinger_jax.diffusion.boundary import has_learned, learned_boundary
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import acoustic_model
-from diffsinger_jax.pipeline.prepared import PreparedCorpus, open_corpus
-from diffsinger_jax.synthesis.voice import Voice, empty_batch, save_voice
+from diffsinger_jax.pipeline.mix import MixedCorpus
+from diffsinger_jax.synthesis.voice import Voice, empty_batch, save_voice, voice_shapes
 from diffsinger_jax.training.measurements import measure_error, measure_margins, measure_prior
 from diffsinger_jax.training.sharding import data_mesh
 from diffsinger_jax.training.stages import (
@@ -37,10 +37,21 @@ from diffsinger_jax.training.stages import (
     require_finished,
     run_stage,
 )
+from diffsinger_jax.training.start import (
+    describe_start,
+    frozen_paths,
+    open_training_corpus,
+    require_paths,
+    start_params,
+    start_voice,
+    with_voice,
+)
 from diffsinger_jax.training.state import Params
 
 STAGES = ("all", "auxiliary", "boundary", "denoiser")
 """What `run_train.py --stage` can ask for."""
+NEW_FIELDS = {"start_from": "", "freeze": []}
+"""What a run began with that began before the config had them."""
 AUTO = "auto"
 """As `config.sampling.k_step`: find it between the stages."""
 
@@ -61,9 +72,13 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
       InputError: if the corpus or the config does not fit.
     """
     workdir = Path(workdir).absolute()
+    config = with_voice(config)
     _require_sensible(config, stage)
     setting = open_setting(config, workdir)
+    require_paths(voice_shapes(setting.acoustic), frozen_paths(config))
     _write_config(config, workdir)
+    for sentence in describe_start(config, setting.corpus):
+        print(sentence)
     if stage in ("boundary", "denoiser"):
         require_finished(setting, "auxiliary")
 
@@ -82,7 +97,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
         return None
     if config.sampling.k_step == AUTO:
         setting = setting._replace(config=with_boundary(config, settle_boundary(setting, params)))
-    params = {**params, "prior_scale": measure_prior(setting, params)}
+    if "prior_scale" not in frozen_paths(config):
+        params = {**params, "prior_scale": measure_prior(setting, params)}
     params = run_stage(setting, denoiser_stage(setting), params)
 
     voice = make_voice(setting.config, setting.corpus, params)
@@ -93,7 +109,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
 
 def open_setting(config: ConfigDict, workdir: Path) -> Setting:
     """What the stages of a run share."""
-    corpus = open_corpus(config.corpus)
+    corpus = open_training_corpus(config)
     acoustic = acoustic_model(
         config.model.to_dict(), config.schedule.to_dict(), config.process, corpus.info
     )
@@ -101,10 +117,11 @@ def open_setting(config: ConfigDict, workdir: Path) -> Setting:
 
 
 def initial_params(setting: Setting) -> Params:
-    """Random ones, the same in every run with the config's seed."""
+    """Random ones, the same in every run with the config's seed; or the voice's to start from."""
     key = jax.random.fold_in(jax.random.key(setting.config.seed), hash_name("init"))
     init = jax.jit(setting.acoustic.model.init)
-    return init(key, empty_batch(setting.acoustic))["params"]
+    fresh = init(key, empty_batch(setting.acoustic))["params"]
+    return start_params(setting.config, fresh)
 
 
 def settle_boundary(setting: Setting, params: Params) -> int:
@@ -130,8 +147,9 @@ def with_boundary(config: ConfigDict, k_step: int) -> ConfigDict:
     return config
 
 
-def make_voice(config: ConfigDict, corpus: PreparedCorpus, params: Params) -> Voice:
+def make_voice(config: ConfigDict, corpus: MixedCorpus, params: Params) -> Voice:
     """The finished voice, with its weights on the host."""
+    start = start_voice(config)
     return Voice(
         name=config.name,
         info=corpus.info,
@@ -141,6 +159,7 @@ def make_voice(config: ConfigDict, corpus: PreparedCorpus, params: Params) -> Vo
         sampling=config.sampling.to_dict(),
         dictionary=config.dictionary,
         params=jax.tree.map(np.asarray, params),
+        requires=start.requires if start else (),
     )
 
 
@@ -201,8 +220,8 @@ def _write_config(config: ConfigDict, workdir: Path) -> None:
     text = config.to_json_best_effort(indent=1)
     if file.exists():
         before, now = json.loads(file.read_text()), json.loads(text)
-        for section in ("model", "schedule", "process", "corpus"):
-            if before[section] != now[section]:
+        for section in ("model", "schedule", "process", "corpus", "start_from", "freeze"):
+            if before.get(section, NEW_FIELDS.get(section)) != now[section]:
                 raise InputError(
                     f"{workdir} holds a run with another `{section}`; give a fresh --workdir, or "
                     "the config that it was started with"

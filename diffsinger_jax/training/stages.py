@@ -22,14 +22,15 @@ from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.pipeline.batches import train_batches
+from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.pipeline.plan import BatchPlan, Bucket, default_bucket_edges, make_buckets
-from diffsinger_jax.pipeline.prepared import PreparedCorpus
 from diffsinger_jax.training.boundary_steps import BOUNDARY_PARAMS, boundary_loss
 from diffsinger_jax.training.checkpoint import Checkpoints
 from diffsinger_jax.training.optimizers import make_learning_rate, make_optimizer
 from diffsinger_jax.training.progress import Progress
 from diffsinger_jax.training.sharding import by_rows, global_batch, on_each
-from diffsinger_jax.training.state import Params, create_state, split_params
+from diffsinger_jax.training.start import frozen_paths
+from diffsinger_jax.training.state import Params, create_state, join_params, split_params
 from diffsinger_jax.training.steps import LossFn, auxiliary_loss, denoiser_loss, train_step
 from diffsinger_jax.training.validation import AUXILIARY, DIFFUSION, Validator
 from diffsinger_jax.training.writer import Writer
@@ -56,7 +57,7 @@ class Setting(NamedTuple):
 
     config: ConfigDict
     workdir: Path
-    corpus: PreparedCorpus
+    corpus: MixedCorpus
     mesh: Mesh
     acoustic: AcousticModel
 
@@ -115,7 +116,7 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
     )
-    trained, frozen = split_params(params, stage.trained)
+    trained, frozen = split_params(params, stage.trained, frozen_paths(config))
     frozen = jax.device_put(frozen, on_each(setting.mesh))
     state = jax.device_put(create_state(trained, optimizer), on_each(setting.mesh))
 
@@ -127,7 +128,7 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
     start = int(state.step)
     if start >= settings.steps:
         checkpoints.close()
-        return {**frozen, **state.ema}
+        return join_params(frozen, state.ema)
 
     plan, buckets = make_plan(setting, settings.frames_per_batch)
     update = jax.jit(
@@ -178,12 +179,12 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
         if step % config.save_every_steps == 0 or last:
             checkpoints.save(step, state)
         if step % config.evaluate_every_steps == 0 or last:
-            validator.run(step, {**frozen, **state.ema}, writer)
+            validator.run(step, join_params(frozen, state.ema), writer)
             progress.restart_clock()
     progress.close()
     writer.close()
     checkpoints.close()
-    return {**frozen, **state.ema}
+    return join_params(frozen, state.ema)
 
 
 def steps_done(setting: Setting, name: str) -> int:
@@ -218,15 +219,19 @@ def make_plan(setting: Setting, frames_per_batch: int) -> tuple[BatchPlan, tuple
         raise InputError(f"the corpus {setting.corpus.path} has no examples to train on")
     lengths = [setting.corpus.lengths(split) for split in splits]
     frames = np.concatenate([one.frames for one in lengths])
+    edges = setting.config.get("bucket_edges", ())
+    edges = edges or default_bucket_edges(frames, setting.config.buckets)
     buckets = make_buckets(
         frames,
         np.concatenate([one.phonemes for one in lengths]),
-        bucket_edges=default_bucket_edges(frames, setting.config.buckets),
+        bucket_edges=edges,
         frames_per_batch=frames_per_batch,
         device_count=jax.device_count(),
         names=[name for one in lengths for name in one.names],
     )
-    return BatchPlan(lengths[0].frames, buckets, seed=setting.config.seed), buckets
+    shares = setting.corpus.shares("train")
+    plan = BatchPlan(lengths[0].frames, buckets, seed=setting.config.seed, shares=shares)
+    return plan, buckets
 
 
 def hash_name(name: str) -> int:

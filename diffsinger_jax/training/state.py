@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
+from flax import struct, traverse_util
 
 Params = dict[str, Any]
 
@@ -39,9 +39,35 @@ def create_state(params: Params, optimizer: optax.GradientTransformation) -> Tra
     )
 
 
-def split_params(params: Params, trained: tuple[str, ...]) -> tuple[Params, Params]:
-    """Top-level entries into those that a stage trains and those that it leaves as they are."""
-    return (
-        {name: value for name, value in params.items() if name in trained},
-        {name: value for name, value in params.items() if name not in trained},
+def split_params(
+    params: Params, trained: tuple[str, ...], freeze: tuple[str, ...] = ()
+) -> tuple[Params, Params]:
+    """Those that a stage trains, and those that it leaves as they are.
+
+    Args:
+      params: all of the model's.
+      trained: top-level names that the stage trains.
+      freeze: paths below them that it leaves all the same, as "encoder/phoneme".
+    """
+    flat = traverse_util.flatten_dict(params, sep="/")
+
+    def is_trained(path: str) -> bool:
+        return path.split("/")[0] in trained and not is_below(path, freeze)
+
+    parts = (
+        {path: value for path, value in flat.items() if is_trained(path) == wanted}
+        for wanted in (True, False)
     )
+    mine, others = (traverse_util.unflatten_dict(part, sep="/") for part in parts)
+    return mine, others
+
+
+def join_params(*parts: Params) -> Params:
+    """The inverse of `split_params`; of what is in two parts, the later one's."""
+    flat = [traverse_util.flatten_dict(part) for part in parts]
+    return traverse_util.unflatten_dict({k: v for part in flat for k, v in part.items()})
+
+
+def is_below(path: str, tops: tuple[str, ...]) -> bool:
+    """Whether a path of names is one of `tops` or inside one."""
+    return any(path == top or path.startswith(top + "/") for top in tops)

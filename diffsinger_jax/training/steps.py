@@ -18,7 +18,7 @@ from diffsinger_jax.training.losses import (
     mel_losses,
     pitch_losses,
 )
-from diffsinger_jax.training.state import Params, TrainState
+from diffsinger_jax.training.state import Params, TrainState, join_params
 from diffsinger_jax.types import Batch
 
 Losses = dict[str, Mean]
@@ -161,7 +161,7 @@ def train_step(
     step_key = jax.random.fold_in(key, state.step)
 
     def objective(params: Params):
-        return loss_fn({**frozen, **params}, batch, step_key, True)
+        return loss_fn(join_params(frozen, params), batch, step_key, True)
 
     (loss, parts), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
