@@ -45,9 +45,10 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "beam": ["apache-beam>=2.60"],  # prepares large corpora on clusters
         "gpu": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
-        "test": ["hypothesis", "pytest", "pytest-xdist", "ruff"],
+        "test": ["hypothesis", "jsonschema", "pytest", "pytest-xdist", "ruff"],
     },
 )

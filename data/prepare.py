@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import os
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -38,6 +40,14 @@ def main() -> int | None:
     parser.add_argument("--mel", default="24k_hop128", help="a mel representation by name")
     parser.add_argument("--f0", default="harvest", help="an f0 extractor by name")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument(
+        "--beam",
+        nargs="?",
+        const="--runner=DirectRunner",
+        metavar="OPTIONS",
+        help='work on Apache Beam, with its options, as --beam="--runner=FlinkRunner ..."; '
+        "without options on this machine",
+    )
     parser.add_argument("--max_piece_sec", type=float, default=12.0)
     parser.add_argument(
         "--keep_faulty",
@@ -60,6 +70,9 @@ def main() -> int | None:
     for folder in raw:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}, given as --raw; check the path")
+    beam = None if flags.beam is None else shlex.split(flags.beam)
+    if beam is not None and importlib.util.find_spec("apache_beam") is None:
+        raise InputError('--beam needs Apache Beam; install it with pip install -e ".[beam]"')
     if flags.jobs < 1:
         raise InputError(f"--jobs is {flags.jobs}, expected 1 or more")
     songs = recipe.read(raw, flags.language)
@@ -78,9 +91,9 @@ def main() -> int | None:
         licence=recipe.licence,
     )
     if flags.check_only:
-        report(build.check_only(songs, settings, flags.out, flags.jobs))
+        report(build.check_only(songs, settings, flags.out, flags.jobs, beam=beam))
         print(f"wrote {build.checks_file(flags.out)}")
-    elif checked := build.prepare(songs, settings, flags.out, flags.jobs):
+    elif checked := build.prepare(songs, settings, flags.out, flags.jobs, beam=beam):
         report(checked)
         print(f"wrote {flags.out}")
     else:

@@ -31,7 +31,7 @@ from diffsinger_jax.corpus.pieces import cut_song, make_example
 from diffsinger_jax.corpus.shards import Example, write_shards
 from diffsinger_jax.corpus.songs import SPLITS, SungSong, assign_splits
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.types import BREATH, MEL_SPECS, SILENCE, CorpusInfo, Vocabulary
+from diffsinger_jax.types import BREATH, MEL_SPECS, SILENCE, CorpusInfo, MelSpec, Vocabulary
 
 CHECKS_FILE = "checks.csv"
 BUILD_FILE = "build.json"
@@ -87,12 +87,24 @@ class CheckedSong:
 
 
 def prepare(
-    songs: Sequence[SungSong], settings: Settings, out: Path, processes: int
+    songs: Sequence[SungSong],
+    settings: Settings,
+    out: Path,
+    processes: int,
+    *,
+    beam: Sequence[str] | None = None,
 ) -> list[CheckedSong]:
     """Makes the folder `out`, whole or not at all.
 
     What is computed from each song's audio is kept in OUT.partial until then, so that a build
     that was killed goes on where it stood and ends with the same bytes.
+
+    Args:
+      songs: of the corpus.
+      settings: of the build.
+      out: folder to make.
+      processes: on this machine.
+      beam: options of Apache Beam; given, its runner works and `processes` counts for nothing.
 
     Returns:
       All songs, in order; empty if `out` held just this corpus already.
@@ -108,7 +120,7 @@ def prepare(
     if _is_finished(out, fingerprint):
         shutil.rmtree(work, ignore_errors=True)  # a build may be killed just before it does this
         return []
-    checked = _check(songs, splits, digests, settings, work, processes)
+    checked = _check(songs, splits, digests, settings, work, processes, beam)
     used = [c for c in checked if c.used]
     if not any(c.split == "train" for c in used):
         raise InputError(
@@ -117,7 +129,7 @@ def prepare(
         )
     staging = work / "corpus"
     shutil.rmtree(staging, ignore_errors=True)  # of a build that was killed
-    folder = _write_corpus(used, settings, staging)
+    folder = _write_corpus(used, settings, staging, beam)
     write_checks(folder / CHECKS_FILE, checked)
     (folder / BUILD_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
     os.rename(folder, out)
@@ -126,12 +138,17 @@ def prepare(
 
 
 def check_only(
-    songs: Sequence[SungSong], settings: Settings, out: Path, processes: int
+    songs: Sequence[SungSong],
+    settings: Settings,
+    out: Path,
+    processes: int,
+    *,
+    beam: Sequence[str] | None = None,
 ) -> list[CheckedSong]:
     """Writes OUT.checks.csv and no corpus; what was computed stays for a later `prepare`."""
     settings.validate()
     splits = assign_splits(songs, settings.test, settings.validation)
-    checked = _check(songs, splits, _digests(songs), settings, work_folder(out), processes)
+    checked = _check(songs, splits, _digests(songs), settings, work_folder(out), processes, beam)
     write_checks(checks_file(out), checked)
     return checked
 
@@ -166,6 +183,7 @@ def _check(
     settings: Settings,
     work: Path,
     processes: int,
+    beam: Sequence[str] | None,
 ) -> list[CheckedSong]:
     """Measures every recording, into the cache `work`, and looks at every song."""
     _check_prefixes(songs, settings.keep_faulty)
@@ -178,9 +196,14 @@ def _check(
     for job in jobs.values():
         check_header(job.wav)
     _make_folder(work)
-    with tqdm(total=len(jobs), desc="mel and f0", unit="song", dynamic_ncols=True) as bar:
-        for _ in fill_cache(list(jobs.values()), work, processes):
-            bar.update()
+    if beam is not None:
+        from diffsinger_jax.corpus.on_beam import fill_cache_on_beam
+
+        fill_cache_on_beam(list(jobs.values()), work, beam)
+    else:
+        with tqdm(total=len(jobs), desc="mel and f0", unit="song", dynamic_ncols=True) as bar:
+            for _ in fill_cache(list(jobs.values()), work, processes):
+                bar.update()
     checked = []
     for song in songs:
         file = jobs[song.name].cache_file(work) if song.name in jobs else None
@@ -194,29 +217,46 @@ def _check(
     return checked
 
 
-def _write_corpus(used: Sequence[CheckedSong], settings: Settings, staging: Path) -> Path:
+def _write_corpus(
+    used: Sequence[CheckedSong], settings: Settings, staging: Path, beam: Sequence[str] | None
+) -> Path:
     """Shards and corpus.json of the songs, in a folder below `staging`."""
     spec = MEL_SPECS[settings.mel]
     vocabulary = _vocabulary([c.song for c in used])
-
-    def examples(split: str) -> Iterator[Example]:
-        for c in used:
-            if c.split == split:
-                features = load_features(c.features)
-                for n, piece in enumerate(cut_song(c.song.phonemes, settings.max_piece_sec)):
-                    name = f"{c.song.name}#{n + 1}"
-                    example = make_example(name, piece, c.song, features, spec, vocabulary)
-                    if example is not None:
-                        yield example
-
-    present = [split for split in SPLITS if any(c.split == split for c in used)]
-    folder = write_shards(
-        staging, spec.n_mels, {split: functools.partial(examples, split) for split in present}
+    by_split = {split: [c for c in used if c.split == split] for split in SPLITS}
+    by_split = {split: songs for split, songs in by_split.items() if songs}
+    examples_of = functools.partial(
+        song_examples, spec=spec, vocabulary=vocabulary, max_piece_sec=settings.max_piece_sec
     )
-    mel_min, mel_max = value_range(example["mel"] for example in examples("train"))
+    if beam is not None:
+        from diffsinger_jax.corpus.on_beam import value_range_on_beam, write_shards_on_beam
+
+        folder = write_shards_on_beam(staging, spec.n_mels, by_split, examples_of, beam)
+        mel_min, mel_max = value_range_on_beam(staging, by_split["train"], examples_of, beam)
+    else:
+
+        def examples(split: str) -> Iterator[Example]:
+            for song in by_split[split]:
+                yield from examples_of(song)
+
+        splits = {split: functools.partial(examples, split) for split in by_split}
+        folder = write_shards(staging, spec.n_mels, splits)
+        mel_min, mel_max = value_range(example["mel"] for example in examples("train"))
     info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence)
     write_corpus_info(folder, info)
     return folder
+
+
+def song_examples(
+    checked: CheckedSong, spec: MelSpec, vocabulary: Vocabulary, max_piece_sec: float
+) -> Iterator[Example]:
+    """The records of one song."""
+    features = load_features(checked.features)
+    for n, piece in enumerate(cut_song(checked.song.phonemes, max_piece_sec)):
+        name = f"{checked.song.name}#{n + 1}"
+        example = make_example(name, piece, checked.song, features, spec, vocabulary)
+        if example is not None:
+            yield example
 
 
 def _check_prefixes(songs: Sequence[SungSong], prefixes: Sequence[str]) -> None:

@@ -134,13 +134,13 @@ def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iter
             missing.append(job)
     if processes == 1 or len(missing) <= 1:
         for job in missing:
-            yield _fill_one(job, folder)
+            yield fill_one(job, folder)
         return
     # Workers start from scratch: forking a process with threads (JAX, TFDS) may deadlock.
     with ProcessPoolExecutor(
         min(processes, len(missing)), get_context("spawn"), initializer=_start_worker
     ) as pool:
-        futures = [pool.submit(_fill_one, job, folder) for job in missing]
+        futures = [pool.submit(fill_one, job, folder) for job in missing]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -148,8 +148,8 @@ def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iter
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fill_one(job: FeatureJob, folder: Path) -> str:
-    """Computes one cache file."""
+def fill_one(job: FeatureJob, folder: Path) -> str:
+    """Computes one cache file, whole or not at all, and returns the song's name."""
     target = job.cache_file(folder)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     with partial.open("wb") as file:

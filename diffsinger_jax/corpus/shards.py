@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -37,13 +38,20 @@ def example_features(n_mels: int) -> tfds.features.FeaturesDict:
     )
 
 
-class _PieceBuilder(tfds.core.GeneratorBasedBuilder):
+class PieceBuilder(tfds.core.GeneratorBasedBuilder):
     """Hands examples to TFDS, which orders them by a hash of their names."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "singing"
 
-    def __init__(self, n_mels: int, splits: Mapping[str, Callable], data_dir: Path):
+    def __init__(self, n_mels: int, splits: Mapping[str, Any], data_dir: Path):
+        """Makes nothing yet.
+
+        Args:
+          n_mels: M.
+          splits: by name, pairs of a name and an example: an iterator, or a Beam transform.
+          data_dir: to work in.
+        """
         self._n_mels, self._splits = n_mels, splits
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -51,11 +59,10 @@ class _PieceBuilder(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(builder=self, features=example_features(self._n_mels))
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(split) for split in self._splits}
+        return self._splits
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[str, Example]]:
-        for example in self._splits[split]():
-            yield example["name"], example
+    def _generate_examples(self):
+        raise NotImplementedError("splits come with their examples; TFDS asks for the method only")
 
 
 def write_shards(
@@ -70,11 +77,19 @@ def write_shards(
     Returns:
       The folder with the shards, `dataset_info.json` and `features.json`.
     """
-    builder = _PieceBuilder(n_mels, splits, folder)
+    named = {
+        split: ((example["name"], example) for example in examples())
+        for split, examples in splits.items()
+    }
+    return write_with(PieceBuilder(n_mels, named, folder))
+
+
+def write_with(builder: PieceBuilder, **how: Any) -> Path:
+    """Lets TFDS build; `how` goes to its `download_and_prepare`. Returns the builder's folder."""
     tfds.disable_progress_bar()
     serialize = mock.patch.object(tfds.core.ExampleSerializer, "serialize_example", _serialize)
     with serialize, contextlib.redirect_stdout(io.StringIO()):  # it announces a download
-        builder.download_and_prepare()
+        builder.download_and_prepare(**how)
     return Path(builder.data_dir)
 
 
