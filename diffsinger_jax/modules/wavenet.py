@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import Conv1D, Dtype, Linear, kaiming_normal, masked, sinusoid
+from diffsinger_jax.modules.dilated import DilatedConv
+from diffsinger_jax.modules.layers import Dtype, Linear, kaiming_normal, masked, sinusoid
 
 
 class WaveNet(nn.Module):
@@ -37,7 +38,7 @@ class WaveNet(nn.Module):
         self.step_projection = [Linear(c) for _ in range(self.layers)]
         self.condition = Linear(self.layers * 2 * c, **kwargs)
         self.dilated = [
-            Conv1D(2 * c, 3, dilation=2 ** (i % self.dilation_cycle), dtype=self.dtype)
+            DilatedConv(2 * c, dilation=2 ** (i % self.dilation_cycle), dtype=self.dtype)
             for i in range(self.layers)
         ]
         self.output = [Linear(2 * c, **kwargs) for _ in range(self.layers)]
@@ -45,8 +46,12 @@ class WaveNet(nn.Module):
         self.head = Linear(self.data, kernel_init=nn.initializers.zeros, dtype=self.dtype)
 
     def project_condition(self, cond: jax.Array) -> jax.Array:
-        """[B, T, H] -> [B, T, layers * 2C], for all layers in one matrix product."""
-        return self.condition(cond)
+        """[B, T, H] -> [layers, B, T, 2C], for all layers in one matrix product.
+
+        The layers come first so that each reads its own without gaps, at every step of a walk.
+        """
+        projected = self.condition(cond).reshape(*cond.shape[:2], self.layers, -1)
+        return jnp.moveaxis(projected, 2, 0)
 
     def embed_step(self, t: jax.Array) -> jax.Array:
         """t f32[B] -> [B, layers, C]; sinusoid, two layers with Mish, one projection a layer."""
@@ -56,12 +61,13 @@ class WaveNet(nn.Module):
     def run(
         self, x: jax.Array, step: jax.Array, projected: jax.Array, mask: jax.Array
     ) -> jax.Array:
-        """x [B, T, D], step [B, layers, C], projected [B, T, layers * 2C] -> f32[B, T, D]."""
+        """x [B, T, D], step [B, layers, C], projected [layers, B, T, 2C] -> f32[B, T, D]."""
         h = nn.relu(self.input(x))  # [B, T, D] -> [B, T, C]
         skips = jnp.zeros_like(h)
-        for i, condition in enumerate(jnp.split(projected, self.layers, axis=-1)):
+        for i in range(self.layers):
             y = masked(h + step[:, i, None, :].astype(h.dtype), mask)
-            gate, value = jnp.split(self.dilated[i](y) + condition, 2, axis=-1)
+            # Gate and value in one product, as residual and skip below.
+            gate, value = jnp.split(self.dilated[i](y) + projected[i], 2, axis=-1)
             y = self.output[i](nn.sigmoid(gate) * jnp.tanh(value))
             residual, skip = jnp.split(y, 2, axis=-1)
             h = (h + residual) * 2**-0.5

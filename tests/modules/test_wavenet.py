@@ -1,9 +1,13 @@
 """The trunk and the small layers, against plain references."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from diffsinger_jax.modules.dilated import side_by_side, winograd
 from diffsinger_jax.modules.layers import Conv1D, sinusoidal_positions
 from diffsinger_jax.modules.length_regulator import expand_to_frames, group_sums
 from diffsinger_jax.modules.wavenet import WaveNet
@@ -22,6 +26,35 @@ def test_convolution_is_a_convolution():
         dimension_numbers=("NWC", "WIO", "NWC"),
     )
     np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("convolve", [side_by_side, winograd])
+@pytest.mark.parametrize("frames,dilation", [(20, 4), (33, 1), (7, 2), (1, 8), (64, 8)])
+def test_both_forms_are_the_dilated_convolution(convolve, frames, dilation):
+    """And so are their gradients: the convolution is linear in either argument."""
+    rng = np.random.default_rng(0)
+    x, kernel = (rng.normal(size=shape).astype("f4") for shape in ((2, frames, 7), (3, 7, 5)))
+
+    def plain(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(1,),
+            padding=((dilation, dilation),),
+            rhs_dilation=(dilation,),
+            dimension_numbers=("NWC", "WIO", "NWC"),
+        )
+
+    def with_gradients(form):
+        out, back = jax.vjp(form, x, kernel)
+        return out, back(jnp.sin(out))
+
+    ours, expected = (
+        jax.jit(functools.partial(with_gradients, form))()
+        for form in (lambda x, kernel: convolve(x, kernel, dilation), plain)
+    )
+    for one, other in zip(*map(jax.tree.leaves, (ours, expected)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
 
 def test_positions_count_real_places_from_one():
