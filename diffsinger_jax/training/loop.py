@@ -23,17 +23,26 @@ from ml_collections import ConfigDict
 from diffsinger_jax.diffusion.boundary import has_learned, learned_boundary
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.synthesis.voice import Voice, empty_batch, save_voice, voice_shapes
+from diffsinger_jax.training.config_check import (
+    AUTO,
+    check_config,
+    check_keys,
+    check_layout,
+)
 from diffsinger_jax.training.measurements import measure_error, measure_margins, measure_prior
 from diffsinger_jax.training.sharding import data_mesh
 from diffsinger_jax.training.stages import (
+    DENOISER_PARAMS,
     Setting,
     auxiliary_stage,
     boundary_predictor,
     boundary_stage,
     denoiser_stage,
     hash_name,
+    make_plan,
     require_finished,
     run_stage,
 )
@@ -46,14 +55,10 @@ from diffsinger_jax.training.start import (
     start_voice,
     with_voice,
 )
-from diffsinger_jax.training.state import Params
+from diffsinger_jax.training.state import Params, split_params
 
-STAGES = ("all", "auxiliary", "boundary", "denoiser")
-"""What `run_train.py --stage` can ask for."""
 NEW_FIELDS = {"start_from": "", "freeze": []}
 """What a run began with that began before the config had them."""
-AUTO = "auto"
-"""As `config.sampling.k_step`: find it between the stages."""
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "all") -> Voice | None:
@@ -63,7 +68,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
       config: see configs/base.py.
       workdir: checkpoints, metrics, pictures and the voice go here; a run that was cut off goes
         on from what is there.
-      stage: of `STAGES`; a single one builds on those before it, which must be finished.
+      stage: of `STAGE_CHOICES`; a single one builds on those before it, which must be finished.
 
     Returns:
       The voice, None if its denoiser was not asked for.
@@ -72,16 +77,14 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
       InputError: if the corpus or the config does not fit.
     """
     workdir = Path(workdir).absolute()
+    check_keys(config)
     config = with_voice(config)
-    _require_sensible(config, stage)
+    check_config(config, stage)
     setting = open_setting(config, workdir)
-    require_paths(voice_shapes(setting.acoustic), frozen_paths(config))
+    check_setting(setting, stage)
     _write_config(config, workdir)
     for sentence in describe_start(config, setting.corpus):
         print(sentence)
-    if stage in ("boundary", "denoiser"):
-        require_finished(setting, "auxiliary")
-
     params = initial_params(setting)
     sizes = {name: sum(x.size for x in jax.tree.leaves(p)) for name, p in params.items()}
     print(
@@ -114,6 +117,36 @@ def open_setting(config: ConfigDict, workdir: Path) -> Setting:
         config.model.to_dict(), config.schedule.to_dict(), config.process, corpus.info
     )
     return Setting(config, workdir, corpus, data_mesh(), acoustic)
+
+
+def check_setting(setting: Setting, stage: str) -> None:
+    """What can be known with the data, the devices and the workdir, but before any compiling.
+
+    Raises:
+      InputError: for the first thing that does not fit.
+    """
+    config, frozen = setting.config, frozen_paths(setting.config)
+    shapes = voice_shapes(setting.acoustic)
+    require_paths(shapes, frozen)
+    for name, trained in (("auxiliary", AUXILIARY_PARAMS), ("denoiser", DENOISER_PARAMS)):
+        if config[name].steps and stage in ("all", name):
+            if not split_params(shapes, trained, frozen)[0]:
+                raise InputError(
+                    f"config.freeze leaves the stage {name} nothing to train; freeze less, or "
+                    f"give it no steps (--config.{name}.steps=0)"
+                )
+    if stage in ("boundary", "denoiser"):
+        require_finished(setting, "auxiliary")
+    asked = ("auxiliary", "denoiser") if stage == "all" else (stage,)
+    for name in asked:
+        frames = config[name].frames_per_batch
+        check_layout(
+            make_plan(setting, frames)[1],
+            name,
+            frames,
+            devices=jax.device_count(),
+            hosts=jax.process_count(),
+        )
 
 
 def initial_params(setting: Setting) -> Params:
@@ -195,23 +228,6 @@ def _closed_form(setting: Setting, params: Params) -> int:
 
 BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}
 """How `k_step = "auto"` finds k, by the name in a config."""
-
-
-def _require_sensible(config: ConfigDict, stage: str) -> None:
-    """Finds out before anything is computed what would fail after the first stage."""
-    if stage not in STAGES:
-        raise InputError(f"--stage is one of {', '.join(STAGES)}, got {stage!r}")
-    k_step, longest = config.sampling.k_step, config.schedule.steps
-    if k_step != AUTO and not (isinstance(k_step, int) and 0 <= k_step <= longest):
-        raise InputError(
-            f"config.sampling.k_step is 0 to {longest} (config.schedule.steps) or {AUTO!r}, "
-            f"got {k_step!r}"
-        )
-    if config.boundary.method not in BOUNDARY_METHODS:
-        raise InputError(
-            f"config.boundary.method is one of {', '.join(BOUNDARY_METHODS)}, "
-            f"got {config.boundary.method!r}"
-        )
 
 
 def _write_config(config: ConfigDict, workdir: Path) -> None:

@@ -35,6 +35,9 @@ from diffsinger_jax.training.steps import LossFn, auxiliary_loss, denoiser_loss,
 from diffsinger_jax.training.validation import AUXILIARY, DIFFUSION, Validator
 from diffsinger_jax.training.writer import Writer
 
+DENOISER_PARAMS = ("denoiser",)
+"""What stage 2 trains."""
+
 
 class Stage(NamedTuple):
     """One part of the training.
@@ -94,7 +97,7 @@ def denoiser_stage(setting: Setting) -> Stage:
         t_below=setting.config.denoiser.t_below,
         distance=setting.config.denoiser.distance,
     )
-    return Stage("denoiser", ("denoiser",), loss_fn, shown=(AUXILIARY, DIFFUSION))
+    return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
 
 
 def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
