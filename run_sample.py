@@ -36,7 +36,11 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--voice", default=DEFAULT_VOICE, metavar="DIR", help="a voice folder")
     what.add_argument("--verse", type=_at_least(1), default=1, help="of a MusicXML score")
     what.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
-    what.add_argument("--vocoder", metavar="DIR", help="a vocoder folder, not the built-in one")
+    what.add_argument(
+        "--vocoder",
+        metavar="DIR",
+        help="a vocoder folder, an .oudep, or harmonic (built in); the voice's own unless given",
+    )
     how = parser.add_argument_group("how to sing it")
     how.add_argument(
         "--key", type=_semitones, default=0.0, metavar="SEMITONES", help="transpose up"
@@ -78,16 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from diffsinger_jax.score.reader import read_score
     from diffsinger_jax.synthesis.files import output_stems, require_writable, save_song, song_tags
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
-    from diffsinger_jax.synthesis.vocoders import require_built_in
 
     require_writable(flags.out)
     stems = output_stems(flags.score)
     _keep_the_scores(flags, stems)
     scores = [read_score(path, **_reader_options(path, flags)) for path in flags.score]
-    synthesizer = Synthesizer.from_checkpoint(flags.voice)
+    synthesizer = Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
     voice = synthesizer.voice
-    if flags.vocoder:
-        require_built_in(voice.info.mel, flags.vocoder)
     voice.info.vocabulary.speaker_id(flags.speaker)
     scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
 

@@ -48,6 +48,7 @@ setup(
         "beam": ["apache-beam>=2.60"],  # prepares large corpora on clusters
         "gpu": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
+        "onnx": ["onnxruntime>=1.18"],  # OpenUtau's vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
         "test": ["hypothesis", "jsonschema", "pytest", "pytest-xdist", "ruff"],
     },

@@ -104,7 +104,7 @@ def interpret(
             raise InputError(
                 f"{config.path}: {key} is {value!r}, this program knows {known!r} only"
             )
-    spec = _mel_spec(config)
+    spec = mel_spec(config)
     hidden, heads = config.count("hidden_size"), config.count("num_heads", 2)
     if hidden % heads:
         raise InputError(f"{config.path}: hidden_size {hidden} is no multiple of num_heads {heads}")
@@ -164,7 +164,12 @@ def interpret(
     )
 
 
-def _mel_spec(config: FlatConfig) -> MelSpec:
+def mel_spec(config: FlatConfig) -> MelSpec:
+    """The mel that a config describes.
+
+    Raises:
+      InputError: naming what is missing or wrong.
+    """
     rate = config.count("audio_sample_rate")
     bins = config.count("audio_num_mel_bins", 80)
     if (kept := config.count("keep_bins", bins)) != bins:

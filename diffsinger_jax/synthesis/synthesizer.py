@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import numpy as np
 
-from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
@@ -18,9 +17,10 @@ from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_res
 from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
 from diffsinger_jax.synthesis.cuts import cut_breathless
+from diffsinger_jax.synthesis.rendering import open_renderer
 from diffsinger_jax.synthesis.song import Song, SungPiece, assemble
 from diffsinger_jax.synthesis.voice import Voice, load_voice
-from diffsinger_jax.types import Batch, MelSpec, Piece, Score
+from diffsinger_jax.types import Batch, Piece, Score
 
 FRAMES_PER_BATCH = {"cpu": 2048}
 """Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`."""
@@ -37,27 +37,40 @@ class Synthesizer:
       song.mel    # f32[T, M], song.f0 f32[T]
     """
 
-    def __init__(self, voice: Voice, *, frames_per_batch: int | None = None):
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        vocoder: str | os.PathLike | None = None,
+        frames_per_batch: int | None = None,
+    ):
         """Takes a loaded voice.
 
         Args:
           voice: see `diffsinger_jax.synthesis.voice`.
+          vocoder: see `rendering.open_renderer`; None for the voice's own, if it names one.
           frames_per_batch: bound on rows x frames of one call, and so on memory; it changes no
             number of the result.
+
+        Raises:
+          InputError: if the vocoder is none, or expects another mel than the voice's.
         """
         self.voice = voice
+        self._render = open_renderer(vocoder or voice.vocoder, voice.info.mel)
         self._frames_per_batch = frames_per_batch or FRAMES_PER_BATCH.get(
             jax.default_backend(), ACCELERATOR_FRAMES
         )
 
     @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike) -> Synthesizer:
-        """Loads a voice folder.
+    def from_checkpoint(
+        cls, path: str | os.PathLike, vocoder: str | os.PathLike | None = None
+    ) -> Synthesizer:
+        """Loads a voice folder, and a vocoder if one is named.
 
         Raises:
-          InputError: if it is not one.
+          InputError: if they are none, or do not fit each other.
         """
-        return cls(load_voice(path))
+        return cls(load_voice(path), vocoder=vocoder)
 
     def __call__(
         self,
@@ -138,7 +151,7 @@ class Synthesizer:
             batch = batch._replace(f0=f0)
             mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
             mel = voice.sample_mel(batch, mel_keys, k_step=k_step, steps=steps)
-            wav = np.asarray(render_rows(mel, f0, batch.mask, noise_keys, spec))
+            wav = np.asarray(self._render(mel, f0, batch.mask, noise_keys))
             mel = np.asarray(mel, np.float32)
             for row, index in enumerate(indices):
                 frames, _ = sizes[index]
@@ -257,15 +270,3 @@ def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, 
     of_pieces = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
     mel_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(of_pieces)
     return mel_keys, noise_keys
-
-
-@functools.partial(jax.jit, static_argnames="spec")
-def render_rows(
-    mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
-) -> jax.Array:
-    """mel [B, T, M], f0 [B, T], keys [B] -> wav [B, T * hop]; padding is silent."""
-
-    def render_row(mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
-        return harmonic_plus_noise(mel[None], f0[None], spec, key=key, mask=mask[None])[0]
-
-    return jax.vmap(render_row)(mel, f0, mask, keys)

@@ -48,6 +48,7 @@ class Voice:
       dictionary: how lyrics become phonemes, as "ja".
       params: of the model, f32.
       requires: what a score must give since the voice cannot predict it: "durations", "f0".
+      vocoder: path of the vocoder that it sounds best with; None for the built-in one.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Voice:
     dictionary: str
     params: Mapping[str, Any]
     requires: tuple[str, ...] = ()
+    vocoder: str | None = None
 
     @property
     def k_step(self) -> int:
@@ -155,6 +157,8 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
         "model": dict(voice.model),
         "corpus": corpus_info_to_dict(voice.info),
     }
+    if voice.vocoder is not None:
+        description["vocoder"] = _named_from(folder, voice.vocoder)
     partial = {name: folder / f"{name}.partial" for name in (PARAMS_FILE, VOICE_FILE)}
     save_file(stored, partial[PARAMS_FILE])
     partial[VOICE_FILE].write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
@@ -190,11 +194,26 @@ def load_voice(path: str | os.PathLike) -> Voice:
                 {name: value.astype(jnp.float32) for name, value in params.items()}, sep="/"
             ),
             requires=tuple(description.get("requires", ())),
+            vocoder=_vocoder_path(folder, description.get("vocoder"), where),
         )
     except KeyError as error:
         raise InputError(f"{where} lacks the field {error}; write the voice again") from error
     _require_weights(voice, params, folder)
     return voice
+
+
+def _vocoder_path(folder: Path, named: Any, where: str) -> str | None:
+    """Where the vocoder lies that a voice names: inside its folder, or anywhere."""
+    if named is not None and not isinstance(named, str):
+        raise InputError(f"{where}: vocoder is {named!r}, expected a folder, or leave it away")
+    return None if named is None else str(folder / named)
+
+
+def _named_from(folder: Path, vocoder: str) -> str:
+    """The inverse: relative if it lies in the voice's folder, so that the two travel together."""
+    path = Path(vocoder).absolute()
+    inside = path.is_relative_to(folder.absolute())
+    return str(path.relative_to(folder.absolute()) if inside else path)
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class FakeVoice:
     sampling_steps: int = 4
     dictionary: str = "ja"
     requires: tuple[str, ...] = ()
+    vocoder: str | None = None
 
     def __post_init__(self):
         self.info = CorpusInfo(

@@ -1,13 +1,17 @@
-"""What a vocoder folder says of its mel."""
+"""What a vocoder folder says of its mel, and what is done about it."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.synthesis.rendering import open_renderer
 from diffsinger_jax.synthesis.vocoders import (
+    fill_unvoiced,
+    log_factor,
     read_vocoder_spec,
-    require_built_in,
     require_same_mel,
 )
 from diffsinger_jax.types import MEL_SPECS
@@ -38,9 +42,35 @@ def test_every_field_that_differs_is_named():
     require_same_mel(MEL_SPECS["44k_hop512"], MEL_SPECS["44k_hop512"], "nsf")
 
 
-def test_a_fitting_folder_is_still_not_supported(tmp_path):
-    with pytest.raises(InputError, match="only the built-in vocoder"):
-        require_built_in(MEL_SPECS["44k_hop512"], write_config(tmp_path))
+def test_only_the_base_of_the_logarithm_may_differ():
+    natural = MEL_SPECS["44k_hop512"]
+    common = dataclasses.replace(natural, log_base="10")
+    require_same_mel(common, natural, "nsf")
+    assert log_factor(common, natural) == pytest.approx(np.log(10))
+    assert log_factor(natural, common) == pytest.approx(1 / np.log(10))
+    assert log_factor(natural, natural) == 1
+    for field in dataclasses.fields(natural):
+        if field.name == "log_base":
+            continue
+        value = getattr(natural, field.name)
+        other = {field.name: "other" if isinstance(value, str) else value + 1}
+        with pytest.raises(InputError, match=f"{field.name}: "):
+            require_same_mel(natural, dataclasses.replace(common, **other), "nsf")
+
+
+def test_unvoiced_stretches_are_filled_on_a_line():
+    f0 = np.array([0, 200, 0, 0, 0, 800, 0], np.float32)
+    filled = fill_unvoiced(f0)
+    np.testing.assert_allclose(filled, [200, 200, 200 * 2**0.5, 400, 400 * 2**0.5, 800, 800])
+    assert filled.dtype == np.float32
+    np.testing.assert_array_equal(fill_unvoiced(0 * f0), 0 * f0)
+
+
+def test_a_fitting_folder_of_another_program_is_told_how_to_become_ours(tmp_path):
+    with pytest.raises(InputError, match="torch_vocoder model.ckpt"):
+        open_renderer(write_config(tmp_path), MEL_SPECS["44k_hop512"])
+    with pytest.raises(InputError, match="sample_rate: 24000 here"):
+        open_renderer(tmp_path, MEL_SPECS["24k_hop128"])
 
 
 @pytest.mark.parametrize(
