@@ -23,12 +23,13 @@ from safetensors import SafetensorError
 from safetensors.flax import load_file, save_file
 
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
+from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
 from diffsinger_jax.types import Batch, CorpusInfo
 
 FORMAT_VERSION = 1
-STATIC_SAMPLING = ("k_step", "steps", "start", "plms_interval")
+STATIC_SAMPLING = ("k_step", "steps", "start", "method", "eta", "plms_interval")
 """What of `sample_mel` a program is compiled for."""
 VOICE_FILE, PARAMS_FILE = "voice.json", "params.safetensors"
 
@@ -44,7 +45,7 @@ class Voice:
       schedule: name and keyword arguments of the noise schedule.
       process: what the denoiser predicts.
       sampling: {"k_step", "steps", "temperature"} it sings with unless told otherwise; perhaps
-        "start" and "plms_interval" too, see `AcousticModel.sample_mel`.
+        "method", "eta", "start" and "plms_interval" too, see `AcousticModel.sample_mel`.
       dictionary: how lyrics become phonemes, as "ja".
       params: of the model, f32.
       requires: what a score must give since the voice cannot predict it: "durations", "f0".
@@ -72,6 +73,11 @@ class Voice:
         """How many of the k steps are visited unless told otherwise."""
         return self.sampling["steps"]
 
+    @property
+    def method(self) -> str:
+        """The sampler it walks by unless told otherwise, a name in `SAMPLERS`."""
+        return self.sampling.get("method", "plms" if "plms_interval" in self.sampling else "ddpm")
+
     @functools.cached_property
     def acoustic(self) -> AcousticModel:
         """Its pure functions."""
@@ -93,12 +99,16 @@ class Voice:
         k_step: int | None = None,
         steps: int | None = None,
         temperature: float | None = None,
+        method: str | None = None,
     ) -> jax.Array:
         """See `AcousticModel.sample_mel`; what is None is as the voice's `sampling` says.
 
         Raises:
-          InputError: if k_step or steps are out of range.
+          InputError: if k_step or steps are out of range, or there is no such method.
         """
+        method = method or self.method
+        if method not in SAMPLERS:
+            raise InputError(f"the methods are {', '.join(SAMPLERS)}, there is no {method!r}")
         longest = self.schedule["steps"]
         if k_step is not None and not 0 <= k_step <= longest:
             raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
@@ -110,7 +120,8 @@ class Voice:
             steps = k_step if given_k else self.sampling_steps
         elif not 1 <= steps <= max(k_step, 1):
             raise InputError(f"a walk from k_step={k_step} takes 1 to {k_step} steps, got {steps}")
-        interval = self.sampling.get("plms_interval")
+        own_method = method == self.method
+        interval = self.sampling.get("plms_interval") if own_method else None
         if interval is not None:
             longest = max(k_step, 1)
             interval = min(interval, longest) if keeps_interval else math.ceil(longest / steps)
@@ -122,6 +133,8 @@ class Voice:
             steps=steps,
             temperature=self.sampling["temperature"] if temperature is None else temperature,
             start=self.sampling.get("start", "blurry"),
+            method=method,
+            eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
             plms_interval=interval,
         )
 

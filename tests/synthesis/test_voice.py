@@ -25,7 +25,15 @@ def voice_with(**sampling):
 
 def test_old_voices_walk_by_ddpm_from_the_blurry_mel():
     asked = voice_with().sample_mel(None, None)
-    assert asked == dict(k_step=10, steps=10, temperature=0.5, start="blurry", plms_interval=None)
+    assert asked == dict(
+        k_step=10,
+        steps=10,
+        temperature=0.5,
+        start="blurry",
+        method="ddpm",
+        eta=0.0,
+        plms_interval=None,
+    )
     assert voice_with().sample_mel(None, None, k_step=4)["steps"] == 4
 
 
@@ -36,6 +44,17 @@ def test_a_plms_voice_keeps_its_interval_unless_told_how_many_steps():
     assert voice.sample_mel(None, None, steps=2)["plms_interval"] == 5
     assert voice.sample_mel(None, None, k_step=2)["plms_interval"] == 2
     assert voice.sample_mel(None, None)["start"] == "gaussian"
+    assert voice.sample_mel(None, None)["method"] == "plms"
+    assert voice.sample_mel(None, None, method="unipc")["plms_interval"] is None
+
+
+def test_a_voice_names_its_method_and_can_be_told_another():
+    voice = voice_with(method="ddim", eta=0.3)
+    own, other = voice.sample_mel(None, None), voice.sample_mel(None, None, method="unipc")
+    assert (own["method"], own["eta"]) == ("ddim", 0.3)
+    assert (other["method"], other["eta"]) == ("unipc", 0.0)
+    with pytest.raises(InputError, match="unipc, there is no 'magic'"):
+        voice.sample_mel(None, None, method="magic")
 
 
 @pytest.mark.parametrize("asked", [dict(k_step=21), dict(steps=11)])
