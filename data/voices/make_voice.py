@@ -30,6 +30,7 @@ from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.evaluation import evaluate  # noqa: E402
 from diffsinger_jax.evaluation.report import table  # noqa: E402
 from diffsinger_jax.evaluation.sampling_search import MCD_RATIO, search  # noqa: E402
+from diffsinger_jax.pipeline.mix import numbered_as  # noqa: E402
 from diffsinger_jax.pipeline.prepared import open_corpus  # noqa: E402
 from diffsinger_jax.synthesis.voice import Voice, load_voice, save_voice  # noqa: E402
 
@@ -81,7 +82,7 @@ def main() -> None:
     packed = options.workdir / "packed"
     save_voice(packed, load_voice(options.workdir / "voice"), dtype="bfloat16")
     voice = load_voice(packed)
-    setting, rows = search(voice, corpus)
+    setting, rows = search(voice, numbered_as(corpus, voice.info))
     print(f"\n{table(rows)}\n\nsampling: {setting}")
     voice = dataclasses.replace(voice, sampling=setting._asdict())
     save_voice(packed, voice, dtype="bfloat16")

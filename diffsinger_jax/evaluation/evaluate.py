@@ -32,6 +32,7 @@ from diffsinger_jax.evaluation.systems import (
     sing_all,
     vocode,
 )
+from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus, text
 from diffsinger_jax.types import MelSpec
 
@@ -98,11 +99,7 @@ def evaluate(
             f"the voice's mel is not the corpus's ({'; '.join(differences)}); prepare the corpus "
             "again with the voice's --mel"
         )
-    if voice.info.vocabulary != corpus.info.vocabulary:
-        raise InputError(
-            f"the voice does not number its phonemes, speakers and languages as the corpus "
-            f"{corpus.info.name} does; take the corpus it was trained on"
-        )
+    corpus = numbered_as(corpus, voice.info)
     whole = int(voice.schedule["steps"])
     if k_steps is None:
         k_steps = [k for k in (*DEFAULT_K_STEPS, voice.k_step) if 0 < k < whole] + [whole]

@@ -20,6 +20,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation import metrics
 from diffsinger_jax.evaluation.report import Row, table
 from diffsinger_jax.evaluation.systems import Singer, mels_of
+from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus
 from diffsinger_jax.synthesis.voice import VOICE_FILE, Voice, load_voice
 
@@ -90,6 +91,7 @@ def search(
     """Measures all settings on the mels of a split, with true durations and f0.
 
     Args:
+      corpus: numbered as the voice is.
       criterion: a name in `CRITERIA`.
       k_steps: where walks start; those beyond the voice's schedule are left out.
 
@@ -142,7 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     voice = load_voice(options.voice)
     setting, rows = search(
-        voice, open_corpus(options.corpus), split=options.split, criterion=options.criterion
+        voice,
+        numbered_as(open_corpus(options.corpus), voice.info),
+        split=options.split,
+        criterion=options.criterion,
     )
     print(f"\n{table(rows)}\n\nchosen: {json.dumps(setting._asdict())}")
     write_sampling(options.voice, setting._asdict())
