@@ -34,7 +34,7 @@ MAX_STEP = 0.7
 
 HUSH_DB = (6.0, 14.0)
 """Noise fades out between these levels over the mel's floor, so that rests are silent."""
-RUMBLE_HZ = 25.0
+RUMBLE_HZ = 25
 """A recording's rumble lies below what a voice or a filter of noise can be; a tone stands for it,
 as loud as the lowest band says, too low to be heard or to be taken for a pitch."""
 NOISE_FROM_HZ = 200.0
@@ -74,45 +74,96 @@ def harmonic_plus_noise(
     if mask is not None:
         mel = jnp.where(mask[:, :, None], mel, -jnp.inf)
         f0 = jnp.where(mask, f0, 0.0)
-    lead = -(-spec.n_fft // spec.hop)  # silent frames at both ends, for the windows to reach into
-    tail = lead + -(mel.shape[1] + 2 * lead) % FRAMES_AT_ONCE  # no remainder to compile apart
-    noise = jax.random.normal(key, (lead + mel.shape[1] + tail, spec.hop)).reshape(-1)
-    row = functools.partial(_render_row, noise=noise, spec=spec, silence=(lead, tail))
-    return jax.vmap(row)(mel, f0)
+    frames = mel.shape[1]
+    before = reach_frames(spec)
+    after = before + -(frames + 2 * before) % FRAMES_AT_ONCE  # no remainder to compile apart
+    silence = (0, 0), (before, after)
+    mel = jnp.pad(mel, (*silence, (0, 0)), constant_values=-jnp.inf)
+    f0 = jnp.pad(f0, silence)
+    chunk = functools.partial(harmonic_plus_noise_chunk, spec=spec, key=key, first_frame=0)
+    wav = jax.vmap(chunk)(mel, f0, jax.vmap(lambda row: start_phases(row, spec))(f0))
+    return wav[:, : frames * spec.hop]
 
 
-def _render_row(
-    mel: jax.Array, f0: jax.Array, *, noise: jax.Array, spec: MelSpec, silence: tuple[int, int]
+def harmonic_plus_noise_chunk(
+    mel: jax.Array,
+    f0: jax.Array,
+    phase: jax.Array,
+    *,
+    spec: MelSpec,
+    key: jax.Array,
+    first_frame: int | jax.Array,
 ) -> jax.Array:
-    """f32[T, M], f32[T] -> f32[T * hop], with `silence` frames added before and after: T'."""
-    frames, lead = f0.shape[0], silence[0]
+    """A stretch of a row's sound, from the frames that it depends on: the same as in the whole.
+
+    Args:
+      mel: f32[T', M] log amplitude; T' is a multiple of `FRAMES_AT_ONCE`, and `reach_frames` of
+        it at each end are seen, but not sounded. Before and after the row they are -inf.
+      f0: f32[T'] Hz, 0 unvoiced.
+      phase: u32[T'] of `start_phases` over the whole row and what stands before it.
+      spec: static under jit.
+      key: of the noise, the same for all chunks of a row.
+      first_frame: the place in the row of the first frame that is sounded.
+
+    Returns:
+      f32[(T' - 2 reach) * hop].
+    """
+    reach, frames = reach_frames(spec), mel.shape[0]
+    number = jnp.asarray(first_frame, jnp.int32) + (np.arange(frames, dtype=np.int32) - reach)
+    wav = _render(mel, f0, phase, number, key, spec)
+    start = reach * spec.hop - frame_offset(spec)
+    return wav[start : start + (frames - 2 * reach) * spec.hop]
+
+
+def reach_frames(spec: MelSpec) -> int:
+    """How many frames before and after a stretch its sound depends on.
+
+    Each correction sees as far as two windows reach: the noise filter's and the analysis's.
+    """
+    window = -(-spec.n_fft // (2 * spec.hop))
+    return 2 * window * ROUNDS + 2
+
+
+def start_phases(f0: jax.Array, spec: MelSpec) -> jax.Array:
+    """Phase at each frame of a row whose f0 is f32[T] Hz: u32[T] fractions of a cycle.
+
+    In units of 2^-32, whose sum wraps by itself: exact after hours, and the same however long the
+    row is.
+    """
+    steps = _as_phase(0.5 * jnp.sum(_f0_blocks(f0), axis=1) * (spec.hop / spec.sample_rate))
+    return jnp.cumsum(steps, dtype=jnp.uint32) - steps
+
+
+def _render(mel, f0, phase, number, key, spec) -> jax.Array:
+    """f32[T, M], f32[T] Hz, u32[T], i32[T] places of the frames in the row -> f32[T * hop]."""
+    frames = f0.shape[0]
     floor = np.log(spec.log_floor)
     target = jnp.maximum(mel * np.log(10.0) if spec.log_base == "10" else mel, floor)
-    target = jnp.pad(target, (silence, (0, 0)), constant_values=floor)
-    f0 = jnp.pad(f0, silence)
     hush_from, hush_to = (decibels * np.log(10.0) / 20.0 for decibels in HUSH_DB)
-    hush = jnp.clip((target - floor - hush_from) / (hush_to - hush_from), 0.0, 1.0)  # [T', M]
+    hush = jnp.clip((target - floor - hush_from) / (hush_to - hush_from), 0.0, 1.0)  # [T, M]
 
     # A band's level is the log of the mean |STFT| of its bins.
     first_level = target - np.log(mel_filterbank(spec).sum(axis=1))[None]
-    share = _noise_share(first_level, f0, spec)  # [T', M] in (0, 1]
+    share = _noise_share(first_level, f0, spec)  # [T, M] in (0, 1]
     to_harmonics = 0.5 * jnp.log1p(-(share**2))
     only_noise = (f0 == 0)[:, None]
     to_noise = jnp.where(only_noise, 0.0, jnp.log(share))
     # Under a voice, corrections never raise the noise: it would fill the valleys between the
     # harmonics, and the pitch would shake.
     loudest_noise = jnp.where(only_noise, jnp.inf, first_level)
-    phase, f0_block = _block_phases(f0, spec)
-    noise_spectra = _stft(noise, _hann(2 * spec.hop, spec.n_fft), spec)  # [T', F]
+    f0_block = _f0_blocks(f0)
+    noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (spec.hop,)))(number)
+    noise_spectra = _stft(noise.reshape(-1), _hann(2 * spec.hop, spec.n_fft), spec)  # [T, F]
     audible = jnp.any(hush > 0, axis=1)
     lowest_hz = _band_centers(spec)[0]
     under_voice = (f0 == 0) | (0.6 * f0 > lowest_hz)
     rumbling = under_voice & (hush[:, 0] > 0) & (lowest_hz < 4 * RUMBLE_HZ)
+    rumble = _rumble(number, spec)
 
     def render_and_correct(state, _):
         level, _ = state
         wav = _harmonics(level + to_harmonics, audible, f0, phase, f0_block, spec)
-        wav = wav + _rumble(jnp.where(rumbling, level[:, 0], -jnp.inf), spec)
+        wav = wav + rumble * _rumble_envelope(jnp.where(rumbling, level[:, 0], -jnp.inf), spec)
         noise_level = jnp.minimum(level, loudest_noise) + to_noise
         wav = wav + _filtered_noise(hush * jnp.exp(noise_level), noise_spectra, spec)
         lacking = target - jnp.log(jnp.maximum(_mel(wav, spec), spec.log_floor))
@@ -120,11 +171,9 @@ def _render_row(
         step = jnp.clip(lacking, -MAX_STEP, jnp.where(hush < 1.0, 0.0, MAX_STEP))
         return (level + step, wav), None
 
-    start = (first_level, jnp.zeros(len(f0) * spec.hop))
+    start = (first_level, jnp.zeros(frames * spec.hop))
     (_, wav), _ = jax.lax.scan(render_and_correct, start, length=ROUNDS)
-    return jax.lax.dynamic_slice_in_dim(
-        wav, lead * spec.hop - frame_offset(spec), frames * spec.hop
-    )
+    return wav
 
 
 def _noise_share(level: jax.Array, f0: jax.Array, spec: MelSpec) -> jax.Array:
@@ -145,22 +194,16 @@ def _noise_share(level: jax.Array, f0: jax.Array, spec: MelSpec) -> jax.Array:
     return jnp.where(voiced, 10.0 ** (share_db / 20.0), 0.999)  # never 1: harmonics keep a log
 
 
-def _block_phases(f0: jax.Array, spec: MelSpec) -> tuple[jax.Array, jax.Array]:
-    """Phase at each frame, and f0 at both ends of each block.
+def _f0_blocks(f0: jax.Array) -> jax.Array:
+    """f32[T] Hz at the frames -> f32[T, 2] Hz at the start and end of block t.
 
     Where voicing starts or ends inside a block, f0 is held: the amplitude fades over the block
-    and the pitch does not move. Phases are fractions of a cycle in units of 2^-32, whose sum
-    wraps by itself: exact after hours, and the same however long the row is.
-
-    Returns:
-      u32[T] phases, f32[T, 2] Hz at the start and end of block t.
+    and the pitch does not move.
     """
     after = jnp.append(f0[1:], 0.0)
     start = jnp.where(f0 > 0, f0, after)
     end = jnp.where(after > 0, after, f0)
-    cycles = 0.5 * (start + end) * (spec.hop / spec.sample_rate)
-    steps = _as_phase(cycles)
-    return jnp.cumsum(steps, dtype=jnp.uint32) - steps, jnp.stack([start, end], axis=1)
+    return jnp.stack([start, end], axis=1)
 
 
 def _as_phase(cycles: jax.Array) -> jax.Array:
@@ -222,14 +265,20 @@ def _at_frequencies(level: jax.Array, hz: jax.Array, spec: MelSpec) -> jax.Array
     return low + part * (high - low)
 
 
-def _rumble(level: jax.Array, spec: MelSpec) -> jax.Array:
-    """A tone at `RUMBLE_HZ` that has about the log mean |STFT| f32[T] in the band above it."""
+def _rumble(number: jax.Array, spec: MelSpec) -> jax.Array:
+    """The tone at `RUMBLE_HZ` in frames of these places in the row, i32[T] -> f32[T * hop]."""
+    start = number * (RUMBLE_HZ * spec.hop) % spec.sample_rate / spec.sample_rate  # cycles, exact
+    within = np.arange(spec.hop, dtype=np.float32) * np.float32(RUMBLE_HZ / spec.sample_rate)
+    return jnp.sin(2 * np.pi * (start[:, None] + within[None])).reshape(-1)
+
+
+def _rumble_envelope(level: jax.Array, spec: MelSpec) -> jax.Array:
+    """What makes of that tone the log mean |STFT| f32[T] in the band above it: f32[T * hop]."""
     amplitude = jnp.exp(level) * (4.0 / spec.win)
     following = jnp.append(amplitude[1:], 0.0)
     ramp = np.arange(spec.hop, dtype=np.float32) / spec.hop
     envelope = amplitude[:, None] + ramp[None] * (following - amplitude)[:, None]  # [T, hop]
-    cycles = np.arange(envelope.size) * (RUMBLE_HZ / spec.sample_rate) % 1.0  # f64: exact
-    return envelope.reshape(-1) * np.sin(2 * np.pi * cycles).astype(np.float32)
+    return envelope.reshape(-1)
 
 
 def _filtered_noise(magnitude, noise_spectra, spec) -> jax.Array:

@@ -7,7 +7,13 @@ import pytest
 
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import frame_count, log_mel
-from diffsinger_jax.audio.vocoder import _as_phase, _block_phases, harmonic_plus_noise
+from diffsinger_jax.audio.vocoder import (
+    _as_phase,
+    harmonic_plus_noise,
+    harmonic_plus_noise_chunk,
+    reach_frames,
+    start_phases,
+)
 from diffsinger_jax.types import MEL_SPECS
 
 SPEC = MEL_SPECS["24k_hop256"]
@@ -99,9 +105,27 @@ def test_neither_padding_nor_neighbours_change_a_row():
     np.testing.assert_allclose(masked[1], together, atol=1e-5)
 
 
+def test_chunks_in_a_row_are_the_whole():
+    f0_hz = np.repeat([220.0, 0.0, 330.0], SPEC.sample_rate // 4)
+    mel, f0 = log_mel(sung(f0_hz), SPEC)[:64], frames_of(f0_hz)[:64]
+    whole = np.asarray(vocoder(mel[None], f0[None], SPEC))[0]
+    reach = reach_frames(SPEC)
+    frames = 64 - 2 * reach  # of one chunk, in the shape that the program for the whole has too
+    assert frames > 0
+    mel = np.pad(mel, ((reach, reach + frames), (0, 0)), constant_values=-np.inf)
+    f0 = np.pad(f0, (reach, reach + frames))
+    phase = start_phases(jnp.asarray(f0), SPEC)
+    chunk = jax.jit(functools.partial(harmonic_plus_noise_chunk, spec=SPEC, key=jax.random.key(0)))
+    wavs = [
+        chunk(*(x[first : first + 64] for x in (mel, f0, phase)), first_frame=first)
+        for first in range(0, 64, frames)
+    ]
+    np.testing.assert_allclose(np.concatenate(wavs)[: len(whole)], whole, atol=1e-5)
+
+
 def test_phases_are_exact_after_minutes():
     frames = 30_000  # more than five minutes
-    phase, _ = _block_phases(jnp.full(frames, 439.7), SPEC)
+    phase = start_phases(jnp.full(frames, 439.7), SPEC)
     step = int(_as_phase(jnp.float32(439.7) * (SPEC.hop / SPEC.sample_rate)))
     expected = (step * np.arange(frames, dtype=np.uint64)) % 2**32
     np.testing.assert_array_equal(phase, expected.astype(np.uint32))
