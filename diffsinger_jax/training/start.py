@@ -19,10 +19,14 @@ from diffsinger_jax.pipeline.mix import MixedCorpus, open_corpora
 from diffsinger_jax.synthesis.voice import Voice, load_voice
 from diffsinger_jax.training.state import Params, is_below
 
-PHONEMES = "encoder/phoneme/embedding"
-"""New rows of it start random; those of `KIND_TABLES` as the mean of the voice's."""
-KIND_TABLES = ("encoder/speaker/embedding", "encoder/language/embedding")
-"""Rows for speakers and languages; what is new there begins as what is known, on average."""
+TABLES = {
+    "phonemes": "encoder/phoneme/embedding",
+    "speakers": "encoder/speaker/embedding",
+    "languages": "encoder/language/embedding",
+}
+"""The params with a row for each name of a vocabulary; a reference model has the first only."""
+MEAN_AT_FIRST = (TABLES["speakers"], TABLES["languages"])
+"""A new speaker or language begins as the mean of those that are known, a phoneme at random."""
 
 
 @functools.lru_cache(maxsize=1)  # a run asks for it more than once
@@ -89,9 +93,9 @@ def join_voice(fresh: Params, trained: Params) -> Params:
     joined = {}
     for path, value in flax.traverse_util.flatten_dict(fresh, sep="/").items():
         old = jnp.array(known[path])  # a copy: training donates its buffers
-        if path == PHONEMES or path in KIND_TABLES:
+        if path in TABLES.values():
             new = value[len(old) :]
-            if path in KIND_TABLES:
+            if path in MEAN_AT_FIRST:
                 new = jnp.broadcast_to(old.mean(axis=0), new.shape)
             old = jnp.concatenate([old, new])
         joined[path] = old
@@ -133,10 +137,12 @@ def describe_start(config: ConfigDict, corpus: MixedCorpus) -> list[str]:
         f"training starts from the voice {voice.name} ({config.start_from}): its model, schedule, "
         "process and mel range are kept"
     ]
-    for kind in ("phonemes", "speakers", "languages"):
+    known = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
+    for kind, table in TABLES.items():
         old, now = (getattr(info.vocabulary, kind) for info in (voice.info, corpus.info))
-        if new := now[len(old) :]:
-            said.append(f"new {kind}, with rows of their own: {', '.join(new)}")
+        if new := ", ".join(now[len(old) :]):
+            rows = "with rows of their own" if table in known else "which its model sings alike"
+            said.append(f"new {kind}, {rows}: {new}")
     low, high = (np.asarray(edge) for edge in (voice.info.mel_min, voice.info.mel_max))
     infos = [part.info for part in corpus.parts]
     beyond = max(

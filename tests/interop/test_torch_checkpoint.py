@@ -23,7 +23,11 @@ from diffsinger_jax.interop.torch_checkpoint import (
     import_checkpoint,
     main,
 )
+from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.pipeline.mix import extend
 from diffsinger_jax.synthesis.voice import Voice, voice_shapes
+from diffsinger_jax.training.start import join_voice
+from diffsinger_jax.types import Vocabulary
 
 BINS = 6
 CONFIG = dict(
@@ -131,6 +135,22 @@ def test_there_and_back_is_the_identity(files, kind):
         np.testing.assert_array_equal(again[path], value, err_msg=path)
     assert done.used + len(done.left_out) == len(one.tensors)
     assert TOKENS_AGAIN in done.left_out and all(done.left_out.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_can_start_from_it(files, kind):
+    voice = files(kind).load().voice
+    words = extend(voice.info.vocabulary, [Vocabulary(("k", "a"), ("me",), ("ja",))])
+    info = dataclasses.replace(voice.info, vocabulary=words)
+    longer = acoustic_model(voice.model, voice.schedule, voice.process, info)
+    shapes = flax.traverse_util.flatten_dict(voice_shapes(longer), sep="/")
+    fresh = {path: np.zeros(x.shape, "f4") for path, x in shapes.items()}
+    joined = join_voice(flax.traverse_util.unflatten_dict(fresh, sep="/"), voice.params)
+    old = flax.traverse_util.flatten_dict(voice.params, sep="/")
+    for path, value in flax.traverse_util.flatten_dict(joined, sep="/").items():
+        np.testing.assert_array_equal(value[: len(old[path])], old[path], err_msg=path)
+        assert value.shape == shapes[path].shape
+    assert len(joined["encoder"]["phoneme"]["embedding"]) == len(PHONES) + 2 + 1 + 1
 
 
 def test_ids_are_pad_eos_unk_and_then_the_phones(files):
