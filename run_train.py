@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from diffsinger_jax import cli
@@ -24,6 +24,15 @@ STAGE = flags.DEFINE_string(
     "all",
     "all, auxiliary, boundary (the predictor of k) or denoiser; a single one builds on those "
     "before it.",
+)
+DISTRIBUTED = flags.DEFINE_string(
+    "distributed",
+    "off",
+    "off for one process; auto where the cluster knows its processes (Cloud TPU, Slurm, Open "
+    "MPI); or HOST:PORT,N,I for process I of N, which process 0 waits for at HOST:PORT.",
+)
+PROFILE = flags.DEFINE_string(
+    "profile", None, "START:STOP, steps of a stage between which a trace for XProf is written."
 )
 
 
@@ -61,11 +70,28 @@ def main() -> None:
         raise InputError(f"there is no such config file: {_last_line(error)}") from error
     except flags.Error as error:
         raise InputError(f"the flags do not fit: {_last_line(error)}") from error
-    from diffsinger_jax.training.loop import train_and_evaluate
+    profile = _steps(PROFILE.value)
+    logging.set_verbosity(logging.FATAL)  # what goes wrong in Orbax is said by our checkpoints
+    from diffsinger_jax.training import hosts
 
     cli.keep_freed_memory()
     cli.remember_compiled_programs()
-    train_and_evaluate(config, WORKDIR.value, STAGE.value)
+    hosts.join(DISTRIBUTED.value)
+    from diffsinger_jax.training.loop import train_and_evaluate
+
+    train_and_evaluate(config, WORKDIR.value, STAGE.value, profile=profile)
+
+
+def _steps(text: str | None) -> tuple[int, int] | None:
+    """From START:STOP."""
+    if text is None:
+        return None
+    start, _, stop = text.partition(":")
+    if not (start.isdecimal() and stop.isdecimal() and 1 <= int(start) < int(stop)):
+        raise InputError(
+            f"--profile is START:STOP, as 100:105 for the steps 100 to 104, got {text!r}"
+        )
+    return int(start), int(stop)
 
 
 def _last_line(error: Exception) -> str:

@@ -46,17 +46,27 @@ def get_config() -> ConfigDict:
     config.sampling.k_step = FieldReference(51, field_type=int | str)
     config.sampling.steps = 51  # how many of the K steps are visited, at most all
     config.sampling.temperature = 1.0  # factor on the noise
+    config.sampling.method = "ddpm"  # a name in SAMPLERS of diffsinger_jax/diffusion/samplers.py
 
     config.buckets = 6  # number of batch shapes, one compile each
     config.bucket_edges = ()  # their lengths in frames; () finds those with the least padding
     config.ema_decay = 0.999
     config.read_threads = 4
 
+    config.row_groups = 1  # a power of two; see docs/training.md: less memory, the same bits
+    config.remat = False  # keep only matrix products for the backward pass: less memory
+    config.mesh = ConfigDict()
+    config.mesh.fsdp = 1  # so many devices share one copy of params and optimizer
+    config.peak_flops = 0.0  # of a device, for the MFU; 0 takes it from a table by its name
+    config.stop_after_nonfinite = 10  # updates left out in a row
+
     config.log_every_steps = 100
     config.evaluate_every_steps = 2000
     config.songs_shown = 2  # validation songs whose pictures and sounds an evaluation writes
     config.save_every_steps = 2000
-    config.keep_checkpoints = 3
+    config.save_every_minutes = 0.0  # besides, looked at when it logs; 0 for steps only
+    config.keep_checkpoints = 3  # the last ones
+    config.keep_every_steps = 0  # of multiples of it all are kept; 0 for the last ones only
 
     config.auxiliary = ConfigDict()  # stage 1
     config.auxiliary.steps = 160_000
@@ -65,6 +75,7 @@ def get_config() -> ConfigDict:
     config.auxiliary.learning_rate.name = "rsqrt"
     config.auxiliary.learning_rate.peak = 2.8e-3
     config.auxiliary.learning_rate.warmup_steps = 2000
+    config.auxiliary.optimizer = "adamw"  # or "muon"
     config.auxiliary.betas = (0.9, 0.999)
     config.auxiliary.weight_decay = 0.01
     config.auxiliary.clip_norm = 1.0
@@ -83,6 +94,7 @@ def get_config() -> ConfigDict:
     config.boundary.steps = 30_000
     config.boundary.frames_per_batch = 18_000  # over all devices
     config.boundary.learning_rate = cosine(1e-3, 500, 30_000)
+    config.boundary.optimizer = "adamw"
     config.boundary.betas = (0.9, 0.999)
     config.boundary.weight_decay = 0.0
     config.boundary.clip_norm = 1.0
@@ -96,6 +108,7 @@ def get_config() -> ConfigDict:
     config.denoiser.learning_rate.name = "halving"
     config.denoiser.learning_rate.peak = 1e-3
     config.denoiser.learning_rate.every_steps = 50_000
+    config.denoiser.optimizer = "adamw"
     config.denoiser.betas = (0.9, 0.98)
     config.denoiser.weight_decay = 0.0
     config.denoiser.clip_norm = 1.0

@@ -43,6 +43,7 @@ from diffsinger_jax.evaluation.sampling_search import (
 from diffsinger_jax.synthesis.voice import VOICE_FILE, load_voice
 from diffsinger_jax.training import loop, stages
 from diffsinger_jax.training.measurements import MelError, measure_error, measure_margins
+from diffsinger_jax.training.stage_run import run_stage
 
 WAYS = ("closed_form", "learned", "grid")
 GRID = 8
@@ -108,9 +109,7 @@ def find_boundary(
         config.corpus = corpus
     setting = loop.open_setting(config, workdir)
     stages.require_finished(setting, "auxiliary")
-    params = stages.run_stage(
-        setting, stages.auxiliary_stage(setting), loop.initial_params(setting)
-    )
+    params = run_stage(setting, stages.auxiliary_stage(setting), loop.initial_params(setting))
     schedule = setting.acoustic.make_process(params["prior_scale"]).schedule
     common = (setting.acoustic, params, setting.corpus, setting.mesh)
     error = measure_error(*common, frames_per_batch=config.auxiliary.frames_per_batch)
@@ -124,7 +123,7 @@ def find_boundary(
             f"run_train.py --workdir={workdir} --stage=boundary"
         )
     else:
-        with_own = stages.run_stage(setting, *stages.boundary_stage(setting, params))
+        with_own = run_stage(setting, *stages.boundary_stage(setting, params))
         margins = measure_margins(
             stages.boundary_predictor(config),
             setting.acoustic,
@@ -159,7 +158,8 @@ def read_config(workdir: Path) -> ConfigDict:
       InputError: if there is none.
     """
     try:
-        return ConfigDict(json.loads((workdir / "config.json").read_text(encoding="utf-8")))
+        kept = json.loads((workdir / "config.json").read_text(encoding="utf-8"))
+        return ConfigDict({**stages.ADDED_FIELDS, **kept})
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{workdir} is not the workdir of a run: there is no config.json in it; give the "

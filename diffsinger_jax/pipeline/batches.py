@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import grain
+import numpy as np
 
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import (
@@ -29,6 +30,7 @@ def train_batches(
     start_step: int = 0,
     host_index: int = 0,
     host_count: int = 1,
+    rows_multiple: int = 1,
     read_threads: int = 4,
     batches_ahead: int = 4,
 ) -> Iterator[Batch]:
@@ -37,6 +39,9 @@ def train_batches(
     Args:
       plan: over the lengths of this split.
       start_step: the first batch is `plan[start_step]`, whoever read those before it.
+      host_index, host_count: which equal part of the rows.
+      rows_multiple: batches are filled up with rows of padding to a multiple of it, so that their
+        rows divide among hosts and devices; who is in a batch does not change.
       read_threads, batches_ahead: how Grain reads; they change no number.
 
     Returns:
@@ -45,7 +50,8 @@ def train_batches(
     source = corpus.source(split)
 
     def load(step: int) -> Batch:
-        return _load(source, host_slice(plan[step], host_index, host_count), corpus)
+        planned = pad_rows(plan[step], rows_multiple)
+        return _load(source, host_slice(planned, host_index, host_count), corpus)
 
     dataset = grain.MapDataset.range(start_step, _ENDLESS).map(load)
     options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=batches_ahead)
@@ -59,11 +65,26 @@ def eval_batches(
     *,
     host_index: int = 0,
     host_count: int = 1,
+    rows_multiple: int = 1,
 ) -> Iterator[Batch]:
     """This host's rows of every example of a split once, in a fixed order."""
     source = corpus.source(split)
     for planned in plan_epoch(corpus.lengths(split).frames, buckets, seed=None):
+        planned = pad_rows(planned, rows_multiple)
         yield _load(source, host_slice(planned, host_index, host_count), corpus)
+
+
+def padded_rows(rows: int, multiple: int) -> int:
+    """Up to a multiple."""
+    return -(-rows // multiple) * multiple
+
+
+def pad_rows(planned: PlannedBatch, multiple: int) -> PlannedBatch:
+    """The same examples, then rows of padding up to a multiple."""
+    rows = padded_rows(planned.bucket.rows, multiple)
+    indices = np.full(rows, PADDING_ROW, np.int64)
+    indices[: len(planned.indices)] = planned.indices
+    return PlannedBatch(planned.bucket._replace(rows=rows), indices)
 
 
 def _load(source: Sequence[Example], planned: PlannedBatch, corpus: PreparedCorpus) -> Batch:

@@ -14,7 +14,13 @@ from diffsinger_jax.models.diffsinger import DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.training.losses import Mean
 from diffsinger_jax.training.state import Params
-from diffsinger_jax.training.steps import LossFn, denoiser_inputs, spread_steps
+from diffsinger_jax.training.steps import (
+    Losses,
+    LossFn,
+    denoiser_inputs,
+    row_noise,
+    spread_steps,
+)
 from diffsinger_jax.types import Batch
 
 BOUNDARY_PARAMS = ("boundary",)
@@ -47,24 +53,23 @@ def boundary_loss(
       schedule: steps are drawn from all of it.
     """
 
-    def loss(params: Params, batch: Batch, key: jax.Array, train: bool):
-        t_key, real_key, blurry_key = jax.random.split(key, 3)
+    def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
+        t_key, real_key, blurry_key = (jax.random.fold_in(key, number) for number in range(3))
         _, blurry = denoiser_inputs(model, scaling, params, batch)
         real, blurry = scaling.scale(batch.mel), jax.lax.stop_gradient(blurry)
-        t = spread_steps(t_key, real.shape[0], schedule.steps)
+        t = spread_steps(t_key, rows, schedule.steps)
 
         def logits(z, noise_key):
-            x_t = q_sample(schedule, z, t, jax.random.normal(noise_key, z.shape))
+            x_t = q_sample(schedule, z, t, row_noise(noise_key, rows, z.shape[1:]))
             return predictor.apply({"params": params["boundary"]}, x_t, t, batch.mask)
 
         of_real, of_blurry = logits(real, real_key), logits(blurry, blurry_key)
-        rows = batch.mask.any(axis=1)
+        sung = batch.mask.any(axis=1)
         entropy = jax.nn.softplus(-of_real) + jax.nn.softplus(of_blurry)
         right = ((of_real > 0).astype(jnp.float32) + (of_blurry < 0)) / 2
-        part = Mean.of(entropy, rows)
-        return part.compute(), {"boundary": part, "boundary_right": Mean.of(right, rows)}
+        return {"boundary": Mean.of(entropy, sung), "boundary_right": Mean.of(right, sung)}
 
-    return loss
+    return LossFn(parts, {"boundary": 1.0})
 
 
 def step_margins(

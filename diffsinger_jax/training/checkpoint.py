@@ -1,41 +1,203 @@
-"""Saving and restoring a training state with Orbax, asynchronously, whole or not at all."""
+"""Saving and restoring a training state with Orbax: asynchronously, whole or not at all."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.training.hosts import agreed, all_of, is_first, say
+
+SUMS_FILE = "checksums.json"
+"""In a checkpoint: CRC-32 of each of its files. One without it was cut off, or is from before."""
+_CUT_OFF = ".orbax-checkpoint-tmp"
 
 
 class Checkpoints:
     """The checkpoints of one stage, numbered by steps done.
 
-    Orbax writes into a temporary folder and renames it, so a folder with a number is whole.
+    Orbax writes into a temporary folder and renames it, so a folder with a number is whole. What
+    happens to its bytes later is found by their sums.
     """
 
-    def __init__(self, folder: Path, *, keep: int):
-        """`folder` is made if it is not there; the last `keep` checkpoints stay."""
-        self._manager = ocp.CheckpointManager(
-            folder.absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+    def __init__(self, folder: Path, *, keep: int, keep_every_steps: int = 0):
+        """Of a folder that is made if it is not there.
+
+        Args:
+          folder: which all hosts see.
+          keep: the last so many stay.
+          keep_every_steps: those of multiples of it stay too; 0 for none.
+        """
+        self._folder = folder.absolute()
+        self._options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, keep_period=keep_every_steps or None, create=True
         )
+        if is_first():
+            self._remove_cut_off()
+        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        self._writing: int | None = None
 
     def latest(self) -> int | None:
         """Steps done in the last checkpoint, None where there is none."""
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any) -> None:
-        """Starts writing; returns once the arrays are copied."""
-        self._manager.save(step, args=ocp.args.StandardSave(state))
+        """Starts writing; returns once the arrays are copied.
+
+        What goes wrong in writing, a full disk first of all, is said and does not stop the
+        training: the checkpoints before this one are left as they are.
+        """
+        self.finish()
+        if step == self.latest():
+            return
+        try:
+            self._writing = step
+            self._manager.save(step, args=ocp.args.StandardSave(state))
+        except Exception as error:  # of Orbax, tensorstore or the file system
+            self._give_up(error)
+
+    def look(self) -> None:
+        """Settles a save that is done by now; does not wait."""
+        if self._writing is not None and not self._manager.is_saving_in_progress():
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits for what is being written."""
+        if self._writing is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+            if is_first():
+                _write_sums(self._folder / str(self._writing))
+            self._writing = None
+        except Exception as error:  # as in `save`
+            self._give_up(error)
 
     def restore(self, like: Any) -> Any:
-        """The last checkpoint, in the shapes, dtypes and shardings of `like`."""
+        """The newest checkpoint that can be read, in the shapes, dtypes and shardings of `like`.
+
+        Broken ones are said; once a good one is found they are put aside as `broken-STEP`.
+
+        Raises:
+          InputError: if none of those there are can be read.
+        """
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(self.latest(), args=ocp.args.StandardRestore(target))
+        broken: list[int] = []
+        reason = ""
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            state, fault = None, _first_says(_fault(self._folder / str(step)))
+            if not fault:
+                try:
+                    state = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+                except Exception as error:  # whatever reading broken files comes to
+                    fault = _first_line(error)
+            if all_of(not fault):
+                self._put_aside(broken)
+                return state
+            reason = fault or "another host cannot read it"
+            say(f"the checkpoint {self._folder / str(step)} is broken: {reason}")
+            broken.append(step)
+        raise InputError(
+            f"none of the checkpoints in {self._folder} can be read ({reason}); give the config "
+            "that they were written with, or move the folder away to train the stage anew"
+        )
 
     def close(self) -> None:
         """Waits for what is being written."""
-        self._manager.wait_until_finished()
+        self.finish()
         self._manager.close()
+
+    def _give_up(self, error: Exception) -> None:
+        """A save failed: says so, makes room, and begins again with a manager that knows of none.
+
+        The one that failed would raise the same error at each of its further calls.
+        """
+        step, self._writing = self._writing, None
+        try:
+            self._manager.close()
+        except Exception:  # the same error once more
+            pass
+        if is_first():
+            self._remove_cut_off()
+        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        say(
+            f"the checkpoint of step {step} could not be written to {self._folder} "
+            f"({_first_line(error)}); training goes on, the last good one is of step "
+            f"{self.latest()}"
+        )
+
+    def _remove_cut_off(self) -> None:
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if _CUT_OFF in path.name:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _put_aside(self, steps: list[int]) -> None:
+        if not steps:
+            return
+        self._manager.close()
+        if is_first():
+            for step in steps:
+                aside = self._folder / f"broken-{step}"
+                shutil.rmtree(aside, ignore_errors=True)
+                os.replace(self._folder / str(step), aside)
+        all_of(True)  # nobody looks before they are away
+        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        say(f"going on from the checkpoint of step {self.latest()}")
+
+
+def _sums(folder: Path) -> dict[str, int]:
+    """CRC-32 of every file in a checkpoint, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = {}
+    for path in files:
+        if path.name == SUMS_FILE:
+            continue
+        total = 0
+        with path.open("rb") as file:
+            while block := file.read(1 << 24):
+                total = zlib.crc32(block, total)
+        sums[path.relative_to(folder).as_posix()] = total
+    return sums
+
+
+def _write_sums(folder: Path) -> None:
+    partial = folder / (SUMS_FILE + ".partial")
+    partial.write_text(json.dumps(_sums(folder), indent=0) + "\n")
+    os.replace(partial, folder / SUMS_FILE)
+
+
+def _fault(folder: Path) -> str:
+    """What is wrong with a checkpoint's files, "" if nothing is or none can tell."""
+    if not is_first() or not (folder / SUMS_FILE).exists():
+        return ""
+    try:
+        known, found = json.loads((folder / SUMS_FILE).read_text()), _sums(folder)
+    except (OSError, ValueError) as error:
+        return _first_line(error)
+    for name, total in known.items():
+        if name not in found:
+            return f"its file {name} is missing"
+        if found[name] != total:
+            return f"its file {name} is not as it was written"
+    return ""
+
+
+def _first_says(fault: str) -> str:
+    """The first host's, as far as the others need to know."""
+    found = bool(agreed(np.int32(bool(fault))))
+    return fault or ("its files are not as they were written" if found else "")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -15,10 +15,9 @@ from diffsinger_jax.diffusion.schedule import SCHEDULES
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import PROCESSES
 from diffsinger_jax.models.diffsinger import DiffSinger
-from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary
 from diffsinger_jax.training.losses import DIFFUSION_LOSSES
-from diffsinger_jax.training.optimizers import LEARNING_RATES
+from diffsinger_jax.training.optimizers import LEARNING_RATES, OPTIMIZERS
 
 AUTO = "auto"
 """As `config.sampling.k_step`: find it between the stages."""
@@ -32,7 +31,7 @@ BOUNDARY_METHODS = ("learned", "closed_form")
 DTYPES = ("float32", "bfloat16")
 OWN_KEYS = ("model", "schedule", "learning_rate")
 """Sections whose keys depend on a name in them, or on the voice that training starts from."""
-MAY_BE_ZERO = ("seed", "steps", "k_step", "songs_shown")
+MAY_BE_ZERO = ("seed", "steps", "k_step", "songs_shown", "keep_every_steps")
 """Whole numbers for which 0 means something; `steps` of a stage is looked at by itself."""
 SHARES = ("dropout", "predictor_dropout", "ema_decay", "betas")
 """Numbers from 0 to below 1."""
@@ -83,17 +82,16 @@ def check_config(config: ConfigDict, stage: str = "all") -> None:
     _check_training(config, stage)
 
 
-def check_layout(
-    buckets: Sequence[Bucket], name: str, frames_per_batch: int, *, devices: int, hosts: int = 1
-) -> None:
-    """Do the batches of a stage divide among the devices?
+def check_layout(*, devices: int, hosts: int, row_groups: int, fsdp: int) -> None:
+    """Do the groups of rows and the copies of the state divide among the devices?
+
+    Rows themselves always do: there are as many of padding as it takes.
 
     Args:
-      buckets: the stage's shapes.
-      name: of the stage.
-      frames_per_batch: as configured.
       devices: of all hosts.
       hosts: with the same number of devices each.
+      row_groups: config.row_groups.
+      fsdp: config.mesh.fsdp.
 
     Raises:
       InputError: where they do not.
@@ -102,13 +100,20 @@ def check_layout(
         raise InputError(
             f"{devices} devices do not divide among {hosts} hosts; give every host as many devices"
         )
-    for rows, frames, _ in buckets:
-        if rows % devices:
-            raise InputError(
-                f"batches of stage {name} have {rows} rows of {frames} frames, which do not divide "
-                f"among {devices} devices; change config.{name}.frames_per_batch "
-                f"({frames_per_batch}) or the number of devices"
-            )
+    if row_groups & (row_groups - 1):
+        raise InputError(
+            f"config.row_groups is {row_groups}, expected a power of two, so that their sum has "
+            f"one order; take {1 << row_groups.bit_length()}"
+        )
+    if row_groups > devices and row_groups % devices:
+        raise InputError(
+            f"config.row_groups is {row_groups}, which {devices} devices do not divide; use a "
+            "number of devices that is a power of two, or config.row_groups=1"
+        )
+    if devices % fsdp:
+        raise InputError(
+            f"config.mesh.fsdp is {fsdp}, which does not divide {devices} devices; take a divisor"
+        )
 
 
 def _unknown(path: str, known: Collection[str]) -> None:
@@ -144,6 +149,8 @@ def _check_names(config: ConfigDict) -> None:
     _known(config.schedule.get("name"), SCHEDULES, "config.schedule.name")
     _known(config.denoiser.distance, DIFFUSION_LOSSES, "config.denoiser.distance")
     _known(config.boundary.method, BOUNDARY_METHODS, "config.boundary.method")
+    for stage in STAGES:
+        _known(config[stage].optimizer, OPTIMIZERS, f"config.{stage}.optimizer")
     for stage in STAGES:
         section = f"config.{stage}.learning_rate"
         _call(LEARNING_RATES, config[stage].learning_rate, section)

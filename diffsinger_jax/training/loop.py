@@ -28,12 +28,16 @@ from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.synthesis.voice import Voice, empty_batch, save_voice, voice_shapes
 from diffsinger_jax.training.config_check import (
     AUTO,
+    STAGES,
     check_config,
     check_keys,
     check_layout,
 )
+from diffsinger_jax.training.hosts import agreed, all_of, is_first, say
 from diffsinger_jax.training.measurements import measure_error, measure_margins, measure_prior
+from diffsinger_jax.training.report import describe_devices, describe_params
 from diffsinger_jax.training.sharding import data_mesh
+from diffsinger_jax.training.stage_run import run_stage
 from diffsinger_jax.training.stages import (
     DENOISER_PARAMS,
     Setting,
@@ -42,9 +46,7 @@ from diffsinger_jax.training.stages import (
     boundary_stage,
     denoiser_stage,
     hash_name,
-    make_plan,
     require_finished,
-    run_stage,
 )
 from diffsinger_jax.training.start import (
     describe_start,
@@ -61,7 +63,13 @@ NEW_FIELDS = {"start_from": "", "freeze": []}
 """What a run began with that began before the config had them."""
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "all") -> Voice | None:
+def train_and_evaluate(
+    config: ConfigDict,
+    workdir: str | Path,
+    stage: str = "all",
+    *,
+    profile: tuple[int, int] | None = None,
+) -> Voice | None:
     """Trains the stages and writes the voice to `workdir/voice`.
 
     Args:
@@ -69,6 +77,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
       workdir: checkpoints, metrics, pictures and the voice go here; a run that was cut off goes
         on from what is there.
       stage: of `STAGE_CHOICES`; a single one builds on those before it, which must be finished.
+      profile: steps of each stage between which a trace is written to `workdir/profile`.
 
     Returns:
       The voice, None if its denoiser was not asked for.
@@ -80,23 +89,27 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
     check_keys(config)
     config = with_voice(config)
     check_config(config, stage)
-    setting = open_setting(config, workdir)
+    check_layout(
+        devices=jax.device_count(),
+        hosts=jax.process_count(),
+        row_groups=config.row_groups,
+        fsdp=config.mesh.fsdp,
+    )
+    setting = open_setting(config, workdir)._replace(profile=profile)
     check_setting(setting, stage)
     _write_config(config, workdir)
     for sentence in describe_start(config, setting.corpus):
-        print(sentence)
+        say(sentence)
+    describe_devices(setting)
     params = initial_params(setting)
-    sizes = {name: sum(x.size for x in jax.tree.leaves(p)) for name, p in params.items()}
-    print(
-        f"parameters: {sum(sizes.values()):,}; " + ", ".join(f"{k} {v:,}" for k, v in sizes.items())
-    )
+    describe_params(params)
 
     params = run_stage(setting, auxiliary_stage(setting), params)
     if stage == "auxiliary":
         return None
     if stage == "boundary":
         run_stage(setting, *boundary_stage(setting, params))
-        print(f"to see k: python -m diffsinger_jax.evaluation.boundary --workdir {workdir}")
+        say(f"to see k: python -m diffsinger_jax.evaluation.boundary --workdir {workdir}")
         return None
     if config.sampling.k_step == AUTO:
         setting = setting._replace(config=with_boundary(config, settle_boundary(setting, params)))
@@ -105,8 +118,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, stage: str = "al
     params = run_stage(setting, denoiser_stage(setting), params)
 
     voice = make_voice(setting.config, setting.corpus, params)
-    save_voice(workdir / "voice", voice)
-    print(f"the voice is in {workdir / 'voice'}")
+    if is_first():
+        save_voice(workdir / "voice", voice)
+    say(f"the voice is in {workdir / 'voice'}")
     return voice
 
 
@@ -116,7 +130,7 @@ def open_setting(config: ConfigDict, workdir: Path) -> Setting:
     acoustic = acoustic_model(
         config.model.to_dict(), config.schedule.to_dict(), config.process, corpus.info
     )
-    return Setting(config, workdir, corpus, data_mesh(), acoustic)
+    return Setting(config, workdir, corpus, data_mesh(fsdp=config.mesh.fsdp), acoustic)
 
 
 def check_setting(setting: Setting, stage: str) -> None:
@@ -137,16 +151,6 @@ def check_setting(setting: Setting, stage: str) -> None:
                 )
     if stage in ("boundary", "denoiser"):
         require_finished(setting, "auxiliary")
-    asked = ("auxiliary", "denoiser") if stage == "all" else (stage,)
-    for name in asked:
-        frames = config[name].frames_per_batch
-        check_layout(
-            make_plan(setting, frames)[1],
-            name,
-            frames,
-            devices=jax.device_count(),
-            hosts=jax.process_count(),
-        )
 
 
 def initial_params(setting: Setting) -> Params:
@@ -160,13 +164,16 @@ def initial_params(setting: Setting) -> Params:
 def settle_boundary(setting: Setting, params: Params) -> int:
     """K by `config.boundary.method`; found once and kept in the workdir, so that a run resumes."""
     file, method = setting.workdir / "boundary_step.json", setting.config.boundary.method
-    if file.exists() and (known := json.loads(file.read_text()))["method"] == method:
-        return known["k_step"]
+    known = json.loads(file.read_text()) if is_first() and file.exists() else {}
+    found = int(agreed(np.int32(known["k_step"] if known.get("method") == method else -1)))
+    if found >= 0:
+        return found
     k_step = BOUNDARY_METHODS[method](setting, params)
-    print(f"the boundary by the {method} method: k = {k_step} of {setting.config.schedule.steps}")
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps({"method": method, "k_step": k_step}) + "\n")
-    os.replace(partial, file)
+    say(f"the boundary by the {method} method: k = {k_step} of {setting.config.schedule.steps}")
+    if is_first():
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps({"method": method, "k_step": k_step}) + "\n")
+        os.replace(partial, file)
     return k_step
 
 
@@ -242,6 +249,14 @@ def _write_config(config: ConfigDict, workdir: Path) -> None:
                     f"{workdir} holds a run with another `{section}`; give a fresh --workdir, or "
                     "the config that it was started with"
                 )
+        for name in STAGES:
+            was = before.get(name, {}).get("optimizer", "adamw")
+            if (workdir / "checkpoints" / name).exists() and was != now[name]["optimizer"]:
+                raise InputError(
+                    f"the stage {name} in {workdir} was trained with {was}, not with "
+                    f"{now[name]['optimizer']}; give a fresh --workdir, or "
+                    f"--config.{name}.optimizer={was}"
+                )
         was, wanted = before.get("boundary", now["boundary"]), now["boundary"]
         trained = workdir / "checkpoints" / "boundary"
         if trained.exists() and any(was[x] != wanted[x] for x in ("channels", "layers")):
@@ -249,8 +264,13 @@ def _write_config(config: ConfigDict, workdir: Path) -> None:
                 f"{trained} holds a boundary predictor of another size; remove it, or give the "
                 "config.boundary that it was started with"
             )
+    all_of(True)  # all have compared before one writes
+    if not is_first():
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        partial = file.with_suffix(".partial")
+        partial.write_text(text)
+        os.replace(partial, file)
     except OSError as error:
         raise InputError(f"cannot write into --workdir {workdir}: {error.strerror}") from error

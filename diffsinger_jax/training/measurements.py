@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -20,8 +22,9 @@ from diffsinger_jax.pipeline.batches import train_batches
 from diffsinger_jax.pipeline.plan import BatchPlan, default_bucket_edges, make_buckets
 from diffsinger_jax.pipeline.prepared import PreparedCorpus
 from diffsinger_jax.training.boundary_steps import mel_squares, step_margins
+from diffsinger_jax.training.hosts import agreed, is_first
 from diffsinger_jax.training.sharding import global_batch, on_each
-from diffsinger_jax.training.stages import Setting, make_plan
+from diffsinger_jax.training.stages import Setting, checkpoint_folder, make_plan
 from diffsinger_jax.training.state import Params
 from diffsinger_jax.training.steps import residual_squares
 from diffsinger_jax.types import Batch
@@ -49,25 +52,42 @@ class MelError(NamedTuple):
 
 
 def measure_prior(setting: Setting, params: Params) -> jax.Array:
-    """Spread of the training split's mels around the blurry ones, f32[M] in units of z."""
+    """Spread of the training split's mels around the blurry ones, f32[M] in units of z.
+
+    Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
+    """
+    file = checkpoint_folder(setting, "auxiliary").parent / "prior_scale.json"
+    about = {"auxiliary_steps": setting.config.auxiliary.steps, "start": setting.config.start_from}
+    bins = setting.acoustic.model.mel_bins
+    known = _known_prior(file, about) if is_first() else None
+    scale = agreed(np.full(bins, -1.0, np.float32) if known is None else known)
+    if np.min(scale) >= 0:
+        return scale
     plan, _ = make_plan(setting, setting.config.denoiser.frames_per_batch)
     sums = jax.jit(
-        functools.partial(residual_squares, setting.acoustic.model, setting.acoustic.scaling)
+        functools.partial(residual_squares, setting.acoustic.model, setting.acoustic.scaling),
+        out_shardings=on_each(setting.mesh),
     )
-    batches: Iterator[Any] = train_batches(
-        setting.corpus,
-        "train",
-        plan,
-        host_index=jax.process_index(),
-        host_count=jax.process_count(),
-    )
-    total, count = 0.0, 0.0
-    for _ in tqdm(
-        range(min(PRIOR_BATCHES, plan.batches_per_epoch)), desc="spread around the blurry mel"
-    ):
-        squares, frames = sums(params, global_batch(setting.mesh, next(batches)))
+    total, count = np.zeros(bins), 0.0
+    title = "spread around the blurry mel"
+    for batch in _batches(setting.corpus, "train", setting.mesh, plan, title, most=PRIOR_BATCHES):
+        squares, frames = jax.device_get(sums(params, batch))
         total, count = total + squares, count + frames
-    return jnp.sqrt(total / count)
+    scale = np.sqrt(total / count).astype(np.float32)
+    if is_first():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps({**about, "scale": scale.tolist()}) + "\n")
+        os.replace(partial, file)
+    return scale
+
+
+def _known_prior(file: Path, about: dict[str, Any]) -> np.ndarray | None:
+    if not file.exists():
+        return None
+    kept = json.loads(file.read_text())
+    scale = np.asarray(kept.pop("scale"), np.float32)
+    return scale if kept == about else None
 
 
 def measure_error(
@@ -85,7 +105,8 @@ def measure_error(
         out_shardings=on_each(mesh),
     )
     totals = np.zeros(3)
-    for batch in _batches(corpus, split, mesh, frames_per_batch, "distance of the blurry mels"):
+    plan = _plan(corpus, split, frames_per_batch)
+    for batch in _batches(corpus, split, mesh, plan, "distance of the blurry mels"):
         totals += [np.asarray(x, np.float64).sum() for x in sums(params, batch)]
     distance, square, count = totals
     return MelError(distance / count, square / count)
@@ -112,39 +133,55 @@ def measure_margins(
     """
     schedule = acoustic.make_process(params["prior_scale"]).schedule
 
-    def of_batch(params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_batch(params: Params, batch: Batch, number: int) -> tuple[jax.Array, jax.Array]:
+        key = jax.random.fold_in(jax.random.key(0), number)
         margins = step_margins(
             predictor, acoustic.model, acoustic.scaling, schedule, params, batch, key
         )
         return margins, batch.mask.any(axis=1)
 
     measured = jax.jit(of_batch, out_shardings=on_each(mesh))
-    batches = _batches(corpus, split, mesh, frames_per_batch, "margins of the boundary predictor")
+    plan = _plan(corpus, split, frames_per_batch)
+    batches = _batches(corpus, split, mesh, plan, "margins of the boundary predictor")
     parts = []
     for number, batch in enumerate(batches):
-        key = jax.random.fold_in(jax.random.key(0), number)
-        margins, real = jax.device_get(measured(params, batch, key))
+        margins, real = jax.device_get(measured(params, batch, np.int32(number)))
         parts.append(margins[real])
         if most_mels is not None and sum(map(len, parts)) >= most_mels:
             break
     return np.concatenate(parts)[:most_mels]
 
 
-def _batches(
-    corpus: PreparedCorpus, split: str, mesh: Mesh, frames_per_batch: int, title: str
-) -> Iterator[Batch]:
-    """Every example of a split once, in shuffled batches, as global arrays."""
+def _plan(corpus: PreparedCorpus, split: str, frames_per_batch: int) -> BatchPlan:
+    """Few shapes over a split."""
     lengths = corpus.lengths(split)
     buckets = make_buckets(
         lengths.frames,
         lengths.phonemes,
         bucket_edges=default_bucket_edges(lengths.frames, SHAPES),
         frames_per_batch=frames_per_batch,
-        device_count=jax.device_count(),
     )
-    plan = BatchPlan(lengths.frames, buckets, seed=0)
+    return BatchPlan(lengths.frames, buckets, seed=0)
+
+
+def _batches(
+    corpus: PreparedCorpus,
+    split: str,
+    mesh: Mesh,
+    plan: BatchPlan,
+    title: str,
+    *,
+    most: int | None = None,
+) -> Iterator[Batch]:
+    """The batches of one epoch or the first of them, as arrays over all devices."""
     batches = train_batches(
-        corpus, split, plan, host_index=jax.process_index(), host_count=jax.process_count()
+        corpus,
+        split,
+        plan,
+        host_index=jax.process_index(),
+        host_count=jax.process_count(),
+        rows_multiple=mesh.size,
     )
-    for _ in tqdm(range(plan.batches_per_epoch), desc=title, unit="batch"):
+    count = min(most or plan.batches_per_epoch, plan.batches_per_epoch)
+    for _ in tqdm(range(count), desc=title, unit="batch", disable=not is_first()):
         yield global_batch(mesh, next(batches))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 
 def rsqrt(peak: float, warmup_steps: int) -> optax.Schedule:
@@ -41,15 +43,56 @@ def make_learning_rate(settings: Mapping[str, Any]) -> optax.Schedule:
     return LEARNING_RATES[arguments.pop("name")](**arguments)
 
 
+def adamw(
+    learning_rate: optax.Schedule, betas: tuple[float, float], weight_decay: float
+) -> optax.GradientTransformation:
+    """Loshchilov & Hutter 2019."""
+    return optax.adamw(learning_rate, b1=betas[0], b2=betas[1], weight_decay=weight_decay)
+
+
+def muon(
+    learning_rate: optax.Schedule, betas: tuple[float, float], weight_decay: float
+) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for kernels, AdamW for the rest: biases, scales, embeddings.
+
+    A convolution's kernel [K, in, out] counts as the matrix [K * in, out] that it is multiplied
+    as. Updates are scaled to AdamW's usual size, so that the learning rates of both agree.
+    """
+
+    def matrices(params: Any) -> Any:
+        def of(path: tuple, param: Any) -> optax.contrib.MuonDimensionNumbers | None:
+            if jnp.ndim(param) < 2 or jax.tree_util.keystr(path).endswith("['embedding']"):
+                return None
+            last = jnp.ndim(param) - 1
+            return optax.contrib.MuonDimensionNumbers(tuple(range(last)), (last,))
+
+        return jax.tree_util.tree_map_with_path(of, params)
+
+    return optax.contrib.muon(
+        learning_rate,
+        weight_decay=weight_decay,
+        adam_b1=betas[0],
+        adam_b2=betas[1],
+        adam_weight_decay=weight_decay,
+        muon_weight_dimension_numbers=matrices,
+        consistent_rms=0.2,
+    )
+
+
+OPTIMIZERS = {"adamw": adamw, "muon": muon}
+"""The optimizers that a config can name."""
+
+
 def make_optimizer(
     learning_rate: optax.Schedule,
     *,
+    name: str = "adamw",
     betas: tuple[float, float],
     weight_decay: float,
     clip_norm: float,
 ) -> optax.GradientTransformation:
-    """AdamW behind a bound on the gradient's global norm."""
+    """The optimizer called `name` behind a bound on the gradient's global norm."""
     return optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        optax.adamw(learning_rate, b1=betas[0], b2=betas[1], weight_decay=weight_decay),
+        OPTIMIZERS[name](learning_rate, betas, weight_decay),
     )

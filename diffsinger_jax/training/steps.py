@@ -1,12 +1,12 @@
-"""One update, as pure functions: the losses of each stage and the step around them."""
+"""The losses of the stages, as pure functions of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from diffsinger_jax.diffusion.processes import Process, q_sample
 from diffsinger_jax.models.diffsinger import DiffSinger, hz_to_midi
@@ -18,18 +18,48 @@ from diffsinger_jax.training.losses import (
     mel_losses,
     pitch_losses,
 )
-from diffsinger_jax.training.state import Params, TrainState, join_params
+from diffsinger_jax.training.state import Params
 from diffsinger_jax.types import Batch
 
 Losses = dict[str, Mean]
-LossFn = Callable[[Params, Batch, jax.Array, bool], tuple[jax.Array, Losses]]
-"""(all params, batch, key, train) -> the scalar to make small, and its parts."""
+Parts = Callable[[Params, Batch, jax.Array, jax.Array, bool], Losses]
+"""(all params, batch, key, rows i32[B], train) -> a `Mean` for each part of a loss.
+
+What is drawn for a row follows from the key and the row's number alone: the same whatever rows
+are computed beside it, on however many devices.
+"""
 
 MakeProcess = Callable[[jax.Array], Process]
 """prior_scale f32[M] -> process; a process that has no use for the scale ignores it."""
 
+_SHARED = 2**31 - 1
+"""In the place of a row's number: what all rows of a batch draw together."""
 
-def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: dict[str, float]) -> LossFn:
+
+class LossFn(NamedTuple):
+    """What a stage makes small: the sum of weight * mean over the parts that have a weight.
+
+    Attributes:
+      parts: see `Parts`; those without a weight are only reported.
+      weights: of the parts, by name.
+    """
+
+    parts: Parts
+    weights: Mapping[str, float]
+
+    def __call__(
+        self, params: Params, batch: Batch, key: jax.Array, train: bool
+    ) -> tuple[jax.Array, Losses]:
+        """The scalar of a whole batch, and its parts."""
+        parts = self.parts(params, batch, key, jnp.arange(batch.tokens.shape[0]), train)
+        return self.weighted(parts), parts
+
+    def weighted(self, parts: Losses) -> jax.Array:
+        """The scalar of these parts."""
+        return sum(weight * parts[name].compute() for name, weight in self.weights.items())
+
+
+def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str, float]) -> LossFn:
     """Stage 1: blurry mel (L1 + SSIM), durations and pitch.
 
     Args:
@@ -38,21 +68,30 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: dict[str, fl
       weights: for each of mel_l1, mel_ssim, duration_phoneme, duration_note, pitch, voicing.
     """
 
-    def loss(params: Params, batch: Batch, key: jax.Array, train: bool):
-        encoder_key, duration_key, pitch_key, decoder_key = jax.random.split(key, 4)
+    def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
+        variables = {"params": params}
 
-        def call(method, dropout_key, *args):
-            rngs = {"dropout": dropout_key} if train else None
-            return model.apply({"params": params}, *args, train=train, rngs=rngs, method=method)
+        def call(method, part, *args):
+            """With dropout in training, where each row has draws of its own."""
+            if not train:
+                return model.apply(variables, *args, method=method)
 
-        encoded = call(model.encode, encoder_key, batch)
-        log_frames = call(model.predict_durations, duration_key, encoded, batch)
-        note, residual, voiced_logits = call(model.predict_pitch, pitch_key, encoded, batch)
-        cond = model.apply({"params": params}, encoded, batch, method=model.condition)
-        z = call(model.auxiliary_mel, decoder_key, cond, batch.mask)
+            def of_row(row_key, *args):
+                args = jax.tree.map(lambda x: x[None], args)
+                rngs = {"dropout": row_key}
+                out = model.apply(variables, *args, train=True, rngs=rngs, method=method)
+                return jax.tree.map(lambda x: x[0], out)
+
+            return jax.vmap(of_row)(row_keys(jax.random.fold_in(key, part), rows), *args)
+
+        encoded = call(model.encode, 0, batch)
+        log_frames = call(model.predict_durations, 1, encoded, batch)
+        note, residual, voiced_logits = call(model.predict_pitch, 2, encoded, batch)
+        cond = model.apply(variables, encoded, batch, method=model.condition)
+        z = call(model.auxiliary_mel, 3, cond, batch.mask)
 
         voiced = batch.f0 > 0
-        parts = {
+        return {
             **mel_losses(z, scaling.scale(batch.mel), scaling.half_range, batch.mask),
             **duration_losses(log_frames, batch.ph_frames, batch.onset, batch.tokens > 0),
             **pitch_losses(
@@ -63,10 +102,8 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: dict[str, fl
                 mask=batch.mask,
             ),
         }
-        total = sum(weights[name] * part.compute() for name, part in parts.items())
-        return total, parts
 
-    return loss
+    return LossFn(parts, weights)
 
 
 def denoiser_inputs(
@@ -98,14 +135,13 @@ def denoiser_loss(
     """
     measure = DIFFUSION_LOSSES[distance]
 
-    def loss(params: Params, batch: Batch, key: jax.Array, train: bool):
-        t_key, eps_key = jax.random.split(key)
+    def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
         process = make_process(params["prior_scale"])
         cond, prior = denoiser_inputs(model, scaling, params, batch)
         cond, prior = jax.lax.stop_gradient((cond, prior))
         x0 = scaling.scale(batch.mel)
-        t = spread_steps(t_key, x0.shape[0], t_below)
-        eps = jax.random.normal(eps_key, x0.shape)
+        t = spread_steps(jax.random.fold_in(key, _SHARED), rows, t_below)
+        eps = row_noise(key, rows, x0.shape[1:])
         x_t = q_sample(process.schedule, x0, t, eps)
         output = model.apply(
             {"params": params},
@@ -117,61 +153,39 @@ def denoiser_loss(
             method=model.denoise,
         )
         target = process.target(x0, x_t, t, eps, prior)
-        part = Mean.of(measure(output - target), batch.mask[..., None])
-        return part.compute(), {"diffusion": part}
+        return {"diffusion": Mean.of(measure(output - target), batch.mask[..., None])}
 
-    return loss
+    return LossFn(parts, {"diffusion": 1.0})
 
 
-def spread_steps(key: jax.Array, rows: int, below: int) -> jax.Array:
+def row_keys(key: jax.Array, rows: jax.Array) -> jax.Array:
+    """A random key for each row, [B], from the numbers of the rows i32[B]."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+
+
+def row_noise(key: jax.Array, rows: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Standard normal f32[B, *shape]; a row's draws follow from the key and its number."""
+    return jax.vmap(lambda row_key: jax.random.normal(row_key, shape))(row_keys(key, rows))
+
+
+def spread_steps(key: jax.Array, rows: jax.Array, below: int) -> jax.Array:
     """Steps for the rows of a batch, i32[B]: each uniform in [0, below), together evenly spread.
 
-    One random offset for equal strides (Kingma et al. 2021, variational diffusion models,
-    appendix I.1): the loss of a small batch then varies less than with independent draws.
+    One random offset for all, as Kingma et al. 2021 (variational diffusion models, appendix I.1)
+    have it: the loss of a small batch then varies less than with independent draws. The strides
+    are the golden ratio's, which spread any number of rows: who is in a batch besides a row, or
+    on another device, does not move it.
+
+    Args:
+      key: the same for all rows of the batch.
+      rows: i32[B], their numbers in the batch.
+      below: bound.
     """
-    offset = jax.random.uniform(key)
-    place = (offset + jnp.arange(rows) / rows) % 1.0
+    place = (jax.random.uniform(key) + rows.astype(jnp.float32) * GOLDEN) % 1.0
     return jnp.minimum((place * below).astype(jnp.int32), below - 1)
 
 
-def train_step(
-    state: TrainState,
-    frozen: Params,
-    batch: Batch,
-    key: jax.Array,
-    *,
-    loss_fn: LossFn,
-    optimizer: optax.GradientTransformation,
-    ema_decay: float,
-) -> tuple[TrainState, dict]:
-    """One update.
-
-    Args:
-      state: before.
-      frozen: the params that this stage does not train.
-      batch: of any shape.
-      key: of the run; the step's own is folded in from it.
-      loss_fn: of the stage.
-      optimizer: of the stage.
-      ema_decay: of the moving average; it warms up as (1 + step) / (10 + step).
-
-    Returns:
-      The state after it, and metrics: a `Mean` for each loss, "loss" and "gradient_norm".
-    """
-    step_key = jax.random.fold_in(key, state.step)
-
-    def objective(params: Params):
-        return loss_fn(join_params(frozen, params), batch, step_key, True)
-
-    (loss, parts), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-
-    step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
-    ema = optax.incremental_update(params, state.ema, 1.0 - decay)
-    metrics = {**parts, "loss": loss, "gradient_norm": optax.tree.norm(gradients)}
-    return TrainState(state.step + 1, params, ema, opt_state), metrics
+GOLDEN = (5**0.5 - 1) / 2
 
 
 def residual_squares(

@@ -15,9 +15,14 @@ METRICS_FILE = "metrics.jsonl"
 class Writer:
     """Writes under `folder`; one line of metrics.jsonl for each call of `numbers`."""
 
-    def __init__(self, folder: Path, stage: str, *, start_step: int):
-        """Lines of this stage at or after `start_step` are from a run that was cut off; they go."""
-        self._stage = stage
+    def __init__(self, folder: Path, stage: str, *, start_step: int, silent: bool = False):
+        """Lines of this stage after `start_step` are from a run that was cut off; they go.
+
+        A silent one, of a process that is not the first, does nothing at all.
+        """
+        self._stage, self._silent = stage, silent
+        if silent:
+            return
         self._file = folder / METRICS_FILE
         if self._file.exists():
             lines = self._file.read_text().splitlines()
@@ -38,6 +43,8 @@ class Writer:
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """One set of scalars after `step` updates."""
+        if self._silent:
+            return
         entry = {"stage": self._stage, "step": step, **{k: float(v) for k, v in values.items()}}
         with self._file.open("a") as file:
             file.write(json.dumps(entry) + "\n")
@@ -54,4 +61,5 @@ class Writer:
 
     def close(self) -> None:
         """Flushes."""
-        self._board.close()
+        if not self._silent:
+            self._board.close()

@@ -5,7 +5,6 @@ from ml_collections import ConfigDict
 
 from configs import ablations, base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.training import loop
 from diffsinger_jax.training.config_check import (
     AUTO,
@@ -146,10 +145,20 @@ def test_a_voice_may_stand_for_a_stage_and_bring_another_model():
     check_config(config, "denoiser")
 
 
-def test_batches_that_do_not_divide():
-    buckets = (Bucket(8, 100, 16), Bucket(4, 300, 32))
-    check_layout(buckets, "denoiser", 1200, devices=4, hosts=2)
-    with pytest.raises(InputError, match="4 rows of 300 frames, which do not divide among 8 dev"):
-        check_layout(buckets, "denoiser", 1200, devices=8)
-    with pytest.raises(InputError, match="4 devices do not divide among 3 hosts"):
-        check_layout(buckets, "denoiser", 1200, devices=4, hosts=3)
+LAYOUT = dict(devices=8, hosts=2, row_groups=8, fsdp=2)
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"devices": 4, "hosts": 3}, "4 devices do not divide among 3 hosts"),
+        ({"row_groups": 6}, "row_groups is 6, expected a power of two.*take 8"),
+        ({"devices": 3, "hosts": 1, "fsdp": 1}, "row_groups is 8, which 3 devices"),
+        ({"fsdp": 3}, "fsdp is 3, which does not divide 8 devices"),
+    ],
+)
+def test_layouts_that_do_not_divide(changes, words):
+    check_layout(**LAYOUT)
+    check_layout(devices=6, hosts=2, row_groups=1, fsdp=1)
+    with pytest.raises(InputError, match=words):
+        check_layout(**{**LAYOUT, **changes})

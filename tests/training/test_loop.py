@@ -20,7 +20,8 @@ from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import BatchPlan, make_buckets
 from diffsinger_jax.synthesis.voice import load_voice
 from diffsinger_jax.training.state import create_state, split_params
-from diffsinger_jax.training.steps import denoiser_loss, train_step
+from diffsinger_jax.training.steps import denoiser_loss
+from diffsinger_jax.training.update import train_step
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,119 @@
+"""The update of a stage compiled for all of its shapes, before the first step."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from diffsinger_jax.pipeline.plan import Bucket
+from diffsinger_jax.training.hosts import say
+
+
+class Program(NamedTuple):
+    """One shape's update, ready to run.
+
+    Attributes:
+      call: the compiled update; it cannot compile again.
+      compile_sec: what that took, tracing included.
+      flops: of matrix products of one step on one device, counted from the model: what is
+        computed twice to save memory counts once.
+      memory_bytes: that the program takes of one device, arguments included; 0 where the backend
+        does not tell.
+    """
+
+    call: Callable
+    compile_sec: float
+    flops: float
+    memory_bytes: int
+
+
+def compile_all(
+    update: Any, arguments: Mapping[Bucket, Sequence[Any]], *, stage: str
+) -> dict[Bucket, Program]:
+    """Compiles a jitted function for each bucket's arguments, several at a time.
+
+    Args:
+      update: jitted.
+      arguments: arrays or their shapes, with shardings.
+      stage: for the progress lines.
+    """
+    programs: dict[Bucket, Program] = {}
+    threads = max(1, min(len(arguments), os.cpu_count() or 1))
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        waiting = {pool.submit(_compile, update, args): b for b, args in arguments.items()}
+        for done in concurrent.futures.as_completed(waiting):
+            bucket, program = waiting[done], done.result()
+            programs[bucket] = program
+            say(
+                f"stage {stage}: compiled {bucket.rows} x {bucket.frames} frames in "
+                f"{program.compile_sec:.1f} s ({len(programs)} of {len(arguments)})"
+            )
+    return {bucket: programs[bucket] for bucket in arguments}
+
+
+def _compile(update: Any, arguments: Sequence[Any]) -> Program:
+    start = time.perf_counter()
+    traced = update.trace(*arguments)
+    compiled = traced.lower().compile()
+    seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    taken = 0
+    if memory is not None:
+        taken = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+        taken += memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return Program(compiled, seconds, count_flops(traced.jaxpr.jaxpr), taken)
+
+
+def count_flops(jaxpr: Any, *, sharded: bool = False) -> float:
+    """2 m n k of the matrix products that are computed by shards, on one of their devices.
+
+    Those outside are an update's own, or only there to be left out by the compiler.
+    """
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name == "dot_general":
+            if sharded:
+                (contracted, _), _ = params["dimension_numbers"]
+                depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+                total += 2.0 * depth * math.prod(equation.outvars[0].aval.shape)
+            continue
+        times = params["length"] if name == "scan" else 1
+        for inner in _inner(params):
+            total += times * count_flops(inner, sharded=sharded or name == "shard_map")
+    return total
+
+
+def _inner(params: Mapping[str, Any]) -> list[Any]:
+    """The programs inside an equation."""
+    inner = []
+    for value in params.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            one = getattr(one, "jaxpr", one)
+            if hasattr(one, "eqns"):
+                inner.append(one)
+    return inner
+
+
+PEAK_FLOPS = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v5p": 459e12,
+    "TPU v6 lite": 918e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA L4": 121e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H200": 989e12,
+}
+"""Dense bfloat16 FLOP/s of a device by the front of its name, from the makers' data sheets."""
+
+
+def peak_flops(device_kind: str) -> float:
+    """Of the longest name in `PEAK_FLOPS` that `device_kind` begins with, 0 if there is none."""
+    known = [name for name in PEAK_FLOPS if device_kind.startswith(name)]
+    return PEAK_FLOPS[max(known, key=len)] if known else 0.0

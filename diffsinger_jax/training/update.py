@@ -1,0 +1,95 @@
+"""One update of a stage's params, as a pure function: the same on every layout of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from diffsinger_jax.training.losses import Mean
+from diffsinger_jax.training.state import Params, TrainState, join_params
+from diffsinger_jax.training.steps import LossFn
+from diffsinger_jax.types import Batch
+
+SumOfGroups = Callable[[Callable[[Any, Any], Any], Any, Any], Any]
+"""(function, fixed, by rows) -> the sum of function(fixed, a group's rows) over all groups."""
+
+
+def one_group(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> Any:
+    """All rows at once, see `SumOfGroups`."""
+    return function(fixed, by_rows)
+
+
+def train_step(
+    state: TrainState,
+    frozen: Params,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    sum_of_groups: SumOfGroups = one_group,
+) -> tuple[TrainState, dict]:
+    """One update, or none where the loss or its gradient is not finite; `step` counts on.
+
+    The loss is sum_n weight_n * total_n / count_n. The counts follow from the masks and come
+    first, so that the gradient of a group of rows is its exact part of the whole batch's.
+
+    Args:
+      state: before.
+      frozen: the params that this stage does not train.
+      batch: of any shape.
+      key: of the run; the step's own is folded in from it.
+      loss_fn: of the stage.
+      optimizer: of the stage.
+      ema_decay: of the moving average; it warms up as (1 + step) / (10 + step).
+      sum_of_groups: how the batch is computed.
+
+    Returns:
+      The state after it, and metrics: a `Mean` for each loss, "loss", "gradient_norm" and
+      "skipped", 1 where the update was left out.
+    """
+    step_key = jax.random.fold_in(key, state.step)
+    rows = jnp.arange(batch.tokens.shape[0])
+    # Nothing but the counts is used of this, so nothing else of it is computed.
+    counted = loss_fn.parts(join_params(frozen, state.params), batch, step_key, rows, True)
+    counts = {name: part.count for name, part in counted.items()}
+
+    def of_group(fixed: Any, group: Any) -> tuple[Params, dict]:
+        params, frozen, counts, step_key = fixed
+        batch, rows = group
+
+        def objective(params: Params) -> tuple[jax.Array, dict]:
+            parts = loss_fn.parts(join_params(frozen, params), batch, step_key, rows, True)
+            totals = {name: part.total for name, part in parts.items()}
+            return loss_fn.weighted(_means(totals, counts)), totals
+
+        return jax.grad(objective, has_aux=True)(params)
+
+    fixed = (state.params, frozen, counts, step_key)
+    gradients, totals = sum_of_groups(of_group, fixed, (batch, rows))
+    # What follows is compiled alike whatever the layout above.
+    gradients, totals = jax.lax.optimization_barrier((gradients, totals))
+    parts = _means(totals, counts)
+    loss, norm = loss_fn.weighted(parts), optax.tree.norm(gradients)
+
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+    ema = optax.incremental_update(params, state.ema, 1.0 - decay)
+
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    after = TrainState(state.step, params, ema, opt_state)
+    after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
+    skipped = 1.0 - finite.astype(jnp.float32)
+    metrics = {**parts, "loss": loss, "gradient_norm": norm, "skipped": skipped}
+    return after.replace(step=state.step + 1), metrics
+
+
+def _means(totals: dict, counts: dict) -> dict[str, Mean]:
+    return {name: Mean(total, counts[name]) for name, total in totals.items()}
