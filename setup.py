@@ -22,6 +22,7 @@ setup(
     install_requires=[
         "absl-py",
         "array-record",
+        "etils[epath]",
         "flax>=0.10",
         "grain",
         "importlib_resources",  # tensorflow-datasets uses it without naming it

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
@@ -76,9 +77,13 @@ def read_corpus_info(folder: str | os.PathLike) -> CorpusInfo:
     Raises:
       InputError: for a folder that is missing, empty, or something else.
     """
-    folder = Path(folder)
     advice = "expected a folder written by preparing a corpus (data/prepare.py)"
-    if not folder.is_dir():
+    try:
+        folder = epath.Path(folder)
+        is_folder = folder.is_dir()
+    except ImportError as error:  # what reads buckets is not installed by itself
+        raise InputError(f"cannot open {os.fspath(folder)}: {error}") from error
+    if not is_folder:
         raise InputError(f"there is no folder {folder}; {advice}")
     if not any(folder.iterdir()):
         raise InputError(f"the folder {folder} is empty; {advice}")

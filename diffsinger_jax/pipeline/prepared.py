@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
 from diffsinger_jax.corpus.info import read_corpus_info
 from diffsinger_jax.errors import InputError
@@ -73,12 +74,16 @@ class PreparedCorpus:
 def open_corpus(path: str | os.PathLike) -> PreparedCorpus:
     """Opens the folder that preparing a corpus wrote.
 
+    Args:
+      path: on a disk, or in a bucket as "gs://bucket/prepared/pjs".
+
     Raises:
       InputError: for a folder that is missing, empty, unfinished or something else.
     """
-    path = os.path.abspath(path)
+    path = os.fspath(path)
+    path = path if "://" in path else os.path.abspath(path)
     info = read_corpus_info(path)
-    if not os.path.isfile(os.path.join(path, "dataset_info.json")):
+    if not (epath.Path(path) / "dataset_info.json").is_file():
         raise InputError(
             f"the folder {path} has a corpus.json but no shards (no dataset_info.json); "
             "prepare the corpus again"

@@ -1,4 +1,5 @@
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -60,3 +61,10 @@ def test_wrong_fields_are_one_sentence(corpus):
         corpus_info_from_dict(fields | {"mel": {"hops": 3}}, "corpus.json")
     with pytest.raises(InputError, match="expected \\(4,\\)"):
         corpus_info_from_dict(fields | {"mel_min": [0.0]}, "corpus.json")
+
+
+def test_a_bucket_is_asked_for_by_its_name():
+    if any(find_spec(name) for name in ("gcsfs", "tensorflow")):
+        pytest.skip("this would go to the network")
+    with pytest.raises(InputError, match="cannot open gs://bucket/prepared: .*gcsfs"):
+        open_corpus("gs://bucket/prepared")
