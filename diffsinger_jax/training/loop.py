@@ -85,6 +85,11 @@ def train_and_evaluate(
     Raises:
       InputError: if the corpus or the config does not fit.
     """
+    if "://" in str(workdir):
+        raise InputError(
+            f"--workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
+            "folder where it is mounted"
+        )
     workdir = Path(workdir).absolute()
     check_keys(config)
     config = with_voice(config)

@@ -78,8 +78,6 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
       SystemExit: with code 0, after SIGTERM, when all is saved.
     """
     config, settings, mesh = setting.config, setting.config[stage.name], setting.mesh
-    if not settings.steps:  # what the run started from stays as it is
-        return place(params, on_each(mesh))
     learning_rate = make_learning_rate(settings.learning_rate.to_dict())
     optimizer = make_optimizer(
         learning_rate,
@@ -128,6 +126,7 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
         out_shardings=(shardings, on_each(mesh)),
         donate_argnums=0,
     )
+    notice = StopNotice()  # what comes while we compile is seen after the first step
     shapes = {bucket: _shapes(bucket, setting, groups) for bucket in buckets}
     programs = compile_all(
         jitted, {bucket: (state, frozen, shapes[bucket]) for bucket in buckets}, stage=stage.name
@@ -136,8 +135,9 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
 
     run = _Run(setting, stage, settings, plan, programs, start)
     try:
-        state = run.train(state, frozen, checkpoints, groups, learning_rate)
+        state = run.train(state, frozen, checkpoints, notice, groups, learning_rate)
     finally:
+        notice.close()
         checkpoints.close()
     return join_params(frozen, whole(mesh, state.ema))
 
@@ -163,6 +163,7 @@ class _Run(NamedTuple):
         state: TrainState,
         frozen: Params,
         checkpoints: Checkpoints,
+        notice: StopNotice,
         groups: int,
         learning_rate: Any,
     ) -> TrainState:
@@ -178,11 +179,13 @@ class _Run(NamedTuple):
             names_of_batch=self._names,
             peak_flops=config.peak_flops or peak_flops(jax.devices()[0].device_kind),
         )
-        for bucket, program in self.programs.items():
-            name = f"compile_sec_{bucket.rows}x{bucket.frames}"
-            writer.numbers(self.start, {name: program.compile_sec})
+        compiled = {
+            f"compile_sec_{bucket.rows}x{bucket.frames}": program.compile_sec
+            for bucket, program in self.programs.items()
+        }
+        writer.numbers(self.start, compiled)
         batches = ahead(self._batches(groups))
-        notice, saved_at = StopNotice(), time.monotonic()
+        saved_at = time.monotonic()
         in_flight: list[jax.Array] = []
         try:
             for step in range(self.start + 1, self.settings.steps + 1):
@@ -226,7 +229,6 @@ class _Run(NamedTuple):
                     validator.run(step, join_params(frozen, whole(setting.mesh, state.ema)), writer)
                     progress.restart_clock()
         finally:
-            notice.close()
             progress.close()
             writer.close()
         return state

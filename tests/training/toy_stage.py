@@ -102,21 +102,24 @@ def train(mesh, groups, steps, checkpoints=None, save_at=0):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("--devices", nargs="+", type=int, help="one training on each number")
+    parser.add_argument("--devices", nargs="+", help="a training on each: COUNT or COUNT/FSDP")
     parser.add_argument("--groups", type=int, default=8)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--fsdp", type=int, default=1)
     parser.add_argument("--distributed", default="off")
     parser.add_argument("--checkpoints", type=Path, help="to go on from, or to write")
     parser.add_argument("--save_at", type=int, default=0)
     options = parser.parse_args()
     hosts.join(options.distributed)
     checkpoints = options.checkpoints and Checkpoints(options.checkpoints, keep=2)
-    for count in options.devices:
-        mesh = data_mesh(jax.devices()[:count], fsdp=options.fsdp)
+    for layout in options.devices:
+        count, _, fsdp = layout.partition("/")
+        mesh = data_mesh(jax.devices()[: int(count)], fsdp=int(fsdp or 1))
         params = train(mesh, options.groups, options.steps, checkpoints, options.save_at)
         if hosts.is_first():
-            np.savez(options.out.with_name(f"{options.out.name}_{count}.npz"), **params)
+            np.savez(
+                options.out.with_name(f"{options.out.name}_{layout.replace('/', '_')}.npz"),
+                **params,
+            )
     if checkpoints:
         checkpoints.close()
 
