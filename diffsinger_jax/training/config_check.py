@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.diffusion.schedule import SCHEDULES
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import PROCESSES
@@ -149,6 +150,7 @@ def _check_names(config: ConfigDict) -> None:
     _known(config.schedule.get("name"), SCHEDULES, "config.schedule.name")
     _known(config.denoiser.distance, DIFFUSION_LOSSES, "config.denoiser.distance")
     _known(config.boundary.method, BOUNDARY_METHODS, "config.boundary.method")
+    _known(config.sampling.method, SAMPLERS, "config.sampling.method")
     for stage in STAGES:
         _known(config[stage].optimizer, OPTIMIZERS, f"config.{stage}.optimizer")
     for stage in STAGES:

@@ -46,6 +46,7 @@ from diffsinger_jax.training.stages import (
     boundary_stage,
     denoiser_stage,
     hash_name,
+    make_plan,
     require_finished,
 )
 from diffsinger_jax.training.start import (
@@ -154,6 +155,8 @@ def check_setting(setting: Setting, stage: str) -> None:
                     f"config.freeze leaves the stage {name} nothing to train; freeze less, or "
                     f"give it no steps (--config.{name}.steps=0)"
                 )
+    for name in ("auxiliary", "denoiser") if stage == "all" else (stage,):
+        make_plan(setting, config[name].frames_per_batch)  # says which example fits no bucket
     if stage in ("boundary", "denoiser"):
         require_finished(setting, "auxiliary")
 

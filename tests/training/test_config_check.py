@@ -50,6 +50,8 @@ WRONG = {
     "a distance": ({"denoiser.distance": "l3"}, "distance is one of l1, l2, got 'l3'"),
     "a dtype": ({"model.dtype": "float16"}, "dtype is one of float32, bfloat16"),
     "a method": ({"boundary.method": "guess"}, "method is one of learned, closed_form"),
+    "a sampler": ({"sampling.method": "euler"}, "config.sampling.method is one of ddpm.*'euler'"),
+    "an optimizer": ({"denoiser.optimizer": "sgd"}, "denoiser.optimizer is one of adamw, muon"),
     "a dictionary": ({"dictionary": "tlh"}, "config.dictionary is 'tlh'.*there is one for.*ja"),
     "a learning rate": ({"denoiser.learning_rate.name": "flat"}, "rsqrt, halving, cosine.* 'flat'"),
     "another rate's fields": (

@@ -1,6 +1,7 @@
 """Training that starts from a voice, and params that stay as they are."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -175,6 +176,26 @@ def test_paths_to_freeze_are_checked_and_read_from_flags(config):
         require_paths(shapes, ("denoiser/blocks",))
     with pytest.raises(InputError, match="'encode', which .* there are .*encoder"):
         require_paths(shapes, ("encode",))
+
+
+def test_what_does_not_fit_the_data_or_the_workdir_is_said_before_anything_is_made(
+    config, tmp_path
+):
+    def said(stage="all", **fields):
+        wrong = config.copy_and_resolve_references()
+        wrong.update(fields)
+        with pytest.raises(InputError) as caught:
+            train_and_evaluate(wrong, tmp_path / "work", stage)
+        assert not (tmp_path / "work").exists()
+        return str(caught.value)
+
+    assert "frames, more than the last bucket edge 16; raise" in said(bucket_edges=(8, 16))
+    assert "the stage auxiliary in " in said("denoiser") and "step 0 of 2" in said("denoiser")
+    assert "leaves the stage denoiser nothing to train" in said(freeze=("denoiser",))
+    assert "'decoder', which is no param" in said(freeze=("decoder",))
+    assert "there is no folder" in said(corpus=str(tmp_path / "nowhere"))
+    assert "config.start_from: " in said(start_from=str(tmp_path / "nowhere"))
+    assert "has no corpus.json" in said(corpus=str(Path(__file__).parent))
 
 
 @pytest.mark.slow
