@@ -99,7 +99,8 @@ class Validator:
         mels = {name: np.asarray(mel) for name, mel in mels.items()}
         f0 = np.asarray(self._f0(params, batch))
         if is_first():
-            self._write(step, batch, mels, f0, writer)
+            with writer.attempt():
+                self._write(step, batch, mels, f0, writer)
 
     def _write(
         self, step: int, batch: Batch, mels: dict[str, np.ndarray], f0: np.ndarray, writer: Writer

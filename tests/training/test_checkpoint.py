@@ -1,5 +1,6 @@
 """Checkpoints that are broken, cut off, or meet a full disk."""
 
+import json
 import os
 import resource
 
@@ -12,6 +13,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.training.checkpoint import SUMS_FILE, Checkpoints
 from diffsinger_jax.training.hosts import StopNotice, join
 from diffsinger_jax.training.sharding import data_mesh, on_each, place
+from diffsinger_jax.training.writer import Writer
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,26 @@ def test_a_full_disk_is_said_and_training_goes_on(mesh, tmp_path, capsys):
     checkpoints.save(3, state_of(mesh, 3))
     checkpoints.close()
     assert read(tmp_path, mesh) == 3
+
+
+def test_a_log_that_cannot_be_written_is_said_once_and_goes_on_later(tmp_path, capsys):
+    writer = Writer(tmp_path, "toy", start_step=0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer.numbers(1, {"loss": 1.0})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        for step in range(2, 30):
+            writer.numbers(step, {"loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    writer.numbers(30, {"loss": 1.0})
+    writer.close()
+    assert capsys.readouterr().out.count("is not written") == 1
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 30]
+    again = Writer(tmp_path, "toy", start_step=7)
+    again.close()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("how", ["on", "host:1", "host:x,2,0", "host:1,2,0,1", ":1,2,0"])
