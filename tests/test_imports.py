@@ -16,6 +16,7 @@ PURE_TRAINING = (
     "training.state",
     "training.steps",
     "training.boundary_steps",
+    "training.vocoder_steps",
     "training.update",
     "training.optimizers",
 )

@@ -1,0 +1,126 @@
+"""Cuts of recordings that a vocoder learns from: sound, mel and f0, aligned to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from diffsinger_jax.audio.mel import frame_offset, log_mel
+from diffsinger_jax.audio.wav import resample
+from diffsinger_jax.types import MelSpec
+
+
+class Recording(NamedTuple):
+    """One take.
+
+    Attributes:
+      wav: f32[L].
+      f0: f32[T] Hz, 0 unvoiced, one for each frame of its mel.
+    """
+
+    wav: np.ndarray
+    f0: np.ndarray
+
+
+class Segment(NamedTuple):
+    """A cut, or a batch of them; frame t goes with the samples from t * hop to (t + 1) * hop.
+
+    Attributes:
+      wav: f32[..., T * hop].
+      mel: f32[..., T, M] log amplitude.
+      f0: f32[..., T] Hz, 0 unvoiced.
+    """
+
+    wav: np.ndarray
+    mel: np.ndarray
+    f0: np.ndarray
+
+
+def cut(
+    recording: Recording, spec: MelSpec, start_frame: int, frames: int, *, semitones: float = 0.0
+) -> Segment:
+    """A stretch of a recording, perhaps as a faster or slower tape would play it.
+
+    The tape shifts formants with the pitch, so that the mel is still that of a voice, and f0 is
+    true to it.
+
+    Args:
+      recording: what lies beyond its ends is silence.
+      spec: of the mel.
+      start_frame: where the cut begins in the recording.
+      frames: T of the cut, of 2^(semitones / 12) T frames of the recording.
+      semitones: up.
+    """
+    speed, hop = 2.0 ** (semitones / 12.0), spec.hop
+    margin = -(-spec.n_fft // hop)  # frames around the cut that its mel sees
+    first = start_frame * hop - round(margin * hop * speed)
+    wav = _stretch(recording.wav, first, round((frames + 2 * margin) * hop * speed))
+    if semitones:
+        wav = resample(wav, spec.sample_rate * speed, spec.sample_rate)
+        wav = _stretch(wav, 0, (frames + 2 * margin) * hop)  # rounding may leave one sample out
+    centre = frame_offset(spec) / hop
+    places = start_frame + (np.arange(frames) + centre) * speed - centre  # in the recording
+    return Segment(
+        wav=wav[margin * hop : (margin + frames) * hop],
+        mel=log_mel(wav, spec)[margin : margin + frames],
+        f0=(speed * _between(recording.f0, places)).astype(np.float32),
+    )
+
+
+def segment_batches(
+    recordings: Sequence[Recording],
+    spec: MelSpec,
+    *,
+    rows: int,
+    frames: int,
+    most_semitones: float = 0.0,
+    seed: int,
+    start_step: int = 0,
+) -> Iterator[Segment]:
+    """Batches of random cuts without end; what comes after `start_step` steps is the same always.
+
+    Args:
+      recordings: each is taken as often as it is long.
+      spec: of the mels.
+      rows: B.
+      frames: T.
+      most_semitones: half of the cuts are shifted by up to so many, up or down.
+      seed: of all that is random.
+      start_step: batches that are left out.
+
+    Yields:
+      A segment with wav f32[B, T * hop], mel f32[B, T, M], f0 f32[B, T].
+    """
+    lengths = np.array([len(one.f0) for one in recordings], np.float64)
+    step = start_step
+    while True:
+        rng = np.random.default_rng((seed, step))
+        cuts = []
+        for _ in range(rows):
+            recording = recordings[rng.choice(len(recordings), p=lengths / lengths.sum())]
+            shifted = most_semitones > 0 and rng.random() < 0.5
+            semitones = rng.uniform(-most_semitones, most_semitones) if shifted else 0.0
+            needed = int(np.ceil(frames * 2.0 ** (semitones / 12.0)))
+            start = int(rng.integers(max(len(recording.f0) - needed, 0) + 1))
+            cuts.append(cut(recording, spec, start, frames, semitones=semitones))
+        yield Segment(*(np.stack(parts) for parts in zip(*cuts, strict=True)))
+        step += 1
+
+
+def _stretch(wav: np.ndarray, first: int, length: int) -> np.ndarray:
+    """wav[first : first + length], zeros beyond its ends."""
+    inside = wav[max(first, 0) : max(first + length, 0)]
+    before = min(max(-first, 0), length)
+    return np.pad(inside, (before, length - before - len(inside)))
+
+
+def _between(f0: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """f0 at fractional frames: voiced where the nearest frame is, on a line if both sides are."""
+    places = np.clip(places, 0, len(f0) - 1)
+    below = np.floor(places).astype(int)
+    above = np.minimum(below + 1, len(f0) - 1)
+    nearest = f0[np.round(places).astype(int)]
+    line = f0[below] + (places - below) * (f0[above] - f0[below])
+    return np.where((f0[below] > 0) & (f0[above] > 0), line, nearest)
