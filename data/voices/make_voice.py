@@ -84,7 +84,7 @@ def main() -> None:
     voice = load_voice(packed)
     setting, rows = search(voice, numbered_as(corpus, voice.info))
     print(f"\n{table(rows)}\n\nsampling: {setting}")
-    voice = dataclasses.replace(voice, sampling=setting._asdict())
+    voice = dataclasses.replace(voice, sampling={**voice.sampling, **setting._asdict()})
     save_voice(packed, voice, dtype="bfloat16")
 
     options.config = " ".join([Path(options.config).name, *overrides])

@@ -51,7 +51,7 @@ class FakeVoice:
         voiced = (midi > 0) & ~self._unvoiced[_to_frames(batch.tokens, batch.mel2ph)]
         return jnp.where(voiced, 440.0 * 2.0 ** ((midi - 69.0) / 12.0), 0.0)
 
-    def sample_mel(self, batch: Batch, keys, *, k_step=None, steps=None) -> jax.Array:
+    def sample_mel(self, batch: Batch, keys, *, k_step=None, steps=None, method=None) -> jax.Array:
         self.shapes.add(batch.mel.shape)
         silent = _to_frames(batch.tokens, batch.mel2ph) == PHONEMES.index("SP") + 1  # [B, T]
         mel = jnp.where(silent[..., None], -5.0, self._envelope(jnp.asarray(batch.f0)))
