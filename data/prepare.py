@@ -37,7 +37,9 @@ def main() -> int | None:
     parser.add_argument("corpus", choices=recipes)
     parser.add_argument("--raw", type=Path, nargs="+", help="folder(s) of the raw corpus")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    parser.add_argument("--mel", default="24k_hop128", help="a mel representation by name")
+    parser.add_argument(
+        "--mel", default="24k_hop128", help="a mel representation by name, or a voice's folder"
+    )
     parser.add_argument("--f0", default="harvest", help="an f0 extractor by name")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
@@ -78,11 +80,12 @@ def main() -> int | None:
     songs = recipe.read(raw, flags.language)
     # TFDS takes seconds to import, which a mistyped flag or a worker need not wait for.
     from diffsinger_jax.corpus import build
+    from diffsinger_jax.corpus.info import read_mel
 
     keep = flags.keep_faulty
     settings = build.Settings(
         name=flags.corpus,
-        mel=flags.mel,
+        mel=read_mel(flags.mel),
         f0=flags.f0,
         max_piece_sec=flags.max_piece_sec,
         keep_faulty=() if keep is None else tuple(keep) or ("",),

@@ -31,7 +31,7 @@ from diffsinger_jax.corpus.pieces import cut_song, make_example
 from diffsinger_jax.corpus.shards import Example, write_shards
 from diffsinger_jax.corpus.songs import SPLITS, SungSong, assign_splits
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.types import BREATH, MEL_SPECS, SILENCE, CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.types import BREATH, SILENCE, CorpusInfo, MelSpec, Vocabulary
 
 CHECKS_FILE = "checks.csv"
 BUILD_FILE = "build.json"
@@ -44,7 +44,7 @@ class Settings:
 
     Attributes:
       name: of the corpus.
-      mel: a name in `MEL_SPECS`.
+      mel: the representation.
       f0: a name in `F0_EXTRACTORS`.
       max_piece_sec: pieces longer than this are cut at short rests too.
       keep_faulty: prefixes of names that are used although they fail the check; "" is all.
@@ -53,7 +53,7 @@ class Settings:
     """
 
     name: str
-    mel: str = "24k_hop128"
+    mel: MelSpec = MelSpec()
     f0: str = "harvest"
     max_piece_sec: float = 12.0
     keep_faulty: tuple[str, ...] = ()
@@ -63,14 +63,11 @@ class Settings:
 
     def validate(self) -> None:
         """Raises InputError for a name or number that cannot be."""
-        for given, known, what in (
-            (self.mel, MEL_SPECS, "mel representation"),
-            (self.f0, F0_EXTRACTORS, "f0 extractor"),
-        ):
-            if given not in known:
-                raise InputError(
-                    f"there is no {what} {given!r}, expected one of {', '.join(known)}; choose one"
-                )
+        if self.f0 not in F0_EXTRACTORS:
+            raise InputError(
+                f"there is no f0 extractor {self.f0!r}, expected one of "
+                f"{', '.join(F0_EXTRACTORS)}; choose one"
+            )
         if not self.max_piece_sec > 0:
             raise InputError(f"--max_piece_sec is {self.max_piece_sec}, expected more than 0")
 
@@ -187,7 +184,7 @@ def _check(
 ) -> list[CheckedSong]:
     """Measures every recording, into the cache `work`, and looks at every song."""
     _check_prefixes(songs, settings.keep_faulty)
-    spec = MEL_SPECS[settings.mel]
+    spec = settings.mel
     jobs = {
         song.name: FeatureJob(song.name, song.wav, digests[song.wav], spec, settings.f0)
         for song in songs
@@ -221,7 +218,7 @@ def _write_corpus(
     used: Sequence[CheckedSong], settings: Settings, staging: Path, beam: Sequence[str] | None
 ) -> Path:
     """Shards and corpus.json of the songs, in a folder below `staging`."""
-    spec = MEL_SPECS[settings.mel]
+    spec = settings.mel
     vocabulary = _vocabulary([c.song for c in used])
     by_split = {split: [c for c in used if c.split == split] for split in SPLITS}
     by_split = {split: songs for split, songs in by_split.items() if songs}

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.types import MEL_SPECS, CorpusInfo, MelSpec, Vocabulary
 
 CORPUS_FILE = "corpus.json"
 """Its name inside a prepared corpus."""
@@ -61,6 +61,31 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
             f"{info.mel_max.shape}, expected {shape} by its n_mels; prepare the corpus again"
         )
     return info
+
+
+def read_mel(name: str) -> MelSpec:
+    """A mel representation: a name in `MEL_SPECS`, or the folder of a voice or prepared corpus.
+
+    Raises:
+      InputError: if it is none of them.
+    """
+    if name in MEL_SPECS:
+        return MEL_SPECS[name]
+    voice = Path(name) / "voice.json"
+    if voice.is_file():
+        try:
+            described = json.loads(voice.read_text(encoding="utf-8"))["corpus"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{voice} does not describe a voice ({error}); copy it again"
+            ) from error
+        return corpus_info_from_dict(described, where=str(voice)).mel
+    if (Path(name) / CORPUS_FILE).is_file():
+        return read_corpus_info(name).mel
+    raise InputError(
+        f"there is no mel representation {name!r}, expected one of {', '.join(MEL_SPECS)}, or the "
+        "folder of a voice or prepared corpus, whose mel is taken"
+    )
 
 
 def write_corpus_info(folder: str | os.PathLike, info: CorpusInfo) -> None:

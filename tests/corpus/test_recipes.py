@@ -16,6 +16,7 @@ from diffsinger_jax.corpus import build
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.prepared import open_corpus
 from diffsinger_jax.score.pitch_names import name_of_midi
+from diffsinger_jax.types import MEL_SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS, NOTES = make_song([57, 60, 62, 64, 60, 59, 57, 55])
@@ -80,7 +81,7 @@ def test_opencpop(tmp_path):
     assert [(s.name, s.song) for s in songs] == [(name, name[:4]) for name in names]
     check_against_truth(songs[0])
 
-    settings = build.Settings("opencpop", mel="24k_hop256", f0="dio", test=("2044",))
+    settings = build.Settings("opencpop", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("2044",))
     build.prepare(songs, settings, tmp_path / "out", 1)
     corpus = open_corpus(tmp_path / "out")
     assert corpus.splits == ("train", "test") and corpus.info.vocabulary.languages == ("zh",)
@@ -134,7 +135,7 @@ def test_meta_json_without_notes_has_them_estimated(tmp_path):
     (tmp_path / "meta.json").write_text(json.dumps(items))
     songs = read("meta_json", tmp_path)
     assert {song.song for song in songs} == {"popcs-x"}
-    settings = build.Settings("popcs", mel="24k_hop256", f0="dio")
+    settings = build.Settings("popcs", mel=MEL_SPECS["24k_hop256"], f0="dio")
     checked = build.prepare(songs, settings, tmp_path / "out", 1)
     check_against_truth(checked[0].song)
 
@@ -184,7 +185,7 @@ def test_make_diffsinger_with_two_speakers_and_no_notes(tmp_path):
     ]
     songs = read("make_diffsinger", *folders)
     assert [song.name for song in songs] == ["anna#a_000", "anna#b_000", "ben#a_000", "ben#b_000"]
-    settings = build.Settings("two", mel="24k_hop256", f0="dio", test=("anna#b",))
+    settings = build.Settings("two", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("anna#b",))
     checked = build.prepare(songs, settings, tmp_path / "out", 1)
     check_against_truth(checked[2].song)
     corpus = open_corpus(tmp_path / "out")
@@ -211,7 +212,7 @@ def test_hts_labels(tmp_path):
     ]
     (tmp_path / "song_001.lab").write_text("".join(lines))
     songs = read("hts_labels", tmp_path)
-    settings = build.Settings("hts", mel="24k_hop256", f0="dio")
+    settings = build.Settings("hts", mel=MEL_SPECS["24k_hop256"], f0="dio")
     checked = build.prepare(songs, settings, tmp_path / "out", 1)
     assert checked[0].report.verdict == "ok"
     check_against_truth(checked[0].song)
@@ -222,7 +223,11 @@ def test_the_songs_that_ship_are_clean(tmp_path):
     size = sum(path.stat().st_size for path in recipe.raw.rglob("*") if path.is_file())
     assert size <= 5e6 and (recipe.raw / "LICENSE").is_file()
     settings = build.Settings(
-        "pjs_mini", mel="24k_hop256", f0="dio", test=recipe.test, validation=recipe.validation
+        "pjs_mini",
+        mel=MEL_SPECS["24k_hop256"],
+        f0="dio",
+        test=recipe.test,
+        validation=recipe.validation,
     )
     checked = build.prepare(recipe.read([recipe.raw], None), settings, tmp_path / "out", 1)
     assert not [c.report for c in checked if c.report.verdict == "fail"]
