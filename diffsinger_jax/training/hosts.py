@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from typing import Any
@@ -14,6 +15,8 @@ from diffsinger_jax.errors import InputError
 OFF, AUTO = "off", "auto"
 JOIN_SECONDS = 300
 """How long the first processes wait for the last one."""
+_STEPS = itertools.count(1)
+"""Steps of this process over all stages: the numbers by which all settle on one only grow."""
 
 
 def join(how: str) -> None:
@@ -100,7 +103,7 @@ class StopNotice:
 
     def __init__(self) -> None:
         """Listens from now on, if it is made in the main thread."""
-        self._asked, self._count, self._before = False, 0, None
+        self._asked, self._before = False, None
         alone = jax.process_count() == 1
         if alone and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._ask)
@@ -111,9 +114,8 @@ class StopNotice:
 
     def seen(self) -> bool:
         """Ask after every step, in all processes alike."""
-        self._count += 1
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(self._count)
+            return multihost_utils.reached_preemption_sync_point(next(_STEPS))
         return self._asked
 
     def close(self) -> None:

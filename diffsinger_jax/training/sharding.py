@@ -110,7 +110,7 @@ def ahead(batches: Iterable[Any], *, depth: int = 2) -> Iterator[Any]:
         waiting.extend(itertools.islice(batches, 1))
 
 
-def sum_of_groups(mesh: Mesh, groups: int) -> Callable:
+def sum_of_groups(mesh: Mesh, groups: int, *, same_bits: bool = False) -> Callable:
     """A sum over groups of rows with one order of additions on every layout.
 
     In floating point the order of a sum is part of its result. Here each group of rows is
@@ -123,6 +123,9 @@ def sum_of_groups(mesh: Mesh, groups: int) -> Callable:
     Args:
       mesh: see `data_mesh`.
       groups: a power of two that the number of devices divides.
+      same_bits: whether the function must be compiled the same way on every layout, so that its
+        own numbers do not depend on what the compiler fuses it with. A loop of one round, which
+        the compiler cannot know to be one, is put around it.
 
     Returns:
       f(function, fixed, by_rows): the sum of function(fixed, rows of a group) over the groups,
@@ -133,7 +136,8 @@ def sum_of_groups(mesh: Mesh, groups: int) -> Callable:
     def summed(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> Any:
         def on_device(fixed: Any, rows: Any) -> Any:
             rows = jax.tree.map(lambda x: x.reshape(here, len(x) // here, *x.shape[1:]), rows)
-            total = _sum_here(lambda group: function(fixed, group), rows, here)
+            call = _closed if same_bits else _open
+            total = _sum_here(lambda group: call(function, fixed, group), rows, here)
             return _sum_over_devices(total, mesh.size)
 
         return jax.shard_map(
@@ -150,12 +154,30 @@ def sum_of_groups(mesh: Mesh, groups: int) -> Callable:
 def _sum_here(function: Callable[[Any], Any], rows: Any, groups: int) -> Any:
     """The groups of one device, rows [groups, ...]; the program holds the function once."""
     if groups == 1:
-        # The barriers keep what is fused with the function the same, inside a loop and outside.
-        group = jax.lax.optimization_barrier(jax.tree.map(lambda x: x[0], rows))
-        return jax.lax.optimization_barrier(function(group))
+        return function(jax.tree.map(lambda x: x[0], rows))
     halves = jax.tree.map(lambda x: x.reshape(2, groups // 2, *x.shape[1:]), rows)
     two = jax.lax.map(lambda half: _sum_here(function, half, groups // 2), halves)
     return jax.tree.map(lambda x: x[0] + x[1], two)
+
+
+def _open(function: Callable[[Any, Any], Any], fixed: Any, group: Any) -> Any:
+    return function(fixed, group)
+
+
+def _closed(function: Callable[[Any, Any], Any], fixed: Any, group: Any) -> Any:
+    """The same, as a program of its own: the body of a loop of one round."""
+    some = next(x for x in jax.tree.leaves(group) if jnp.issubdtype(x.dtype, jnp.integer))
+    rounds = jnp.minimum(jnp.abs(some.ravel()[0]) + 1, 1)
+    empty = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, fixed, group)
+    )
+
+    def body(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+        return carry[0] + 1, function(fixed, group)
+
+    return jax.lax.while_loop(
+        lambda carry: carry[0] < rounds, body, (jnp.zeros_like(rounds), empty)
+    )[1]
 
 
 def _sum_over_devices(tree: Any, devices: int) -> Any:

@@ -117,7 +117,7 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
             loss_fn=remembering_less(stage.loss_fn) if config.remat else stage.loss_fn,
             optimizer=optimizer,
             ema_decay=config.ema_decay,
-            sum_of_groups=sum_of_groups(mesh, groups),
+            sum_of_groups=sum_of_groups(mesh, groups, same_bits=config.row_groups > 1),
         )
 
     jitted = jax.jit(

@@ -70,7 +70,7 @@ def update_on(mesh, groups):
             loss_fn=toy_loss(),
             optimizer=optimizer,
             ema_decay=0.9,
-            sum_of_groups=sum_of_groups(mesh, groups),
+            sum_of_groups=sum_of_groups(mesh, groups, same_bits=groups > 1),
         )
 
     return place(state, shardings), jax.jit(update, out_shardings=(shardings, None))
