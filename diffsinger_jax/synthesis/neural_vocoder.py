@@ -81,20 +81,14 @@ class NeuralVocoder:
         if mask.shape == f0.shape == mel.shape[:2]:  # what padding holds is nobody's concern
             mel, f0 = np.where(mask[..., None], mel, self._floor), np.where(mask, f0, 0.0)
         require_renderable(mel, f0, self.mel, self.name)
-        f0 = self._as_trained(f0)
-        # Silence behind each row, so that its end is the same however far it is padded.
-        tail = self.generator.reach_frames
-        mel = np.pad(mel, ((0, 0), (0, tail), (0, 0)), constant_values=self._floor)
-        f0 = np.pad(
-            f0, ((0, 0), (0, tail)), mode="edge" if self.unvoiced == "filled" else "constant"
-        )
+        mel, f0 = self._prepared(mel, f0)
         wav = self._render(self.params, mel, f0, keys)
         return np.asarray(wav)[:, : mask.shape[1] * self.mel.hop]
 
     def stream(
         self, mel: np.ndarray, f0: np.ndarray, key: jax.Array, *, frames_at_once: int = 128
     ) -> Iterator[np.ndarray]:
-        """Sound of one long row, piece by piece; the pieces in a row are the sound of the whole.
+        """Sound of one long row, piece by piece: together what `__call__` makes of it.
 
         Each piece is computed with as many frames around it as the generator can see, and a
         source whose phase runs on.
@@ -114,13 +108,14 @@ class NeuralVocoder:
         mel, f0 = np.asarray(mel, np.float32)[None], np.asarray(f0, np.float32)[None]
         require_renderable(mel, f0, self.mel, self.name)
         reach, frames, hop = self.generator.reach_frames, f0.shape[1], self.mel.hop
+        mel, f0 = self._prepared(mel, f0)
         source_key, noise_key = jax.random.split(key)
-        source = self._excite(self.params, self._as_trained(f0), source_key)
-        per_frame = source.shape[1] // frames
-        window = min(frames_at_once + 2 * reach, frames)  # one length, one program
+        source = self._excite(self.params, f0, source_key)
+        per_frame = source.shape[1] // f0.shape[1]
+        window = min(frames_at_once + 2 * reach, f0.shape[1])  # one length, one program
         for first in range(0, frames, frames_at_once):
             last = min(first + frames_at_once, frames)
-            begin = min(max(first - reach, 0), frames - window)
+            begin = min(max(first - reach, 0), f0.shape[1] - window)
             end = begin + window
             wav = self._voice(
                 self.params,
@@ -136,8 +131,13 @@ class NeuralVocoder:
         log = np.log10 if self.mel.log_base == "10" else np.log
         return np.float32(log(self.mel.log_floor))
 
-    def _as_trained(self, f0: np.ndarray) -> np.ndarray:
-        return np.stack([fill_unvoiced(row) for row in f0]) if self.unvoiced == "filled" else f0
+    def _prepared(self, mel: np.ndarray, f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """f0 as in training, and silence behind each row: its end is the same however padded."""
+        tail, hold = (0, self.generator.reach_frames), "constant"
+        if self.unvoiced == "filled":
+            f0, hold = np.stack([fill_unvoiced(row) for row in f0]), "edge"
+        mel = np.pad(mel, ((0, 0), tail, (0, 0)), constant_values=self._floor)
+        return mel, np.pad(f0, ((0, 0), tail), mode=hold)
 
     @functools.cached_property
     def _render(self):

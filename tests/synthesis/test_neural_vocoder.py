@@ -93,7 +93,7 @@ def test_a_stream_is_the_whole(vocoder, inputs):
     assert vocoder.generator.reach_frames < 20
     pieces = list(vocoder.stream(mel, f0, jax.random.key(3), frames_at_once=23))
     assert [len(piece) for piece in pieces] == [23 * 8, 23 * 8, 14 * 8]
-    whole = np.concatenate(list(vocoder.stream(mel, f0, jax.random.key(3), frames_at_once=60)))
+    whole = vocoder(mel[None], f0[None], jax.random.key(3)[None])[0]
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=2e-6)
 
 
@@ -192,7 +192,7 @@ def test_a_voice_sings_with_the_vocoder_that_it_names(tmp_path):
     expected = open_renderer(tmp_path, spec)(mel, f0, mask, keys(1))
     np.testing.assert_array_equal(render(mel, f0, mask, keys(1)), expected)
     built_in = Synthesizer(voice, vocoder="harmonic")._render
-    assert built_in.keywords == {"spec": spec}
+    assert not isinstance(getattr(built_in, "vocoder", None), NeuralVocoder)
 
 
 def test_a_voice_names_its_vocoder_inside_its_folder_or_elsewhere(tmp_path):
