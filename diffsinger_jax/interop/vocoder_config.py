@@ -44,9 +44,7 @@ def read_vocoder_config(path: Path) -> Described:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not JSON ({error}); give the config.json") from error
     settings = parse_settings(text, path)
-    sine = settings.get("mini_nsf", False)
-    if not isinstance(sine, bool):
-        raise InputError(f"{path}: mini_nsf is {sine!r}, expected true or false")
+    sine = FlatConfig(settings, path).flag("mini_nsf", False)
     # Their training fills f0 in between.
     return Described(mel_of_settings(settings, path), _sizes(settings, path, sine=sine), "filled")
 

@@ -205,7 +205,7 @@ def _contradiction(g: NsfHifigan, mel: MelSpec) -> str | None:
         return "not all sizes are whole numbers above 0"
     if math.prod(rates) != mel.hop:
         return f"the upsample rates multiply to {math.prod(rates)}, the hop is {mel.hop}"
-    if g.channels % 2 ** len(rates):
+    if g.channels < 2 ** len(rates):
         return f"{g.channels} channels cannot be halved {len(rates)} times"
     for kernel, dilations in zip(g.resblock_kernels, g.resblock_dilations, strict=True):
         if len(dilations) != RESBLOCK_DILATIONS[g.resblock]:

@@ -27,8 +27,8 @@ _KEYS = {
     "fmin": ("mel_fmin", "fmin"),
     "fmax": ("mel_fmax", "fmax"),
 }
-_DEFAULT_BASE = {".yaml": "10", ".json": "e"}
-"""What a file means that leaves mel_base out, as the programs that read it have it."""
+_DEFAULT_BASE = {".yaml": "10"}
+"""What a file means that leaves mel_base out, as the programs that read it have it; else "e"."""
 
 
 def require_same_mel(voice_spec: MelSpec, vocoder_spec: MelSpec, vocoder_name: str) -> None:
@@ -152,7 +152,7 @@ def mel_of_settings(config: Mapping[str, Any], path: str | os.PathLike) -> MelSp
         numbers[field] = float(value) if field in ("fmin", "fmax") else int(value)
     words = {
         "mel_scale": str(config.get("mel_scale", "slaney")),
-        "log_base": str(config.get("mel_base", _DEFAULT_BASE[Path(path).suffix])),
+        "log_base": str(config.get("mel_base", _DEFAULT_BASE.get(Path(path).suffix, "e"))),
     }
     for field, known in (("mel_scale", ("slaney", "htk")), ("log_base", ("e", "10"))):
         if words[field] not in known:

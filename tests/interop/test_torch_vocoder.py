@@ -165,7 +165,7 @@ def rename(one, old, new):
             lambda one: one.config.update(upsample_rates=[4, 3, 1]),
             ["one sample more", "config.json"],
         ),
-        (lambda one: one.config.update(upsample_initial_channel=12), ["12 channels", "3 times"]),
+        (lambda one: one.config.update(upsample_initial_channel=7), ["7 channels", "3 times"]),
         (lambda one: one.config.pop("upsample_initial_channel"), ["upsample_initial_channel"]),
         (lambda one: one.config.pop("hop_size"), ["has no hop_size"]),
         (lambda one: one.config.update(mel_base="2"), ["mel_base is '2'"]),
