@@ -40,10 +40,9 @@ class Checkpoints:
         self._options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, keep_period=keep_every_steps or None, create=True
         )
-        if is_first():
-            self._remove_cut_off()
         self._manager = ocp.CheckpointManager(self._folder, options=self._options)
         self._writing: int | None = None
+        self._is_ours = False  # until we write: another process may be writing here
 
     def latest(self) -> int | None:
         """Steps done in the last checkpoint, None where there is none."""
@@ -58,6 +57,9 @@ class Checkpoints:
         self.finish()
         if step == self.latest():
             return
+        if not self._is_ours and is_first():
+            self._remove_cut_off()
+        self._is_ours = True
         try:
             self._writing = step
             self._manager.save(step, args=ocp.args.StandardSave(state))
