@@ -110,22 +110,19 @@ def ahead(batches: Iterable[Any], *, depth: int = 2) -> Iterator[Any]:
         waiting.extend(itertools.islice(batches, 1))
 
 
-def sum_of_groups(mesh: Mesh, groups: int, *, same_bits: bool = False) -> Callable:
+def sum_of_groups(mesh: Mesh, groups: int) -> Callable:
     """A sum over groups of rows with one order of additions on every layout.
 
     In floating point the order of a sum is part of its result. Here each group of rows is
     computed by itself, in a shape that depends on `groups` alone, and the groups are added as a
     binary tree of neighbours: those of one device there, one after the other (which is gradient
     accumulation), those of different devices after an exchange that only moves numbers. So 1, 2,
-    4 or 8 devices, in one process or in several, give the same bits for 8 groups. The exchange
-    moves as many bytes as an all-reduce in a ring.
+    4 or 8 devices, in one process or in several, give the same bits for 8 groups, if the function
+    does (see `in_one_round`). The exchange moves as many bytes as an all-reduce in a ring.
 
     Args:
       mesh: see `data_mesh`.
       groups: a power of two that the number of devices divides.
-      same_bits: whether the function must be compiled the same way on every layout, so that its
-        own numbers do not depend on what the compiler fuses it with. A loop of one round, which
-        the compiler cannot know to be one, is put around it.
 
     Returns:
       f(function, fixed, by_rows): the sum of function(fixed, rows of a group) over the groups,
@@ -136,8 +133,7 @@ def sum_of_groups(mesh: Mesh, groups: int, *, same_bits: bool = False) -> Callab
     def summed(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> Any:
         def on_device(fixed: Any, rows: Any) -> Any:
             rows = jax.tree.map(lambda x: x.reshape(here, len(x) // here, *x.shape[1:]), rows)
-            call = _closed if same_bits else _open
-            total = _sum_here(lambda group: call(function, fixed, group), rows, here)
+            total = _sum_here(lambda group: function(fixed, group), rows, here)
             return _sum_over_devices(total, mesh.size)
 
         return jax.shard_map(
@@ -160,23 +156,22 @@ def _sum_here(function: Callable[[Any], Any], rows: Any, groups: int) -> Any:
     return jax.tree.map(lambda x: x[0] + x[1], two)
 
 
-def _open(function: Callable[[Any, Any], Any], fixed: Any, group: Any) -> Any:
-    return function(fixed, group)
+def in_one_round(function: Callable[[Any], Any], start: Any, number: jax.Array) -> Any:
+    """function(start), compiled as a program of its own.
 
+    What a compiler fuses a product with decides where it rounds. As the body of a loop, whose one
+    round the compiler cannot know to be one, a function is compiled alike whatever is around it.
 
-def _closed(function: Callable[[Any, Any], Any], fixed: Any, group: Any) -> Any:
-    """The same, as a program of its own: the body of a loop of one round."""
-    some = next(x for x in jax.tree.leaves(group) if jnp.issubdtype(x.dtype, jnp.integer))
-    rounds = jnp.minimum(jnp.abs(some.ravel()[0]) + 1, 1)
-    empty = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, fixed, group)
-    )
-
-    def body(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
-        return carry[0] + 1, function(fixed, group)
-
+    Args:
+      function: its result has the shapes of `start`.
+      start: a pytree of arrays.
+      number: i32[] of any value that is not known before the program runs.
+    """
+    rounds = jnp.minimum(jnp.abs(number) + 1, 1)
     return jax.lax.while_loop(
-        lambda carry: carry[0] < rounds, body, (jnp.zeros_like(rounds), empty)
+        lambda carry: carry[0] < rounds,
+        lambda carry: (carry[0] + 1, function(carry[1])),
+        (jnp.zeros_like(rounds), start),
     )[1]
 
 

@@ -31,6 +31,7 @@ from diffsinger_jax.training.sharding import (
     ahead,
     by_rows,
     global_batch,
+    in_one_round,
     on_each,
     place,
     state_shardings,
@@ -53,7 +54,7 @@ from diffsinger_jax.training.state import (
     split_params,
 )
 from diffsinger_jax.training.steps import LossFn
-from diffsinger_jax.training.update import train_step
+from diffsinger_jax.training.update import at_once, train_step
 from diffsinger_jax.training.validation import Validator
 from diffsinger_jax.training.writer import Writer
 from diffsinger_jax.types import Batch
@@ -117,7 +118,8 @@ def run_stage(setting: Setting, stage: Stage, params: Params) -> Params:
             loss_fn=remembering_less(stage.loss_fn) if config.remat else stage.loss_fn,
             optimizer=optimizer,
             ema_decay=config.ema_decay,
-            sum_of_groups=sum_of_groups(mesh, groups, same_bits=config.row_groups > 1),
+            sum_of_groups=sum_of_groups(mesh, groups),
+            alone=in_one_round if config.row_groups > 1 else at_once,
         )
 
     jitted = jax.jit(

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from diffsinger_jax.training.losses import Mean
@@ -23,6 +24,15 @@ def one_group(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> 
     return function(fixed, by_rows)
 
 
+Alone = Callable[[Callable[[Any], Any], Any, jax.Array], Any]
+"""(function, start, a number) -> function(start), compiled in some way."""
+
+
+def at_once(function: Callable[[Any], Any], start: Any, number: jax.Array) -> Any:
+    """As it comes, see `Alone`."""
+    return function(start)
+
+
 def train_step(
     state: TrainState,
     frozen: Params,
@@ -33,6 +43,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     sum_of_groups: SumOfGroups = one_group,
+    alone: Alone = at_once,
 ) -> tuple[TrainState, dict]:
     """One update, or none where the loss or its gradient is not finite; `step` counts on.
 
@@ -48,6 +59,7 @@ def train_step(
       optimizer: of the stage.
       ema_decay: of the moving average; it warms up as (1 + step) / (10 + step).
       sum_of_groups: how the batch is computed.
+      alone: how the gradient of a group, and the update after it, are compiled.
 
     Returns:
       The state after it, and metrics: a `Mean` for each loss, "loss", "gradient_norm" and
@@ -60,7 +72,7 @@ def train_step(
     counts = {name: part.count for name, part in counted.items()}
 
     def of_group(fixed: Any, group: Any) -> tuple[Params, dict]:
-        params, frozen, counts, step_key = fixed
+        params, frozen, counts, step_key, number = fixed
         batch, rows = group
 
         def objective(params: Params) -> tuple[jax.Array, dict]:
@@ -68,27 +80,35 @@ def train_step(
             totals = {name: part.total for name, part in parts.items()}
             return loss_fn.weighted(_means(totals, counts)), totals
 
-        return jax.grad(objective, has_aux=True)(params)
+        empty = (jax.tree.map(jnp.zeros_like, params), dict.fromkeys(counts, _ZERO))
+        return alone(lambda _: jax.grad(objective, has_aux=True)(params), empty, number)
 
-    fixed = (state.params, frozen, counts, step_key)
+    fixed = (state.params, frozen, counts, step_key, state.step)
     gradients, totals = sum_of_groups(of_group, fixed, (batch, rows))
-    # What follows is compiled alike whatever the layout above.
-    gradients, totals = jax.lax.optimization_barrier((gradients, totals))
-    parts = _means(totals, counts)
-    loss, norm = loss_fn.weighted(parts), optax.tree.norm(gradients)
 
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
-    ema = optax.incremental_update(params, state.ema, 1.0 - decay)
+    def updated(before: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
+        state, _ = before
+        parts = _means(totals, counts)
+        loss, norm = loss_fn.weighted(parts), optax.tree.norm(gradients)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        step = state.step.astype(jnp.float32)
+        decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+        ema = optax.incremental_update(params, state.ema, 1.0 - decay)
 
-    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-    after = TrainState(state.step, params, ema, opt_state)
-    after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
-    skipped = 1.0 - finite.astype(jnp.float32)
-    metrics = {**parts, "loss": loss, "gradient_norm": norm, "skipped": skipped}
-    return after.replace(step=state.step + 1), metrics
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        after = TrainState(state.step, params, ema, opt_state)
+        after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
+        skipped = 1.0 - finite.astype(jnp.float32)
+        metrics = {**parts, "loss": loss, "gradient_norm": norm, "skipped": skipped}
+        return after.replace(step=state.step + 1), metrics
+
+    empty = {name: Mean(_ZERO, _ZERO) for name in counts}
+    empty |= dict.fromkeys(("loss", "gradient_norm", "skipped"), _ZERO)
+    return alone(updated, (state, empty), state.step)
+
+
+_ZERO = np.float32(0.0)
 
 
 def _means(totals: dict, counts: dict) -> dict[str, Mean]:

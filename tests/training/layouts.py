@@ -20,6 +20,8 @@ from diffsinger_jax.pipeline.plan import BatchPlan, default_bucket_edges, host_s
 from diffsinger_jax.pipeline.prepared import open_corpus
 
 STAGE = "auxiliary"
+LAYOUTS = {"1x1": (1, 1), "1x8": (1, 8), "2x4": (2, 4), "2x4_then_1x2": (1, 2)}
+"""Processes and devices of each; the last is where the run ends that began on 2 x 4."""
 
 
 def train(corpus: Path, workdir: Path, overrides: list[str], processes: int, devices: int) -> None:
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--groups", type=int, default=8)
+    parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS), choices=list(LAYOUTS))
     options, rest = parser.parse_known_args()
     os.environ["JAX_PLATFORMS"] = "cpu"
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -87,9 +90,9 @@ def main() -> None:
         "--config.log_every_steps=10",
         *rest,
     ]
-    layouts = {"1x1": (1, 1), "1x8": (1, 8), "2x4": (2, 4), "2x4_then_1x2": (1, 2)}
     results = {}
-    for name, (processes, devices) in layouts.items():
+    for name in dict.fromkeys(["1x1", *options.layouts]):
+        processes, devices = LAYOUTS[name]
         workdir = options.folder / name
         if name == "2x4_then_1x2":
             train(corpus, workdir, [*overrides, f"--config.auxiliary.steps={steps // 2}"], 2, 4)

@@ -21,6 +21,7 @@ from diffsinger_jax.training.losses import Mean
 from diffsinger_jax.training.sharding import (
     data_mesh,
     global_batch,
+    in_one_round,
     place,
     state_shardings,
     sum_of_groups,
@@ -28,7 +29,7 @@ from diffsinger_jax.training.sharding import (
 )
 from diffsinger_jax.training.state import create_state
 from diffsinger_jax.training.steps import LossFn, row_noise
-from diffsinger_jax.training.update import train_step
+from diffsinger_jax.training.update import at_once, train_step
 
 ROWS = 8
 
@@ -70,7 +71,8 @@ def update_on(mesh, groups):
             loss_fn=toy_loss(),
             optimizer=optimizer,
             ema_decay=0.9,
-            sum_of_groups=sum_of_groups(mesh, groups, same_bits=groups > 1),
+            sum_of_groups=sum_of_groups(mesh, groups),
+            alone=in_one_round if groups > 1 else at_once,
         )
 
     return place(state, shardings), jax.jit(update, out_shardings=(shardings, None))
