@@ -21,6 +21,8 @@ examples:
       three semitones lower, a tenth slower
   python run_sample.py --score a.mid b.ds --out takes --takes 3 --seed 7
       three takes of each, with seeds 7, 8 and 9
+  python run_sample.py --score song.musicxml --quality draft
+      in a hurry: few calls of the denoiser
   python run_sample.py --score song.ds --save ds f0 mel picture --format flac --bit_depth 24
       with everything that was predicted; the written .ds can be edited and sung again
 """
@@ -50,6 +52,16 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     how.add_argument("--seed", type=_at_least(0), default=0, help="of the noise; 0 unless given")
     how.add_argument("--takes", type=_at_least(1), default=1, help="how many, with rising seeds")
+    how.add_argument(
+        "--quality",
+        choices=("draft", "good", "best"),
+        help="faster or more exact; the voice's own sampling unless given",
+    )
+    how.add_argument(
+        "--method",
+        choices=("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc"),
+        help="sampler; of the quality or the voice unless given",
+    )
     how.add_argument("--k_step", type=_at_least(0), help="where shallow diffusion starts")
     how.add_argument("--steps", type=_at_least(1), help="sampling steps from there")
     where = parser.add_argument_group("what to write")
@@ -128,6 +140,8 @@ def _sing(synthesizer, score, seed: int, flags: argparse.Namespace):
         song = synthesizer.sing(
             score,
             seed=seed,
+            quality=flags.quality,
+            method=flags.method,
             k_step=flags.k_step,
             steps=flags.steps,
             speaker=flags.speaker,

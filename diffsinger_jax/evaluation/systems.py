@@ -18,7 +18,7 @@ from diffsinger_jax.pipeline.plan import (
     plan_epoch,
 )
 from diffsinger_jax.pipeline.prepared import Example
-from diffsinger_jax.synthesis.rendering import render_rows
+from diffsinger_jax.synthesis.harmonic import render_rows
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, frames_from_seconds
 
 SHAPES = 2

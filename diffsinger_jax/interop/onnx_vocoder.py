@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -111,6 +111,10 @@ class OnnxVocoder:
                 )
             wavs[row, :length] = wav[:length]
         return wavs
+
+    def stream(self, mel: np.ndarray, f0: np.ndarray, key=None) -> Iterator[np.ndarray]:
+        """Sound of a row f32[T, M], f32[T] in one piece: what a graph sees, nobody knows."""
+        yield self(mel[None], f0[None])[0]
 
     def _run(self, feed: dict[str, np.ndarray]) -> np.ndarray:
         from onnxruntime.capi import onnxruntime_pybind11_state as errors

@@ -53,6 +53,11 @@ class PieceArrays:
     tail_frames: int
     leads: bool
 
+    @property
+    def frames(self) -> int:
+        """T, which no prediction changes."""
+        return self.total_frames if self.given_frames is None else int(self.given_frames.sum())
+
     def ph_frames(self, predicted_frames: np.ndarray) -> np.ndarray:
         """i32[N] durations in frames: the given ones, or predictions fitted to the score."""
         if self.given_frames is not None:

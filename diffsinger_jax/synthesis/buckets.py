@@ -8,16 +8,37 @@ from diffsinger_jax.pipeline.plan import Bucket
 
 FRAMES_PER_PHONEME = 4
 """A bucket of T frames has room for T / 4 phonemes; a denser piece goes into a longer bucket."""
-_SHORTEST, _GROWTH, _ROUND_TO = 256, 1.5, 64
+SHORTEST_FRAMES = 368
+"""Doubled again and again: seconds to compile and load each shape weigh more than its padding. At
+93.75 frames in a second this suits pieces of 12 s and of 30 s, with the silences around them."""
 
 
 def bucket_frames(frames: int, phonemes: int) -> int:
-    """T of the smallest bucket that takes a piece: 256 x 1.5^i, rounded up to 64s."""
+    """T of the smallest bucket that takes a piece: 368 x 2^i."""
     needed = max(frames, phonemes * FRAMES_PER_PHONEME)
-    edge = float(_SHORTEST)
-    while (rounded := -(-int(edge) // _ROUND_TO) * _ROUND_TO) < needed:
-        edge *= _GROWTH
-    return rounded
+    edge = SHORTEST_FRAMES
+    while edge < needed:
+        edge *= 2
+    return edge
+
+
+def windows(sizes: Sequence[tuple[int, int]], frames_per_batch: int) -> Iterator[range]:
+    """Shares pieces out, in their order, to stretches that are sung one after the other.
+
+    Args:
+      sizes: (frames, phonemes) of each piece.
+      frames_per_batch: the buckets of a stretch together stay below it; the first piece is sung
+        alone, so that it is heard soon, and so is a long one.
+    """
+    first, total = 0, 0
+    for index, size in enumerate(sizes):
+        frames = bucket_frames(*size)
+        if index > first and (first == 0 or total + frames > frames_per_batch):
+            yield range(first, index)
+            first, total = index, 0
+        total += frames
+    if sizes:
+        yield range(first, len(sizes))
 
 
 def pack(

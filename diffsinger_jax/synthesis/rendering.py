@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.onnx_vocoder import ONNX_CONFIG, PACKAGE_SUFFIXES, OnnxVocoder
-from diffsinger_jax.synthesis.neural_vocoder import VOCODER_FILE, load_vocoder
+from diffsinger_jax.synthesis.harmonic import HarmonicVocoder
+from diffsinger_jax.synthesis.neural_vocoder import VOCODER_FILE, NeuralVocoder, load_vocoder
+from diffsinger_jax.synthesis.song import log_floor
 from diffsinger_jax.synthesis.vocoders import log_factor, read_vocoder_spec, require_same_mel
 from diffsinger_jax.types import MelSpec
 
 HARMONIC = "harmonic"
 """The name of the built-in vocoder."""
 
-Renderer = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], np.ndarray]
-"""(mel [B, T, M], f0 [B, T], mask [B, T], keys [B]) -> wav f32[B, T * hop]; padding may sound."""
+
+@dataclasses.dataclass(frozen=True)
+class Renderer:
+    """A vocoder that reads a voice's mels.
+
+    Attributes:
+      vocoder: what makes the sound.
+      spec: of the voice's mels.
+      factor: on them, where the vocoder's logarithm has another base.
+    """
+
+    vocoder: HarmonicVocoder | NeuralVocoder | OnnxVocoder
+    spec: MelSpec
+    factor: float = 1.0
+
+    def __call__(
+        self, mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array
+    ) -> np.ndarray:
+        """mel [B, T, M], f0 [B, T], keys [B] -> wav f32[B, T * hop]; padding may sound."""
+        return self.vocoder(self._scaled(mel), f0, keys, mask)
+
+    def stream(
+        self, mel: np.ndarray, f0: np.ndarray, frames: int, key: jax.Array
+    ) -> Iterator[np.ndarray]:
+        """Sound of one row, f32[L] after f32[L], together frames * hop samples.
+
+        Args:
+          mel: f32[T, M] log amplitude; T is of few lengths, so that little is compiled.
+          f0: f32[T] Hz, 0 unvoiced.
+          frames: how many of the T are not padding.
+          key: of what is random.
+        """
+        if isinstance(self.vocoder, OnnxVocoder):  # nothing is compiled for its lengths
+            mel, f0 = mel[:frames], f0[:frames]
+        padding = np.arange(len(f0)) >= frames
+        mel = np.where(padding[:, None], np.float32(log_floor(self.spec)), mel)
+        f0 = np.where(padding, np.float32(0), f0)
+        left = frames * self.spec.hop
+        for wav in self.vocoder.stream(self._scaled(mel), f0, key):
+            yield wav[:left]
+            if (left := left - len(wav)) <= 0:
+                return
+
+    def _scaled(self, mel):
+        return mel if self.factor == 1.0 else np.asarray(mel, np.float32) * np.float32(self.factor)
 
 
 def open_renderer(vocoder: str | os.PathLike | None, spec: MelSpec) -> Renderer:
@@ -36,7 +80,7 @@ def open_renderer(vocoder: str | os.PathLike | None, spec: MelSpec) -> Renderer:
       InputError: if it is none of these, is damaged, or expects another mel than the voice's.
     """
     if vocoder is None or str(vocoder) == HARMONIC:
-        return functools.partial(render_rows, spec=spec)
+        return Renderer(HarmonicVocoder(spec), spec)
     path = Path(vocoder)
     if (path / VOCODER_FILE).is_file():
         neural = load_vocoder(path)
@@ -49,21 +93,4 @@ def open_renderer(vocoder: str | os.PathLike | None, spec: MelSpec) -> Renderer:
             "diffsinger_jax.interop.torch_vocoder model.ckpt --config config.json --out DIR"
         )
     require_same_mel(spec, neural.mel, str(path))
-    factor = log_factor(spec, neural.mel)
-
-    def render(mel, f0, mask, keys):
-        return neural(np.asarray(mel, np.float32) * np.float32(factor), f0, keys, mask)
-
-    return render
-
-
-@functools.partial(jax.jit, static_argnames="spec")
-def render_rows(
-    mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array, spec: MelSpec
-) -> jax.Array:
-    """mel [B, T, M], f0 [B, T], keys [B] -> wav [B, T * hop]; padding is silent."""
-
-    def render_row(mel: jax.Array, f0: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
-        return harmonic_plus_noise(mel[None], f0[None], spec, key=key, mask=mask[None])[0]
-
-    return jax.vmap(render_row)(mel, f0, mask, keys)
+    return Renderer(neural, spec, log_factor(spec, neural.mel))

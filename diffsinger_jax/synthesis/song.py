@@ -9,16 +9,13 @@ import numpy as np
 
 from diffsinger_jax.plots import Span
 from diffsinger_jax.synthesis.arrays import PieceArrays
+from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.types import SILENCE, Curve, MelSpec, Note, Piece, Score
 
 RELEASE_SEC = 0.08
 """How long a piece sounds on into a rest, and is heard before its first phoneme."""
 FADE_SEC = 0.1
 """How long it then takes to fall to digital silence."""
-EDGE_SEC = 0.01
-"""The fade at the two ends of a song, where it may be cut while it sounds."""
-PEAK = 0.99
-"""A louder song is scaled down as a whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,27 +87,18 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
       pieces: those of the score that are not silent.
       spec: of their mels.
     """
-    rate, hop = spec.sample_rate, spec.hop
-    # Durations that the score gives may reach beyond its notes.
-    given_ends_sec = [_end_sec(p, spec) for p in pieces if p.arrays.given_frames is not None]
-    song_sec = max([score.duration_sec, *given_ends_sec])
-    song_frames = round(song_sec * spec.frames_per_sec)
-    wav = np.zeros(round(song_sec * rate), np.float32)
+    song_frames = round(song_sec(score, [p.arrays for p in pieces], spec) * spec.frames_per_sec)
+    mixer = Mixer(song_samples(score, [p.arrays for p in pieces], spec), spec)
     mel = np.full((song_frames, spec.n_mels), log_floor(spec), np.float32)
     f0 = np.zeros(song_frames, np.float32)
     for piece in pieces:
-        start = round(piece.arrays.piece.offset_sec * rate) - piece.arrays.head_frames * hop
-        _place(wav, piece.wav * _gate(piece, spec), start, np.add)
-        _place(mel, piece.mel, round(start / hop), np.maximum)
-        _place(f0, piece.f0, round(start / hop), np.maximum)
-    edge = min(round(EDGE_SEC * rate), len(wav) // 2)
-    wav[:edge] *= np.linspace(0.0, 1.0, edge, dtype=np.float32)
-    wav[len(wav) - edge :] *= np.linspace(1.0, 0.0, edge, dtype=np.float32)
-    if (peak := np.abs(wav).max(initial=0.0)) > PEAK:
-        wav *= PEAK / peak
+        start = start_sample(piece.arrays, spec)
+        mixer.add(piece.wav * gate(piece.arrays, piece.ph_frames, spec), start)
+        _place(mel, piece.mel, round(start / spec.hop))
+        _place(f0, piece.f0, round(start / spec.hop))
     return Song(
-        wav=wav,
-        sample_rate=rate,
+        wav=mixer.settled(),
+        sample_rate=spec.sample_rate,
         mel=mel,
         f0=f0,
         spec=spec,
@@ -119,6 +107,26 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
             score, pieces=tuple(filled_piece(piece, spec) for piece in pieces)
         ),
     )
+
+
+def song_sec(score: Score, pieces: Sequence[PieceArrays], spec: MelSpec) -> float:
+    """Length of the score, or of the durations that it gives, which may reach beyond its notes."""
+    given_ends_sec = [
+        p.piece.offset_sec + (p.frames - p.head_frames - p.tail_frames) / spec.frames_per_sec
+        for p in pieces
+        if p.given_frames is not None
+    ]
+    return max([score.duration_sec, *given_ends_sec])
+
+
+def song_samples(score: Score, pieces: Sequence[PieceArrays], spec: MelSpec) -> int:
+    """The same in samples."""
+    return round(song_sec(score, pieces, spec) * spec.sample_rate)
+
+
+def start_sample(piece: PieceArrays, spec: MelSpec) -> int:
+    """Where the sound of a piece, its added head first, begins in the song; perhaps before 0."""
+    return round(piece.piece.offset_sec * spec.sample_rate) - piece.head_frames * spec.hop
 
 
 def log_floor(spec: MelSpec) -> float:
@@ -158,20 +166,13 @@ def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
     )
 
 
-def _end_sec(sung: SungPiece, spec: MelSpec) -> float:
-    """When the piece ends in the song, without the silences added around it."""
-    arrays = sung.arrays
-    frames = int(sung.ph_frames.sum()) - arrays.head_frames - arrays.tail_frames
-    return arrays.piece.offset_sec + frames / spec.frames_per_sec
-
-
-def _gate(sung: SungPiece, spec: MelSpec) -> np.ndarray:
+def gate(piece: PieceArrays, ph_frames: np.ndarray, spec: MelSpec) -> np.ndarray:
     """f32[T * hop]: 1 where the piece sounds, falling to 0 inside its rests."""
-    silent = np.repeat([p.symbol == SILENCE for p in sung.arrays.phonemes], sung.ph_frames)
+    silent = np.repeat([p.symbol == SILENCE for p in piece.phonemes], ph_frames)
     frames = np.arange(len(silent))
     sounding = np.flatnonzero(~silent)
     if sounding.size == 0:
-        return np.zeros(len(sung.wav), np.float32)
+        return np.zeros(len(silent) * spec.hop, np.float32)
     after = np.searchsorted(sounding, frames)
     to_next = sounding[np.minimum(after, len(sounding) - 1)] - frames
     to_last = frames - sounding[np.maximum(after - 1, 0)]
@@ -180,16 +181,16 @@ def _gate(sung: SungPiece, spec: MelSpec) -> np.ndarray:
     )
     into_fade = (distance / spec.frames_per_sec - RELEASE_SEC) / FADE_SEC
     gain = 0.5 + 0.5 * np.cos(np.pi * np.clip(into_fade, 0.0, 1.0))  # [T]
-    samples = np.arange(len(sung.wav)) / spec.hop  # [T] -> [T * hop]
+    samples = np.arange(len(silent) * spec.hop) / spec.hop  # [T] -> [T * hop]
     return np.interp(samples, frames, gain).astype(np.float32)
 
 
-def _place(target: np.ndarray, values: np.ndarray, start: int, how: np.ufunc) -> None:
-    """target[start:] = how(target[start:], values), cut to what lies inside the target."""
+def _place(target: np.ndarray, values: np.ndarray, start: int) -> None:
+    """The larger of the two from `start` on, cut to what lies inside the target."""
     first, last = max(start, 0), min(start + len(values), len(target))
     if first < last:
         inside = target[first:last]
-        how(inside, values[first - start : last - start], out=inside)
+        np.maximum(inside, values[first - start : last - start], out=inside)
 
 
 def _phoneme_spans(sung: SungPiece, spec: MelSpec) -> list[Span]:

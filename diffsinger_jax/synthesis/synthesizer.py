@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,20 +9,29 @@ import jax
 import numpy as np
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.pipeline.collate import collate
-from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
-from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays, resample_f0
-from diffsinger_jax.synthesis.buckets import pack
+from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays
+from diffsinger_jax.synthesis.buckets import windows
 from diffsinger_jax.synthesis.cuts import cut_breathless
+from diffsinger_jax.synthesis.mels import UnheardPiece, sing_mels
+from diffsinger_jax.synthesis.mixing import Mixer
+from diffsinger_jax.synthesis.quality import sampling_arguments
 from diffsinger_jax.synthesis.rendering import open_renderer
-from diffsinger_jax.synthesis.song import Song, SungPiece, assemble
+from diffsinger_jax.synthesis.song import (
+    Song,
+    SungPiece,
+    assemble,
+    gate,
+    song_samples,
+    start_sample,
+)
 from diffsinger_jax.synthesis.voice import Voice, load_voice
-from diffsinger_jax.types import Batch, Piece, Score
+from diffsinger_jax.types import Piece, Score
 
-FRAMES_PER_BATCH = {"cpu": 2048}
-"""Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`."""
+FRAMES_PER_BATCH = {"cpu": 1}
+"""Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`. On CPUs one
+row at a time: more of them are no faster together, and each number of rows is compiled apart."""
 ACCELERATOR_FRAMES = 32_768
 
 
@@ -35,6 +43,10 @@ class Synthesizer:
       song = synthesizer(read_score("song.musicxml"), seed=1, key=-2)
       song.wav    # f32[L] at song.sample_rate
       song.mel    # f32[T, M], song.f0 f32[T]
+
+      prepared = synthesizer.prepare(read_score("song.musicxml"), key=-2)
+      for block in synthesizer.stream(prepared, seed=1):
+          ...     # f32[L]: together they are song.wav
     """
 
     def __init__(
@@ -79,16 +91,20 @@ class Synthesizer:
         seed: int = 0,
         key: float = 0.0,
         tempo: float = 1.0,
+        quality: str | None = None,
         k_step: int | None = None,
         steps: int | None = None,
+        method: str | None = None,
         speaker: str | None = None,
     ) -> Song:
         """Sings a score: `prepare`, then `sing`, with their arguments."""
         return self.sing(
             self.prepare(score, key=key, tempo=tempo),
             seed=seed,
+            quality=quality,
             k_step=k_step,
             steps=steps,
+            method=method,
             speaker=speaker,
         )
 
@@ -121,8 +137,10 @@ class Synthesizer:
         score: Score,
         *,
         seed: int = 0,
+        quality: str | None = None,
         k_step: int | None = None,
         steps: int | None = None,
+        method: str | None = None,
         speaker: str | None = None,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Song:
@@ -131,39 +149,88 @@ class Synthesizer:
         Args:
           score: from `prepare`.
           seed: of the noise; the same seed sings the same song.
+          quality: a name in `quality.QUALITIES`: how exactly, and how long that takes; None for
+            the voice's own sampling. The next three say more than it does.
           k_step: diffusion step to start from, 0 for the auxiliary mel alone; None for the
             voice's own.
           steps: sampling steps from there to the end; None for the voice's own.
+          method: a name in `diffusion.samplers.SAMPLERS`; None for the voice's own.
           speaker: one of the voice's; None for its first.
           on_pieces: told how many more of the `sung_pieces` are done, for a progress bar.
 
         Raises:
-          InputError: for an unknown speaker, or steps that the voice cannot take.
+          InputError: for an unknown speaker or quality, or steps that the voice cannot take.
         """
-        voice, spec = self.voice, self.voice.info.mel
-        pieces = self._arrays(score, voice.info.vocabulary.speaker_id(speaker))
-        examples = self._with_durations(pieces)
-
+        how = sampling_arguments(
+            self.voice, quality=quality, k_step=k_step, steps=steps, method=method
+        )
+        spec = self.voice.info.mel
+        pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
         sung: dict[int, SungPiece] = {}
-        sizes = [(int(e["ph_frames"].sum()), len(e["tokens"])) for e in examples]
-        for indices, bucket, batch in self._batches(examples, sizes):
-            f0 = self._f0(batch, [pieces[i] for i in indices])
-            batch = batch._replace(f0=f0)
-            mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
-            mel = voice.sample_mel(batch, mel_keys, k_step=k_step, steps=steps)
-            wav = np.asarray(self._render(mel, f0, batch.mask, noise_keys))
-            mel = np.asarray(mel, np.float32)
-            for row, index in enumerate(indices):
-                frames, _ = sizes[index]
-                sung[index] = SungPiece(
-                    arrays=pieces[index],
-                    ph_frames=examples[index]["ph_frames"],
-                    f0=f0[row, :frames],
-                    mel=mel[row, :frames],
-                    wav=wav[row, : frames * spec.hop],
-                )
-            on_pieces(len(indices))
+        for unheard in self._mels(pieces, range(len(pieces)), seed, how):
+            sung[unheard.index] = SungPiece(
+                arrays=pieces[unheard.index],
+                ph_frames=unheard.ph_frames,
+                f0=unheard.f0[: unheard.frames],
+                mel=unheard.mel[: unheard.frames].copy(),  # without its padding
+                wav=np.concatenate(list(self._sound(unheard))),
+            )
+            on_pieces(1)
         return assemble(score, [sung[i] for i in range(len(pieces))], spec)
+
+    def stream(
+        self,
+        score: Score,
+        *,
+        seed: int = 0,
+        quality: str | None = None,
+        k_step: int | None = None,
+        steps: int | None = None,
+        method: str | None = None,
+        speaker: str | None = None,
+        on_pieces: Callable[[int], None] = lambda count: None,
+    ) -> Iterator[np.ndarray]:
+        """Sings a prepared score as it is heard: `sing(...).wav`, block after block.
+
+        Memory does not grow with the length of the song. What `sing` raises is raised before the
+        first block.
+
+        Args:
+          score: from `prepare`; the others as in `sing`.
+
+        Yields:
+          f32[L] samples at the voice's rate, together `song_samples(score)` of them.
+        """
+        how = sampling_arguments(
+            self.voice, quality=quality, k_step=k_step, steps=steps, method=method
+        )
+        spec = self.voice.info.mel
+        pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
+        mixer = Mixer(song_samples(score, pieces, spec), spec)
+        starts = [start_sample(piece, spec) for piece in pieces]
+        # Where the earliest of the pieces after each begins: they may overlap.
+        following = [*np.minimum.accumulate(starts[:0:-1])[::-1].tolist(), None]
+        sizes = [(piece.frames, len(piece.phonemes)) for piece in pieces]
+        for window in windows(sizes, self._frames_per_batch):
+            waiting = {u.index: u for u in self._mels(pieces, window, seed, how)}
+            for index in window:
+                unheard, place = waiting.pop(index), starts[index]
+                loudness = gate(pieces[index], unheard.ph_frames, spec)
+                for wav in self._sound(unheard):
+                    done = place - starts[index]
+                    mixer.add(wav * loudness[done : done + len(wav)], place)
+                    place += len(wav)
+                    later = following[index]
+                    block = mixer.settled(place if later is None else min(place, later))
+                    if block.size:
+                        yield block
+                on_pieces(1)
+        if (block := mixer.settled()).size:
+            yield block
+
+    def song_samples(self, score: Score) -> int:
+        """How many samples the song of a prepared score has."""
+        return song_samples(score, self._arrays(score, speaker=0), self.voice.info.mel)
 
     @staticmethod
     def sung_pieces(score: Score) -> list[Piece]:
@@ -197,52 +264,15 @@ class Synthesizer:
             end_sec = piece.offset_sec + piece.duration_sec
         return result
 
-    def _with_durations(self, pieces: Sequence[PieceArrays]) -> list[dict[str, np.ndarray]]:
-        """The pieces' examples with ph_frames i32[N]; durations need no frames, so T is 1."""
-        examples = [piece.example for piece in pieces]
-        filled: dict[int, dict[str, np.ndarray]] = {}
-        sizes = [(0, len(example["tokens"])) for example in examples]
-        for indices, _, batch in self._batches(examples, sizes, with_frames=False):
-            predicted = np.asarray(self.voice.predict_frames(batch))  # [B, N]
-            for row, index in enumerate(indices):
-                ph_frames = pieces[index].ph_frames(predicted[row])
-                filled[index] = {**examples[index], "ph_frames": ph_frames}
-        return [filled[i] for i in range(len(pieces))]
+    def _mels(
+        self, pieces: Sequence[PieceArrays], numbers: Sequence[int], seed: int, how: dict
+    ) -> Iterator[UnheardPiece]:
+        return sing_mels(
+            self.voice, pieces, numbers, seed=seed, how=how, frames_per_batch=self._frames_per_batch
+        )
 
-    def _batches(
-        self,
-        examples: Sequence[dict[str, np.ndarray]],
-        sizes: Sequence[tuple[int, int]],
-        *,
-        with_frames: bool = True,
-    ) -> Iterator[tuple[list[int], Bucket, Batch]]:
-        for indices, bucket in pack(sizes, self._frames_per_batch):
-            bucket = bucket if with_frames else bucket._replace(frames=1)
-            rows = [examples[i] for i in indices]
-            yield indices, bucket, collate(rows, bucket, self.voice.info.mel.n_mels)
-
-    def _f0(self, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray:
-        """f32[B, T]: predicted, with given curves in its place.
-
-        A curve without any unvoiced value (0) was filled in between voiced stretches, as `.ds`
-        files are; it says nothing of voicing, which is then the predicted one.
-        """
-        frames_per_sec = self.voice.info.mel.frames_per_sec
-        if predicts := "f0" not in self.voice.requires:
-            f0 = np.where(batch.mask, np.asarray(self.voice.predict_f0(batch), np.float32), 0.0)
-        else:
-            f0 = np.zeros(batch.mask.shape, np.float32)
-        for row, piece in enumerate(pieces):
-            if (curve := piece.piece.curves.get("f0")) is None:
-                continue
-            first = piece.head_frames
-            last = int(batch.ph_frames[row].sum()) - piece.tail_frames
-            given = resample_f0(curve, last - first, frames_per_sec)
-            if predicts and np.all(np.asarray(curve.values) > 0):
-                given = np.where(f0[row, first:last] > 0, given, 0.0)
-            f0[row] = 0.0
-            f0[row, first:last] = given
-        return f0.astype(np.float32)
+    def _sound(self, piece: UnheardPiece) -> Iterator[np.ndarray]:
+        return self._render.stream(piece.mel, piece.f0, piece.frames, piece.key)
 
 
 def _require_given(score: Score, voice: Voice) -> None:
@@ -261,12 +291,3 @@ def _require_given(score: Score, voice: Voice) -> None:
                 f"{place}: the voice {voice.name} predicts no durations and the score gives none; "
                 "give ph_dur in a .ds"
             )
-
-
-def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:
-    """Keys [B] for mel and noise, from each piece's number, so that batching changes no number."""
-    numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
-    numbers[: len(indices)] = indices
-    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
-    mel_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(of_pieces)
-    return mel_keys, noise_keys

@@ -1,0 +1,131 @@
+"""Pieces of a song -> durations, f0 and mel of each, batch by batch in a few static shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from diffsinger_jax.pipeline.collate import collate
+from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
+from diffsinger_jax.synthesis.buckets import pack
+from diffsinger_jax.synthesis.voice import Voice
+from diffsinger_jax.types import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class UnheardPiece:
+    """A piece before the vocoder.
+
+    Attributes:
+      index: its number in the song.
+      ph_frames: i32[N].
+      f0: f32[T] Hz, 0 unvoiced, with padding.
+      mel: f32[T, M] log amplitude, with padding.
+      key: of the vocoder's noise.
+    """
+
+    index: int
+    ph_frames: np.ndarray
+    f0: np.ndarray
+    mel: np.ndarray
+    key: jax.Array
+
+    @property
+    def frames(self) -> int:
+        """T without padding."""
+        return int(self.ph_frames.sum())
+
+
+def sing_mels(
+    voice: Voice,
+    pieces: Sequence[PieceArrays],
+    numbers: Sequence[int],
+    *,
+    seed: int,
+    how: Mapping[str, Any],
+    frames_per_batch: int,
+) -> Iterator[UnheardPiece]:
+    """Sings some of the pieces of a song; what a piece becomes depends on no other.
+
+    Args:
+      voice: see `synthesis.voice`.
+      pieces: all of the song.
+      numbers: of those to sing.
+      seed: of the noise; with a piece's number it gives its random keys.
+      how: keyword arguments of the voice's `sample_mel`.
+      frames_per_batch: bound on rows x frames of one call, for all but a long piece alone.
+
+    Yields:
+      The pieces, in the order of their batches.
+    """
+    examples = _with_durations(voice, [pieces[i] for i in numbers], frames_per_batch)
+    sizes = [(int(e["ph_frames"].sum()), len(e["tokens"])) for e in examples]
+    for rows, bucket in pack(sizes, frames_per_batch):
+        batch = collate([examples[row] for row in rows], bucket, voice.info.mel.n_mels)
+        indices = [numbers[row] for row in rows]
+        f0 = _f0(voice, batch, [pieces[i] for i in indices])
+        mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
+        mel = voice.sample_mel(batch._replace(f0=f0), mel_keys, **how)
+        mel = np.asarray(mel, np.float32)
+        for row, index in enumerate(indices):
+            ph_frames = examples[rows[row]]["ph_frames"]
+            yield UnheardPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
+
+
+def _with_durations(
+    voice: Voice, pieces: Sequence[PieceArrays], frames_per_batch: int
+) -> list[dict[str, np.ndarray]]:
+    """The pieces' examples with ph_frames i32[N]; durations need no frames, so T is 1."""
+    examples = [piece.example for piece in pieces]
+    filled: dict[int, dict[str, np.ndarray]] = {}
+    sizes = [(0, len(example["tokens"])) for example in examples]
+    for indices, bucket in pack(sizes, frames_per_batch):
+        rows = [examples[i] for i in indices]
+        batch = collate(rows, bucket._replace(frames=1), voice.info.mel.n_mels)
+        predicted = np.asarray(voice.predict_frames(batch))  # [B, N]
+        for row, index in enumerate(indices):
+            ph_frames = pieces[index].ph_frames(predicted[row])
+            filled[index] = {**examples[index], "ph_frames": ph_frames}
+    return [filled[i] for i in range(len(pieces))]
+
+
+def _f0(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray:
+    """f32[B, T]: predicted, with given curves in its place.
+
+    A curve without any unvoiced value (0) was filled in between voiced stretches, as `.ds`
+    files are; it says nothing of voicing, which is then the predicted one.
+    """
+    if predicts := "f0" not in voice.requires:
+        f0 = np.where(batch.mask, np.asarray(voice.predict_f0(batch), np.float32), 0.0)
+    else:
+        f0 = np.zeros(batch.mask.shape, np.float32)
+    for row, piece in enumerate(pieces):
+        if (curve := piece.piece.curves.get("f0")) is None:
+            continue
+        first = piece.head_frames
+        last = int(batch.ph_frames[row].sum()) - piece.tail_frames
+        given = resample_f0(curve, last - first, voice.info.mel.frames_per_sec)
+        if predicts and np.all(np.asarray(curve.values) > 0):
+            given = np.where(f0[row, first:last] > 0, given, 0.0)
+        f0[row] = 0.0
+        f0[row, first:last] = given
+    return f0.astype(np.float32)
+
+
+def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:
+    """Keys [B] for mel and noise, from each piece's number, so that batching changes no number."""
+    numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
+    numbers[: len(indices)] = indices
+    mel_keys, noise_keys = _pairs(jax.random.key(seed), numbers)
+    return mel_keys, noise_keys
+
+
+@jax.jit
+def _pairs(key: jax.Array, numbers: jax.Array) -> jax.Array:
+    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
+    return jax.vmap(jax.random.split, out_axes=1)(of_pieces)  # [2, B]
