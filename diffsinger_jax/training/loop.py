@@ -91,11 +91,6 @@ def train_and_evaluate(
             f"--workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
             "folder where it is mounted"
         )
-    if "://" in str(workdir):
-        raise InputError(
-            f"--workdir is {workdir}, expected a folder; mount what all hosts shall share "
-            "(docs/clusters.md) and give its path"
-        )
     workdir = Path(workdir).absolute()
     check_keys(config)
     config = with_voice(config)
