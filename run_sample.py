@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +25,10 @@ examples:
       three takes of each, with seeds 7, 8 and 9
   python run_sample.py --score song.musicxml --quality draft
       in a hurry: few calls of the denoiser
+  python run_sample.py --score song.musicxml --stream --out - | aplay
+      heard while it is sung
+  python run_sample.py --warmup --quality good
+      compiles all that singing with this voice and quality needs, once for this machine
   python run_sample.py --score song.ds --save ds f0 mel picture --format flac --bit_depth 24
       with everything that was predicted; the written .ds can be edited and sung again
 """
@@ -68,6 +74,14 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     where.add_argument(
         "--out", default="out", metavar="DIR", help="folder; files of the same name are replaced"
     )
+    where.add_argument(
+        "--stream",
+        action="store_true",
+        help="write the sound while it is sung, in little memory; with --out - to standard output",
+    )
+    where.add_argument(
+        "--warmup", action="store_true", help="write nothing, but compile for later starts"
+    )
     where.add_argument("--format", choices=("wav", "flac"), default="wav")
     where.add_argument("--bit_depth", type=int, choices=(16, 24), default=16)
     where.add_argument(
@@ -81,8 +95,15 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="also write these beside the sound",
     )
     flags = parser.parse_args(arguments)
+    if flags.stream and (flags.save or flags.sample_rate or flags.format != "wav"):
+        parser.error("--stream writes a wav at the voice's rate, without --save or --format")
+    if flags.out == "-" and not flags.stream:
+        parser.error("--out - goes with --stream; give a folder, or add --stream")
+    if flags.out == "-" and (flags.takes > 1 or len(flags.score or []) > 1):
+        parser.error("--out - takes one take of one score")
     if flags.score is None:
-        flags.score, flags.save = [DEFAULT_SCORE], [*flags.save, "picture"]
+        flags.score = [DEFAULT_SCORE]
+        flags.save = [] if flags.stream else [*flags.save, "picture"]
     flags.save = list(dict.fromkeys(flags.save))
     return flags
 
@@ -92,10 +113,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse_flags(arguments)
     # After the flags: `--help` and a wrong flag answer at once.
     from diffsinger_jax.score.reader import read_score
-    from diffsinger_jax.synthesis.files import output_stems, require_writable, save_song, song_tags
+    from diffsinger_jax.synthesis.files import output_stems, require_writable
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
-    require_writable(flags.out)
+    cli.remember_compiled_programs()
+    if flags.warmup:
+        _warm_up(Synthesizer.from_checkpoint(flags.voice, flags.vocoder), flags)
+        return 0
+    if flags.out != "-":
+        require_writable(flags.out)
     stems = output_stems(flags.score)
     _keep_the_scores(flags, stems)
     scores = [read_score(path, **_reader_options(path, flags)) for path in flags.score]
@@ -104,50 +130,92 @@ def main(arguments: Sequence[str] | None = None) -> int:
     voice.info.vocabulary.speaker_id(flags.speaker)
     scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
 
-    cli.remember_compiled_programs()
-    print(f"voice: {voice.name} ({voice.info.licence})")
-    for path, stem, score in zip(flags.score, stems, scores, strict=True):
-        print(f"{path}: {score.duration_sec:.1f} s")
-        for take in range(flags.takes):
-            seed = flags.seed + take
-            song, spent_sec = _sing(synthesizer, score, seed, flags)
-            paths = save_song(
-                song,
-                flags.out,
-                f"{stem}_take{take + 1}" if flags.takes > 1 else stem,
-                tags=song_tags(score.title or stem, voice.name, voice.info.licence, seed),
-                extras=flags.save,
-                sound_format=flags.format,
-                bit_depth=flags.bit_depth,
-                sample_rate=flags.sample_rate,
-            )
-            for written in paths:
-                print(f"wrote {written}")
-            print(
-                f"{song.duration_sec:.1f} s of song in {spent_sec:.1f} s, "
-                f"real-time factor {spent_sec / song.duration_sec:.2f}"
-            )
+    # What is said must not stand in a sound that goes to standard output.
+    with contextlib.redirect_stdout(sys.stderr if flags.out == "-" else sys.stdout):
+        print(f"voice: {voice.name} ({voice.info.licence})")
+        for path, stem, score in zip(flags.score, stems, scores, strict=True):
+            print(f"{path}: {score.duration_sec:.1f} s")
+            for take in range(flags.takes):
+                name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
+                (_stream if flags.stream else _sing)(
+                    synthesizer, score, name, flags.seed + take, flags
+                )
     return 0
 
 
-def _sing(synthesizer, score, seed: int, flags: argparse.Namespace):
-    """(song, seconds it took), with a progress bar over the pieces."""
+def _sing(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -> None:
+    """Sings one take and writes all that was asked for."""
+    from diffsinger_jax.synthesis.files import save_song, song_tags
+
+    voice = synthesizer.voice
+    start = time.perf_counter()
+    with _progress(synthesizer, score) as progress:
+        song = synthesizer.sing(score, **_how(seed, flags), on_pieces=progress.update)
+    spent_sec = time.perf_counter() - start
+    paths = save_song(
+        song,
+        flags.out,
+        name,
+        tags=song_tags(score.title or name, voice.name, voice.info.licence, seed),
+        extras=flags.save,
+        sound_format=flags.format,
+        bit_depth=flags.bit_depth,
+        sample_rate=flags.sample_rate,
+    )
+    for written in paths:
+        print(f"wrote {written}")
+    print(
+        f"{song.duration_sec:.1f} s of song in {spent_sec:.1f} s, "
+        f"real-time factor {spent_sec / song.duration_sec:.2f}"
+    )
+
+
+def _stream(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -> None:
+    """Sings one take and writes its sound as it comes."""
+    from diffsinger_jax.synthesis.files import song_tags, stream_song
+
+    voice = synthesizer.voice
+    start = time.perf_counter()
+    with _progress(synthesizer, score) as progress:
+        path, song_sec, first_sec = stream_song(
+            synthesizer.stream(score, **_how(seed, flags), on_pieces=progress.update),
+            flags.out,
+            name,
+            samples=synthesizer.song_samples(score),
+            sample_rate=voice.info.mel.sample_rate,
+            tags=song_tags(score.title or name, voice.name, voice.info.licence, seed),
+            bit_depth=flags.bit_depth,
+        )
+    spent_sec = time.perf_counter() - start
+    print(f"wrote {path}")
+    print(
+        f"{song_sec:.1f} s of song in {spent_sec:.1f} s, "
+        f"real-time factor {spent_sec / song_sec:.2f}, first sound after {first_sec:.2f} s"
+    )
+
+
+def _warm_up(synthesizer, flags: argparse.Namespace) -> None:
+    """Compiles every shape, with a progress bar; what was compiled before is found again."""
+    import tqdm
+
+    print("compiling for pieces of every length; later starts find it in the cache")
+    how = {name: getattr(flags, name) for name in ("quality", "method", "k_step", "steps")}
+    for _ in tqdm.tqdm(synthesizer.warm_up(**how), total=len(synthesizer.shapes), unit="shape"):
+        pass
+
+
+def _how(seed: int, flags: argparse.Namespace) -> dict:
+    """What `sing` and `stream` are told."""
+    names = ("quality", "method", "k_step", "steps", "speaker")
+    return {"seed": seed} | {name: getattr(flags, name) for name in names}
+
+
+def _progress(synthesizer, score):
+    """A bar over the pieces."""
     import tqdm
 
     print("singing; the first piece of each length waits for its program to be compiled")
-    start = time.perf_counter()
-    with tqdm.tqdm(total=len(synthesizer.sung_pieces(score)), unit="piece") as progress:
-        song = synthesizer.sing(
-            score,
-            seed=seed,
-            quality=flags.quality,
-            method=flags.method,
-            k_step=flags.k_step,
-            steps=flags.steps,
-            speaker=flags.speaker,
-            on_pieces=progress.update,
-        )
-    return song, time.perf_counter() - start
+    return tqdm.tqdm(total=len(synthesizer.sung_pieces(score)), unit="piece")
 
 
 def _reader_options(path: str | Path, flags: argparse.Namespace) -> dict[str, int]:

@@ -22,6 +22,19 @@ def bucket_frames(frames: int, phonemes: int) -> int:
     return edge
 
 
+def all_buckets(longest_frames: int, frames_per_batch: int) -> list[Bucket]:
+    """Every shape that `pack` gives to pieces of up to `longest_frames`."""
+    buckets, frames = [], SHORTEST_FRAMES
+    while True:
+        rows = 1
+        while rows == 1 or rows * frames <= frames_per_batch:
+            buckets.append(Bucket(rows, frames, frames // FRAMES_PER_PHONEME))
+            rows *= 2
+        if frames >= longest_frames:
+            return buckets
+        frames *= 2
+
+
 def windows(sizes: Sequence[tuple[int, int]], frames_per_batch: int) -> Iterator[range]:
     """Shares pieces out, in their order, to stretches that are sung one after the other.
 

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import diffsinger_jax
 from diffsinger_jax.audio.wav import resample, write_wav
+from diffsinger_jax.audio.wav_stream import WavStream
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.plots import song_picture
 from diffsinger_jax.score.ds import write_ds
@@ -108,6 +111,64 @@ def save_song(
             f"{folder}: cannot be written to ({error.strerror}); choose another output folder"
         ) from error
     return paths
+
+
+def stream_song(
+    blocks: Iterator[np.ndarray],
+    folder: str | os.PathLike,
+    stem: str,
+    *,
+    samples: int,
+    sample_rate: int,
+    tags: dict[str, str],
+    bit_depth: int = 16,
+) -> tuple[str, float, float]:
+    """Writes the sound of a song block by block, so that it can be heard before it ends.
+
+    The file has its name and its header from the first block on; it is removed if the song breaks
+    off.
+
+    Args:
+      blocks: f32[L] each, see `Synthesizer.stream`; nothing is made before the first one is there.
+      folder: made if it is not there; "-" for standard output.
+      stem: of the file name.
+      samples: of all blocks together.
+      sample_rate: Hz.
+      tags: see `song_tags`.
+      bit_depth: 16 or 24.
+
+    Returns:
+      Where it went, its length in seconds, and seconds until the first block was written.
+
+    Raises:
+      InputError: if it cannot be written.
+    """
+    start = time.perf_counter()
+    first = next(blocks)
+    path = None if str(folder) == "-" else Path(folder) / f"{stem}.wav"
+    place = "standard output" if path is None else str(path)
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        file = sys.__stdout__.buffer if path is None else open(path, "wb")
+        try:
+            stream = WavStream(file, samples, sample_rate, f"PCM_{bit_depth}", tags)
+            stream.write(first)
+            first_sec = time.perf_counter() - start
+            for block in blocks:
+                stream.write(block)
+        except BaseException:
+            if path is not None:
+                path.unlink(missing_ok=True)
+            raise
+        finally:
+            if path is not None:
+                file.close()
+    except OSError as error:
+        raise InputError(
+            f"{place}: cannot be written to ({error.strerror}); choose another place"
+        ) from error
+    return place, samples / sample_rate, first_sec
 
 
 def song_tags(title: str, voice_name: str, licence: str, seed: int) -> dict[str, str]:

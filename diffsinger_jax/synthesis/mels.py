@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from diffsinger_jax.pipeline.collate import collate
+from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
 from diffsinger_jax.synthesis.voice import Voice
@@ -75,6 +76,18 @@ def sing_mels(
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
             yield UnheardPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
+
+
+def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> UnheardPiece:
+    """Calls the voice as `sing_mels` does, with nothing to sing: so that all is compiled."""
+    n_mels = voice.info.mel.n_mels
+    voice.predict_frames(collate([], bucket._replace(frames=1), n_mels))
+    batch = collate([], bucket, n_mels)
+    if "f0" not in voice.requires:
+        voice.predict_f0(batch)
+    mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
+    mel = np.asarray(voice.sample_mel(batch, mel_keys, **how), np.float32)
+    return UnheardPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
 
 
 def _with_durations(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,12 +10,13 @@ import jax
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
-from diffsinger_jax.synthesis.arrays import PieceArrays, piece_arrays
-from diffsinger_jax.synthesis.buckets import windows
-from diffsinger_jax.synthesis.cuts import cut_breathless
-from diffsinger_jax.synthesis.mels import UnheardPiece, sing_mels
+from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arrays
+from diffsinger_jax.synthesis.buckets import all_buckets, windows
+from diffsinger_jax.synthesis.cuts import LONGEST_SEC, cut_breathless
+from diffsinger_jax.synthesis.mels import UnheardPiece, sing_mels, sing_padding
 from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.quality import sampling_arguments
 from diffsinger_jax.synthesis.rendering import open_renderer
@@ -227,6 +229,33 @@ class Synthesizer:
                 on_pieces(1)
         if (block := mixer.settled()).size:
             yield block
+
+    @property
+    def shapes(self) -> list[Bucket]:
+        """Every shape that pieces of a song are padded to, but for those that cannot be cut."""
+        longest_sec = LONGEST_SEC + 2 * SILENCE_SEC
+        longest = math.ceil(longest_sec * self.voice.info.mel.frames_per_sec)
+        return all_buckets(longest, self._frames_per_batch)
+
+    def warm_up(
+        self,
+        *,
+        quality: str | None = None,
+        k_step: int | None = None,
+        steps: int | None = None,
+        method: str | None = None,
+    ) -> Iterator[Bucket]:
+        """Compiles what `sing` and `stream` need for pieces of every shape, with these arguments.
+
+        Yields:
+          Each of the `shapes` when it is done.
+        """
+        how = sampling_arguments(
+            self.voice, quality=quality, k_step=k_step, steps=steps, method=method
+        )
+        for shape in self.shapes:
+            next(self._sound(sing_padding(self.voice, shape, how)))
+            yield shape
 
     def song_samples(self, score: Score) -> int:
         """How many samples the song of a prepared score has."""

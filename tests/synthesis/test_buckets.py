@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME, bucket_frames, pack, windows
+from diffsinger_jax.synthesis.buckets import (
+    FRAMES_PER_PHONEME,
+    all_buckets,
+    bucket_frames,
+    pack,
+    windows,
+)
 
 
 def test_every_piece_is_packed_once_and_fits():
@@ -38,3 +44,12 @@ def test_windows_keep_the_order_and_stay_small():
     assert [list(w) for w in windows(sizes, 1200)] == [[0], [1, 2], [3], [4, 5, 6]]
     assert [list(w) for w in windows(sizes, 1)] == [[i] for i in range(7)]
     assert list(windows([], 1200)) == []
+
+
+def test_every_shape_that_comes_was_announced():
+    announced = set(all_buckets(3000, 2048))
+    rng = np.random.default_rng(1)
+    for count in (1, 3, 40):
+        sizes = [(int(t), int(t // 9) + 1) for t in rng.integers(1, 3000, size=count)]
+        assert {bucket for _, bucket in pack(sizes, 2048)} <= announced
+    assert [b.rows for b in all_buckets(3000, 1)] == [1] * 5

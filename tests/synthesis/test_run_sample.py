@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -178,6 +179,9 @@ def one_good(tmp_path):
         (lambda p: [*one_good(p), "--key", "nan"], "--key: nan is not from -36 to 36"),
         (lambda p: [*one_good(p), "--seed", str(10**30)], "is not from 0 to 2147483647"),
         (lambda p: [*one_good(p), "--verse", "3"], "verse 3"),
+        (lambda p: [*one_good(p), "--stream", "--save", "f0"], "without --save"),
+        (lambda p: [*one_good(p), "--out", "-"], "--out - goes with --stream"),
+        (lambda p: [*one_good(p), "--out", "-", "--stream", "--takes", "2"], "one take"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(arguments, said, capsys, tmp_path):
@@ -207,3 +211,36 @@ def test_two_scores_of_one_name_get_two_files(score, tmp_path):
 def test_help_answers_with_examples(capsys):
     assert run("--help") == 0
     assert "examples:" in capsys.readouterr().out
+
+
+def test_a_streamed_file_is_the_one_written_at_the_end(score, capsysbinary, tmp_path, monkeypatch):
+    monkeypatch.setattr("diffsinger_jax.synthesis.rendering.Renderer.stream", buzz)
+    assert run("--score", score) == 0
+    whole, _ = read_wav(tmp_path / "out" / "frog.wav")
+    assert run("--score", score, "--out", "live", "--stream") == 0
+    assert b"first sound after" in capsysbinary.readouterr().out
+    streamed, _ = read_wav(tmp_path / "live" / "frog.wav")
+    np.testing.assert_allclose(streamed, whole, atol=1e-4)
+    assert "synthetic" in read_tags(tmp_path / "live" / "frog.wav")["comment"]
+
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    assert run("--score", score, "--out", "-", "--stream") == 0
+    captured = capsysbinary.readouterr()
+    assert captured.out == (tmp_path / "live" / "frog.wav").read_bytes()
+    assert b"standard output" in captured.err
+
+
+def test_a_warm_up_writes_nothing_and_calls_every_shape(capsys, tmp_path, monkeypatch):
+    voice = FakeVoice()
+    monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.load_voice", lambda path: voice)
+    monkeypatch.setattr("diffsinger_jax.synthesis.rendering.Renderer.stream", buzz)
+    monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.LONGEST_SEC", 4.0)
+    assert run("--warmup") == 0
+    assert {rows for rows, _, _ in voice.shapes} == {1} and len(voice.shapes) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def buzz(renderer, mel, f0, frames, key):
+    """A vocoder that takes no time, in two blocks."""
+    wav = np.sin(0.1 * np.arange(frames * renderer.spec.hop)).astype(np.float32)
+    yield from np.array_split(wav, 2)
