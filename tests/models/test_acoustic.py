@@ -101,3 +101,14 @@ def test_the_eps_process_denoises_too(params):
     sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps"))
     mel = sample(params, batch, keys, k_step=5, steps=2)
     assert mel.shape == batch.mel.shape and bool(jnp.isfinite(mel).all())
+
+
+def test_the_auxiliary_decoder_is_needed_only_where_its_mel_is():
+    acoustic = small_acoustic_model(process="eps", condition_on_prior=False)
+    kept = {k: v for k, v in random_params(acoustic).items() if k != "auxiliary_decoder"}
+    batch, keys = random_batch(), jax.random.split(jax.random.key(5), 3)
+    sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps", "start", "method"))
+    mel = sample(kept, batch, keys, k_step=20, steps=3, start="gaussian", method="unipc")
+    assert bool(jnp.isfinite(mel).all())
+    assert acoustic.needs_prior("blurry") and not acoustic.needs_prior("gaussian")
+    assert small_acoustic_model().needs_prior("gaussian")
