@@ -156,8 +156,10 @@ def _sum_here(function: Callable[[Any], Any], rows: Any, groups: int) -> Any:
     return jax.tree.map(lambda x: x[0] + x[1], two)
 
 
-def in_one_round(function: Callable[[Any], Any], start: Any, number: jax.Array) -> Any:
-    """function(start), compiled as a program of its own.
+def in_one_round(
+    function: Callable[[Any, Any], Any], start: Any, given: Any, number: jax.Array
+) -> Any:
+    """function(start, given), compiled as a program of its own.
 
     What a compiler fuses a product with decides where it rounds. As the body of a loop, whose one
     round the compiler cannot know to be one, a function is compiled alike whatever is around it.
@@ -165,14 +167,18 @@ def in_one_round(function: Callable[[Any], Any], start: Any, number: jax.Array) 
     Args:
       function: its result has the shapes of `start`.
       start: a pytree of arrays.
+      given: a pytree of arrays. What else the function uses may be computed outside of the loop.
       number: i32[] of any value that is not known before the program runs.
     """
     rounds = jnp.minimum(jnp.abs(number) + 1, 1)
-    return jax.lax.while_loop(
-        lambda carry: carry[0] < rounds,
-        lambda carry: (carry[0] + 1, function(carry[1])),
-        (jnp.zeros_like(rounds), start),
-    )[1]
+
+    def body(carry: tuple[jax.Array, Any, Any]) -> tuple[jax.Array, Any, Any]:
+        done, value, given = carry
+        # What a loop leaves as it was is not part of it to the compiler, so it is overwritten.
+        return done + 1, function(value, given), jax.tree.map(jnp.zeros_like, given)
+
+    start = (jnp.zeros_like(rounds), start, given)
+    return jax.lax.while_loop(lambda carry: carry[0] < rounds, body, start)[1]
 
 
 def _sum_over_devices(tree: Any, devices: int) -> Any:

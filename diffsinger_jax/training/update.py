@@ -24,13 +24,13 @@ def one_group(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> 
     return function(fixed, by_rows)
 
 
-Alone = Callable[[Callable[[Any], Any], Any, jax.Array], Any]
-"""(function, start, a number) -> function(start), compiled in some way."""
+Alone = Callable[[Callable[[Any, Any], Any], Any, Any, jax.Array], Any]
+"""(function, start, given, a number) -> function(start, given), compiled in some way."""
 
 
-def at_once(function: Callable[[Any], Any], start: Any, number: jax.Array) -> Any:
+def at_once(function: Callable[[Any, Any], Any], start: Any, given: Any, number: jax.Array) -> Any:
     """As it comes, see `Alone`."""
-    return function(start)
+    return function(start, given)
 
 
 def train_step(
@@ -73,21 +73,25 @@ def train_step(
 
     def of_group(fixed: Any, group: Any) -> tuple[Params, dict]:
         params, frozen, counts, step_key, number = fixed
-        batch, rows = group
 
-        def objective(params: Params) -> tuple[jax.Array, dict]:
-            parts = loss_fn.parts(join_params(frozen, params), batch, step_key, rows, True)
-            totals = {name: part.total for name, part in parts.items()}
-            return loss_fn.weighted(_means(totals, counts)), totals
+        def gradient(_: Any, given: Any) -> tuple[Params, dict]:
+            params, frozen, counts, (batch, rows) = given
+
+            def objective(params: Params) -> tuple[jax.Array, dict]:
+                parts = loss_fn.parts(join_params(frozen, params), batch, step_key, rows, True)
+                totals = {name: part.total for name, part in parts.items()}
+                return loss_fn.weighted(_means(totals, counts)), totals
+
+            return jax.grad(objective, has_aux=True)(params)
 
         empty = (jax.tree.map(jnp.zeros_like, params), dict.fromkeys(counts, _ZERO))
-        return alone(lambda _: jax.grad(objective, has_aux=True)(params), empty, number)
+        return alone(gradient, empty, (params, frozen, counts, group), number)
 
     fixed = (state.params, frozen, counts, step_key, state.step)
     gradients, totals = sum_of_groups(of_group, fixed, (batch, rows))
 
-    def updated(before: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
-        state, _ = before
+    def updated(before: tuple[TrainState, dict], given: Any) -> tuple[TrainState, dict]:
+        (state, _), (gradients, totals, counts) = before, given
         parts = _means(totals, counts)
         loss, norm = loss_fn.weighted(parts), optax.tree.norm(gradients)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -105,7 +109,7 @@ def train_step(
 
     empty = {name: Mean(_ZERO, _ZERO) for name in counts}
     empty |= dict.fromkeys(("loss", "gradient_norm", "skipped"), _ZERO)
-    return alone(updated, (state, empty), state.step)
+    return alone(updated, (state, empty), (gradients, totals, counts), state.step)
 
 
 _ZERO = np.float32(0.0)

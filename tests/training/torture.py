@@ -114,7 +114,7 @@ class Training:
             if self.is_over():
                 self.finish()
                 return None
-            time.sleep(0.002)
+            time.sleep(0.01)
         time.sleep(kill.delay_sec)
         if self.is_over():
             self.finish()
