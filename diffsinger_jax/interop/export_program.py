@@ -1,0 +1,126 @@
+"""A voice as one file that JAX alone can run: numbers of a score in, mel or sound out.
+
+    python -m diffsinger_jax.interop.export_program --voice data/voices/pjs --out v.jaxexp
+
+The file holds the compiled-from program (StableHLO) with the weights in it; what it needs is `jax`
+and `numpy`, and nothing of this project:
+
+    from jax import export
+    program = export.deserialize(bytearray(open("v.jaxexp", "rb").read()))
+    mel = program.call(features, seed)              # f32[1, T, M]; with --wav [1, T * hop]
+
+`features` is a dict of the arrays that `program.in_avals` tells the shapes of: one row, T frames,
+N = T / 4 phonemes, 0 (False in `mask`) on padding; see `feature_shapes`. `seed` is a u32 number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from diffsinger_jax import cli
+from diffsinger_jax.audio.vocoder import harmonic_plus_noise
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME, SHORTEST_FRAMES
+from diffsinger_jax.synthesis.quality import QUALITIES, sampling_arguments
+from diffsinger_jax.synthesis.voice import Voice, load_voice
+from diffsinger_jax.types import Batch
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""That a file runs on, wherever it was written."""
+
+
+def feature_shapes(frames: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """What a program for T frames is called with: the fields of `types.Batch` that a voice reads.
+
+    tokens, note_midi, note_sec, slur, onset, language [1, N]; mel2ph, f0, mask [1, T]; speaker [1].
+    """
+    per_phoneme, per_frame = (1, frames // FRAMES_PER_PHONEME), (1, frames)
+    shapes = {
+        **{name: (per_phoneme, "int32") for name in ("tokens", "slur", "onset", "language")},
+        **{name: (per_phoneme, "float32") for name in ("note_midi", "note_sec")},
+        "mel2ph": (per_frame, "int32"),
+        "f0": (per_frame, "float32"),
+        "mask": (per_frame, "bool"),
+        "speaker": ((1,), "int32"),
+    }
+    return {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
+
+
+def export_program(
+    voice: Voice,
+    frames: int,
+    *,
+    quality: str | None = None,
+    with_wav: bool = False,
+    platforms: tuple[str, ...] = PLATFORMS,
+) -> export.Exported:
+    """The program of one row of T frames, see the head of this file.
+
+    Args:
+      voice: to sing with.
+      frames: T, padding included; a multiple of 4.
+      quality: a name in `synthesis.quality.QUALITIES`; None for the voice's own sampling.
+      with_wav: sound by the built-in vocoder instead of the mel.
+      platforms: that it shall run on.
+
+    Raises:
+      InputError: if T is no multiple of 4.
+    """
+    if frames < 1 or frames % FRAMES_PER_PHONEME:
+        raise InputError(
+            f"a program is for a multiple of {FRAMES_PER_PHONEME} frames, not {frames}"
+        )
+    how, spec = sampling_arguments(voice, quality=quality), voice.info.mel
+    # A copy: what is traced here holds the weights, and must not be found by calls of the voice.
+    voice = dataclasses.replace(voice)
+
+    def sing(features: dict[str, jax.Array], seed: jax.Array) -> jax.Array:
+        mel_key, noise_key = jax.random.split(jax.random.key(seed))
+        batch = Batch(
+            ph_frames=jnp.zeros_like(features["tokens"]),
+            mel=jnp.zeros((1, frames, spec.n_mels)),
+            **features,
+        )
+        mel = voice.sample_mel(batch, mel_key[None], **how)
+        if not with_wav:
+            return mel
+        return harmonic_plus_noise(mel, batch.f0, spec, key=noise_key, mask=batch.mask)
+
+    seed = jax.ShapeDtypeStruct((), "uint32")
+    return export.export(jax.jit(sing), platforms=platforms)(feature_shapes(frames), seed)
+
+
+def main() -> None:
+    """Writes the file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--voice", required=True, metavar="DIR", help="a voice folder")
+    parser.add_argument("--out", required=True, metavar="FILE")
+    parser.add_argument("--frames", type=int, default=2 * SHORTEST_FRAMES, help="T of one call")
+    parser.add_argument("--quality", choices=QUALITIES, help="the voice's own unless given")
+    parser.add_argument("--wav", action="store_true", help="sound instead of the mel")
+    flags = parser.parse_args()
+    voice = load_voice(flags.voice)
+    program = export_program(voice, flags.frames, quality=flags.quality, with_wav=flags.wav)
+    data, out = bytes(program.serialize()), Path(flags.out)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another") from error
+    shape = "x".join(map(str, program.out_avals[0].shape))
+    print(f"wrote {out}: {flags.frames} frames -> {shape}, {len(data) / np.float64(2**20):.1f} MiB")
+    print(f"licence of the voice: {voice.info.licence}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
