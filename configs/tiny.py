@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.process = "residual"
     config.sampling.k_step = 8
     config.sampling.steps = 4
-    config.buckets = 2
+    config.buckets = 1
     config.log_every_steps = 5
     config.evaluate_every_steps = 20
     config.songs_shown = 1

@@ -12,6 +12,7 @@ from random_batches import SPEC, grow, random_batch, random_params, small_acoust
 from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
 from diffsinger_jax.training.boundary_steps import boundary_loss, mel_squares, step_margins
+from diffsinger_jax.training.steps import denoiser_inputs
 
 SCHEDULE = linear_schedule(20, beta_max=0.7)  # nothing at all is left at its end
 PREDICTOR = BoundaryPredictor(channels=16, layers=3)
@@ -89,7 +90,9 @@ def test_it_learns_to_tell_at_the_first_steps_and_not_at_the_last(acoustic, para
 def test_squares_are_sums_over_real_frames(acoustic, params):
     batch = random_batch()
     squares = jax.jit(functools.partial(mel_squares, acoustic.model, acoustic.scaling))
-    _, blurry = jax.jit(acoustic.auxiliary_mel)(params, batch)
+    _, blurry = jax.jit(functools.partial(denoiser_inputs, acoustic.model, acoustic.scaling))(
+        params, batch
+    )
     z = np.asarray(acoustic.scaling.scale(batch.mel))
     for row, frames in enumerate(batch.mask.sum(axis=1)):
         real, other = z[row, :frames], np.asarray(blurry)[row, :frames]

@@ -1,6 +1,8 @@
 """The boundary between the stages: trained, found, used, and reported, on real singing."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,10 +77,13 @@ def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, ca
 
 
 @pytest.mark.slow
-def test_single_stages_build_on_each_other(prepared_mini, tmp_path, capsys):
+def test_single_stages_build_on_each_other(auto_run, prepared_mini, tmp_path, capsys):
     config = short_config(prepared_mini)
     with pytest.raises(InputError, match="auxiliary .* step 0 of 2.*--stage=auxiliary"):
         train_and_evaluate(config, tmp_path, "denoiser")
+    _, trained, _ = auto_run
+    stage = Path("checkpoints", "auxiliary")
+    shutil.copytree(trained / stage, tmp_path / stage)
     assert train_and_evaluate(config, tmp_path, "auxiliary") is None
     assert not (tmp_path / "checkpoints" / "denoiser").exists()
     boundary.main(["--workdir", str(tmp_path)])
