@@ -97,6 +97,8 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     flags = parser.parse_args(arguments)
     if flags.stream and (flags.save or flags.sample_rate or flags.format != "wav"):
         parser.error("--stream writes a wav at the voice's rate, without --save or --format")
+    if flags.out.lower().endswith((".wav", ".flac")):
+        parser.error(f"--out {flags.out} must be a folder; each score gets a file in it")
     if flags.out == "-" and not flags.stream:
         parser.error("--out - goes with --stream; give a folder, or add --stream")
     if flags.out == "-" and (flags.takes > 1 or len(flags.score or []) > 1):

@@ -180,6 +180,7 @@ def one_good(tmp_path):
         (lambda p: [*one_good(p), "--seed", str(10**30)], "is not from 0 to 2147483647"),
         (lambda p: [*one_good(p), "--verse", "3"], "verse 3"),
         (lambda p: [*one_good(p), "--stream", "--save", "f0"], "without --save"),
+        (lambda p: [*one_good(p), "--out", "song.wav"], "song.wav must be a folder"),
         (lambda p: [*one_good(p), "--out", "-"], "--out - goes with --stream"),
         (lambda p: [*one_good(p), "--out", "-", "--stream", "--takes", "2"], "one take"),
     ],
