@@ -23,6 +23,7 @@ setup(
         "absl-py",
         "array-record",
         "etils[epath]",
+        "flatbuffers",  # jax.export writes with it, without naming it
         "flax>=0.10",
         "grain",
         "importlib_resources",  # tensorflow-datasets uses it without naming it
