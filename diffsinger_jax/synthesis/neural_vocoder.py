@@ -19,17 +19,17 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.nsf_hifigan import SINE_ENTERS, SOURCES, NsfHifigan
 from diffsinger_jax.modules.hifigan import RESBLOCK_DILATIONS
 from diffsinger_jax.synthesis.vocoders import fill_unvoiced, require_renderable
+from diffsinger_jax.synthesis.weights import PARAMS_FILE, read_weights, require_weights
 from diffsinger_jax.types import MelSpec
 
 FORMAT_VERSION = 1
-VOCODER_FILE, PARAMS_FILE = "vocoder.json", "params.safetensors"
+VOCODER_FILE = "vocoder.json"
 UNVOICED = ("zero", "filled")
 """What f0 was in unvoiced frames while the vocoder was trained: 0, or filled in between."""
 
@@ -286,21 +286,8 @@ def load_vocoder(path: str | os.PathLike) -> NeuralVocoder:
     if unvoiced not in UNVOICED:
         raise InputError(f"{file}: unvoiced is {unvoiced!r}, expected {' or '.join(UNVOICED)}")
     generator = make_generator(model, mel, str(file))
-    try:
-        params = load_file(folder / PARAMS_FILE)
-    except FileNotFoundError:
-        raise InputError(f"the vocoder {folder} has no {PARAMS_FILE}; copy it whole") from None
-    except SafetensorError as error:
-        raise InputError(f"{folder / PARAMS_FILE} is damaged ({error}); copy it again") from error
-    expected = flax.traverse_util.flatten_dict(generator_shapes(generator), sep="/")
-    for weight in sorted(expected.keys() | params.keys()):
-        there = params[weight].shape if weight in params else "missing"
-        wanted = expected[weight].shape if weight in expected else "not expected"
-        if there != wanted:
-            raise InputError(
-                f"{folder / PARAMS_FILE}: the weight {weight} is {there}, {VOCODER_FILE} says "
-                f"{wanted}; the two files do not belong together"
-            )
+    params = {name: np.asarray(x) for name, x in read_weights(folder, "vocoder").items()}
+    require_weights(params, generator_shapes(generator), folder, VOCODER_FILE)
     return NeuralVocoder(
         name=name,
         mel=mel,

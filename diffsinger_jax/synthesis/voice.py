@@ -19,19 +19,19 @@ from typing import Any
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-from safetensors import SafetensorError
-from safetensors.flax import load_file, save_file
+from safetensors.flax import save_file
 
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
+from diffsinger_jax.synthesis.weights import PARAMS_FILE, read_weights, require_weights
 from diffsinger_jax.types import Batch, CorpusInfo
 
 FORMAT_VERSION = 1
 STATIC_SAMPLING = ("k_step", "steps", "start", "method", "eta", "plms_interval")
 """What of `sample_mel` a program is compiled for."""
-VOICE_FILE, PARAMS_FILE = "voice.json", "params.safetensors"
+VOICE_FILE = "voice.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,12 +188,7 @@ def load_voice(path: str | os.PathLike) -> Voice:
     folder = Path(path)
     description = _read_description(folder)
     where = str(folder / VOICE_FILE)
-    try:
-        params = load_file(folder / PARAMS_FILE)
-    except FileNotFoundError:
-        raise InputError(f"the voice {folder} has no {PARAMS_FILE}; copy it whole") from None
-    except SafetensorError as error:
-        raise InputError(f"{folder / PARAMS_FILE} is damaged ({error}); copy it again") from error
+    params = read_weights(folder, "voice")
     try:
         voice = Voice(
             name=description["name"],
@@ -211,7 +206,7 @@ def load_voice(path: str | os.PathLike) -> Voice:
         )
     except KeyError as error:
         raise InputError(f"{where} lacks the field {error}; write the voice again") from error
-    _require_weights(voice, params, folder)
+    require_weights(params, voice_shapes(voice.acoustic), folder, f"the model in {VOICE_FILE}")
     return voice
 
 
@@ -245,19 +240,6 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}; use the program version that wrote it"
         )
     return description
-
-
-def _require_weights(voice: Voice, params: Mapping[str, jax.Array], folder: Path) -> None:
-    """Names the first weight that the described model has and the file has not, or otherwise."""
-    expected = flax.traverse_util.flatten_dict(voice_shapes(voice.acoustic), sep="/")
-    for name in sorted(expected.keys() | params.keys()):
-        there = params[name].shape if name in params else "missing"
-        wanted = expected[name].shape if name in expected else "not expected"
-        if there != wanted:
-            raise InputError(
-                f"{folder / PARAMS_FILE}: the weight {name} is {there}, the model in "
-                f"{VOICE_FILE} says {wanted}; the two files do not belong together"
-            )
 
 
 def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""The weights of a voice or a vocoder: a safetensors file that fits its description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+from safetensors import SafetensorError
+from safetensors.flax import load_file
+
+from diffsinger_jax.errors import InputError
+
+PARAMS_FILE = "params.safetensors"
+"""Its name in the folder of a voice or a vocoder."""
+
+
+def read_weights(folder: Path, kind: str) -> dict[str, jax.Array]:
+    """The arrays of a folder by their paths, as "encoder/phoneme/embedding".
+
+    Args:
+      folder: of a voice or a vocoder.
+      kind: which of the two, for the error message.
+
+    Raises:
+      InputError: if the file is missing or damaged.
+    """
+    try:
+        return load_file(folder / PARAMS_FILE)
+    except FileNotFoundError:
+        raise InputError(f"the {kind} {folder} has no {PARAMS_FILE}; copy it whole") from None
+    except SafetensorError as error:
+        raise InputError(f"{folder / PARAMS_FILE} is damaged ({error}); copy it again") from error
+
+
+def require_weights(
+    params: Mapping[str, Any], shapes: Mapping[str, Any], folder: Path, described: str
+) -> None:
+    """Names the first weight that the described model has and the file has not, or otherwise.
+
+    Args:
+      params: by `read_weights`.
+      shapes: the params' tree that the description gives, of anything with a shape.
+      folder: of both.
+      described: where the shapes are from, for the error message.
+
+    Raises:
+      InputError: if a weight is missing, misshapen or not expected.
+    """
+    expected = flax.traverse_util.flatten_dict(dict(shapes), sep="/")
+    for name in sorted(expected.keys() | params.keys()):
+        there = params[name].shape if name in params else "missing"
+        wanted = expected[name].shape if name in expected else "not expected"
+        if there != wanted:
+            raise InputError(
+                f"{folder / PARAMS_FILE}: the weight {name} is {there}, {described} says "
+                f"{wanted}; the two files do not belong together"
+            )
