@@ -45,4 +45,4 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_max, arena_max = -1, -4, -8  # their numbers in malloc.h
     mallopt(arena_max, 1)
     mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(trim_threshold, -1)
