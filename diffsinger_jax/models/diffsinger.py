@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -274,7 +274,7 @@ class DiffSinger(nn.Module):
             x, self.embed_steps(t), self.project_condition(cond, prior), mask
         )
 
-    def project_condition(self, cond: jax.Array, prior: jax.Array) -> jax.Array:
+    def project_condition(self, cond: jax.Array, prior: jax.Array) -> list[jax.Array]:
         """What of the denoiser depends on the condition alone: computed once for a whole walk."""
         shown = jnp.concatenate([cond, prior], axis=-1) if self.condition_on_prior else cond
         return self.denoiser.project_condition(shown)
@@ -284,7 +284,7 @@ class DiffSinger(nn.Module):
         return self.denoiser.embed_step(t.astype(jnp.float32))
 
     def denoise_prepared(
-        self, x: jax.Array, step: jax.Array, projected: jax.Array, mask: jax.Array
+        self, x: jax.Array, step: jax.Array, projected: Sequence[jax.Array], mask: jax.Array
     ) -> jax.Array:
         """As `denoise`, with rows of `embed_steps` and the condition of `project_condition`."""
         mask = jnp.ones_like(mask) if self.sees_padding else mask

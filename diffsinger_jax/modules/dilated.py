@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import Dtype, kaiming_normal
+from diffsinger_jax.modules.layers import Dtype, kaiming_normal, product
 
 OUTPUTS = 4
 """Of one tile of `winograd`, from six inputs."""
@@ -26,7 +26,7 @@ def side_by_side(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     frames = x.shape[1]
     padded = jnp.pad(x, ((0, 0), (dilation, dilation), (0, 0)))
     taps = [padded[:, i * dilation : i * dilation + frames] for i in range(3)]
-    return jnp.concatenate(taps, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    return product(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
@@ -51,8 +51,10 @@ def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     behind = (tiles + 1) * OUTPUTS * d - d - frames
     padded = jnp.pad(x, ((0, 0), (d, behind), (0, 0)))
     padded = padded.reshape(rows, tiles + 1, OUTPUTS, d, channels)
-    x0, x1, x2, x3 = (padded[:, :-1, i] for i in range(4))  # [B, tiles, d, C] each
-    x4, x5 = padded[:, 1:, 0], padded[:, 1:, 1]
+    # Split, not indexed: the gradient of an index is an array of the whole's size.
+    columns = [x.squeeze(2) for x in jnp.split(padded, OUTPUTS, axis=2)]
+    x0, x1, x2, x3 = (x[:, :-1] for x in columns)  # [B, tiles, d, C] each
+    x4, x5 = columns[0][:, 1:], columns[1][:, 1:]
     before, here, after = kernel
     even, odd = before + after, here
     even_2, odd_2 = before + 4.0 * after, 2.0 * here
@@ -66,7 +68,7 @@ def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
         (4.0 * x1 - 5.0 * x3 + x5, after),
     )
     zero, one, minus_one, two, minus_two, infinity = (
-        (values.reshape(rows, tiles * d, channels) @ taps).reshape(rows, tiles, d, features)
+        product(values, taps)  # [B, tiles, d, D]
         for values, taps in at_points
     )
     sum_1, difference_1 = one + minus_one, one - minus_one

@@ -45,13 +45,25 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., in] -> [..., features]."""
-        return nn.Dense(
+        dense = nn.Dense(
             self.features,
             use_bias=self.use_bias,
             kernel_init=self.kernel_init,
             dtype=self.dtype,
             name="dense",
-        )(x)
+        )
+        flat = dense(x.reshape(-1, x.shape[-1]))  # see `product`
+        return flat.reshape(*x.shape[:-1], self.features)
+
+
+def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x [..., C] times kernel [C, D], with all axes before C as one: [..., D].
+
+    The kernel's gradient is then one product, which reads x as it lies; where it sums over several
+    axes, XLA copies an operand into another order first, and on CPUs that takes as long again.
+    """
+    flat = x.reshape(-1, x.shape[-1]) @ kernel
+    return flat.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 class Conv1D(nn.Module):
@@ -87,7 +99,7 @@ class Conv1D(nn.Module):
         ]
         side_by_side = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
         flat = kernel.astype(self.dtype).reshape(self.kernel_size * width, self.features)
-        return side_by_side @ flat + bias.astype(self.dtype)[None, None, :]
+        return product(side_by_side, flat) + bias.astype(self.dtype)[None, None, :]
 
 
 def sinusoid(positions: jax.Array, features: int) -> jax.Array:

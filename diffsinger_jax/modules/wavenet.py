@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -45,13 +47,12 @@ class WaveNet(nn.Module):
         self.skip = Linear(c, **kwargs)
         self.head = Linear(self.data, kernel_init=nn.initializers.zeros, dtype=self.dtype)
 
-    def project_condition(self, cond: jax.Array) -> jax.Array:
-        """[B, T, H] -> [layers, B, T, 2C], for all layers in one matrix product.
+    def project_condition(self, cond: jax.Array) -> list[jax.Array]:
+        """[B, T, H] -> [B, T, 2C] for each layer, in one matrix product for all.
 
-        The layers come first so that each reads its own without gaps, at every step of a walk.
+        Arrays of their own, so that each layer reads its own without gaps at every step of a walk.
         """
-        projected = self.condition(cond).reshape(*cond.shape[:2], self.layers, -1)
-        return jnp.moveaxis(projected, 2, 0)
+        return jnp.split(self.condition(cond), self.layers, axis=-1)
 
     def embed_step(self, t: jax.Array) -> jax.Array:
         """t f32[B] -> [B, layers, C]; sinusoid, two layers with Mish, one projection a layer."""
@@ -59,9 +60,9 @@ class WaveNet(nn.Module):
         return jnp.stack([project(h) for project in self.step_projection], axis=1)
 
     def run(
-        self, x: jax.Array, step: jax.Array, projected: jax.Array, mask: jax.Array
+        self, x: jax.Array, step: jax.Array, projected: Sequence[jax.Array], mask: jax.Array
     ) -> jax.Array:
-        """x [B, T, D], step [B, layers, C], projected [layers, B, T, 2C] -> f32[B, T, D]."""
+        """x [B, T, D], step [B, layers, C], projected [B, T, 2C] each -> f32[B, T, D]."""
         h = nn.relu(self.input(x))  # [B, T, D] -> [B, T, C]
         skips = jnp.zeros_like(h)
         for i in range(self.layers):
