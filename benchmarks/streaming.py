@@ -20,18 +20,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+import measure  # noqa: E402
 
 from diffsinger_jax import cli  # noqa: E402
-
-COLUMNS = ("song", "start", "first", "again", "RTF", "CPU", "peak")
 
 
 def repeated(score, minutes: float):
@@ -81,11 +80,15 @@ def _peak_mib() -> float:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", nargs="+", type=float, default=[1, 3, 10])
     parser.add_argument("--voice", default=ROOT / "data" / "voices" / "pjs")
     parser.add_argument("--score", default=ROOT / "data" / "songs" / "furusato.musicxml")
     parser.add_argument("--quality", choices=("draft", "good", "best"), default="good")
+    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
+    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
     parser.add_argument("--launched", type=float, help=argparse.SUPPRESS)  # of a row's process
     flags = parser.parse_args()
     if flags.launched:
@@ -93,9 +96,7 @@ def main() -> None:
         return
     same = ["--voice", str(flags.voice), "--quality", flags.quality]
     subprocess.run([sys.executable, ROOT / "run_sample.py", "--warmup", *same], check=True)
-    load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} CPU cores, load average at the start {load:.1f}")
-    print("minutes" + "".join(f"{column:>9}" for column in COLUMNS))
+    rows = []
     for minutes in flags.minutes:
         command = [sys.executable, __file__, "--minutes", str(minutes), "--score", str(flags.score)]
         ran = subprocess.run(
@@ -104,8 +105,15 @@ def main() -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        row = json.loads(ran.stdout.splitlines()[-1])
-        print(f"{minutes:7g}" + "".join(f"{row[column]:9.2f}" for column in COLUMNS), flush=True)
+        rows.append({"minutes": minutes} | json.loads(ran.stdout.splitlines()[-1]))
+        print(measure.line(rows[-1]), flush=True)
+    measure.report(
+        flags.record or f"Streaming, --quality {flags.quality}",
+        f"{measure.table(rows)}\n\n{Path(flags.score).name}, the voice {Path(flags.voice).name}.",
+        rows,
+        out=flags.out,
+        record=flags.record is not None,
+    )
 
 
 if __name__ == "__main__":
