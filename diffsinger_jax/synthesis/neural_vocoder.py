@@ -19,13 +19,12 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.nsf_hifigan import SINE_ENTERS, SOURCES, NsfHifigan
 from diffsinger_jax.modules.hifigan import RESBLOCK_DILATIONS
 from diffsinger_jax.synthesis.vocoders import fill_unvoiced, require_renderable
-from diffsinger_jax.synthesis.weights import PARAMS_FILE, read_weights, require_weights
+from diffsinger_jax.synthesis.weights import read_weights, require_weights, write_folder
 from diffsinger_jax.types import MelSpec
 
 FORMAT_VERSION = 1
@@ -254,18 +253,8 @@ def save_vocoder(path: str | os.PathLike, vocoder: NeuralVocoder) -> None:
         "mel": dataclasses.asdict(vocoder.mel),
         "model": dict(vocoder.model),
     }
-    partial = {name: folder / f"{name}.partial" for name in (PARAMS_FILE, VOCODER_FILE)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {k: np.ascontiguousarray(v, np.float32) for k, v in flat.items()}, partial[PARAMS_FILE]
-        )
-        text = json.dumps(description, indent=1) + "\n"
-        partial[VOCODER_FILE].write_text(text, encoding="utf-8")
-        for name, file in partial.items():
-            os.replace(file, folder / name)
-    except OSError as error:
-        raise InputError(f"cannot write the vocoder {folder}: {error.strerror}") from error
+    weights = {name: jnp.asarray(value, jnp.float32) for name, value in flat.items()}
+    write_folder(folder, "vocoder", weights, VOCODER_FILE, description)
 
 
 def load_vocoder(path: str | os.PathLike) -> NeuralVocoder:

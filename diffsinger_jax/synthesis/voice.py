@@ -19,13 +19,12 @@ from typing import Any
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-from safetensors.flax import save_file
 
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
-from diffsinger_jax.synthesis.weights import PARAMS_FILE, read_weights, require_weights
+from diffsinger_jax.synthesis.weights import read_weights, require_weights, write_folder
 from diffsinger_jax.types import Batch, CorpusInfo
 
 FORMAT_VERSION = 1
@@ -154,9 +153,11 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
       path: a folder, made if it is not there; a CARD.md in it is left alone.
       voice: what to write.
       dtype: of the stored weights, "float32" or "bfloat16" (half the size).
+
+    Raises:
+      InputError: if the folder cannot be written to.
     """
     folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
     flat = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
     stored = {name: jnp.asarray(value, jnp.dtype(dtype)) for name, value in flat.items()}
     description = {
@@ -172,11 +173,7 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
     }
     if voice.vocoder is not None:
         description["vocoder"] = _named_from(folder, voice.vocoder)
-    partial = {name: folder / f"{name}.partial" for name in (PARAMS_FILE, VOICE_FILE)}
-    save_file(stored, partial[PARAMS_FILE])
-    partial[VOICE_FILE].write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    for name, file in partial.items():
-        os.replace(file, folder / name)
+    write_folder(folder, "voice", stored, VOICE_FILE, description)
 
 
 def load_voice(path: str | os.PathLike) -> Voice:

@@ -1,7 +1,9 @@
-"""The weights of a voice or a vocoder: a safetensors file that fits its description."""
+"""The folder of a voice or a vocoder: its weights as safetensors, and what describes them."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,43 @@ from typing import Any
 import flax.traverse_util
 import jax
 from safetensors import SafetensorError
-from safetensors.flax import load_file
+from safetensors.flax import load_file, save_file
 
 from diffsinger_jax.errors import InputError
 
 PARAMS_FILE = "params.safetensors"
 """Its name in the folder of a voice or a vocoder."""
+
+
+def write_folder(
+    folder: Path, kind: str, weights: Mapping[str, jax.Array], file: str, description: Any
+) -> None:
+    """Writes the weights and what describes them; the two appear only once both are whole.
+
+    Args:
+      folder: made if it is not there; what else is in it is left alone.
+      kind: a voice or a vocoder, for the error message.
+      weights: by their paths.
+      file: name of the description.
+      description: what JSON can hold.
+
+    Raises:
+      InputError: if the folder cannot be written to, or is full.
+    """
+    partial = {name: folder / f"{name}.partial" for name in (PARAMS_FILE, file)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(dict(weights), partial[PARAMS_FILE])
+        partial[file].write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        for name, written in partial.items():
+            os.replace(written, folder / name)
+    except (OSError, SafetensorError) as error:
+        for written in partial.values():
+            written.unlink(missing_ok=True)
+        raise InputError(
+            f"the {kind} could not be written to {folder} ({error}); make room there, or choose "
+            "another folder, and give the same command again"
+        ) from error
 
 
 def read_weights(folder: Path, kind: str) -> dict[str, jax.Array]:

@@ -18,6 +18,8 @@ from diffsinger_jax.training.hosts import agreed, all_of, is_first, say
 
 SUMS_FILE = "checksums.json"
 """In a checkpoint: CRC-32 of each of its files. One without it was cut off, or is from before."""
+ROOM_FOR_FILES_BYTES = 1 << 20
+"""What a checkpoint takes of a disk besides its arrays."""
 _CUT_OFF = ".orbax-checkpoint-tmp"
 
 
@@ -60,6 +62,9 @@ class Checkpoints:
         if not self._is_ours and is_first():
             self._remove_cut_off()
         self._is_ours = True
+        if missing := self._room_missing(state):
+            self._say_unwritten(step, missing)
+            return
         try:
             self._writing = step
             self._manager.save(step, args=ocp.args.StandardSave(state))
@@ -131,11 +136,26 @@ class Checkpoints:
         if is_first():
             self._remove_cut_off()
         self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        self._say_unwritten(step, _first_line(error))
+
+    def _say_unwritten(self, step: int | None, reason: str) -> None:
         say(
-            f"the checkpoint of step {step} could not be written to {self._folder} "
-            f"({_first_line(error)}); training goes on, the last good one is of step "
-            f"{self.latest()}"
+            f"the checkpoint of step {step} could not be written to {self._folder} ({reason}); "
+            f"training goes on, the last good one is of step {self.latest()}"
         )
+
+    def _room_missing(self, state: Any) -> str:
+        """How much the first host's disk has too little, "" if it has enough.
+
+        Looked at before, since what Orbax and its threads say of a full disk is pages long; a disk
+        that fills up while it writes is said all the same.
+        """
+        needed = sum(x.nbytes for x in jax.tree.leaves(state))
+        needed += needed // 8 + ROOM_FOR_FILES_BYTES
+        free = shutil.disk_usage(self._folder).free
+        if not bool(agreed(np.int32(free < needed))):
+            return ""
+        return f"it takes {needed / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB left"
 
     def _remove_cut_off(self) -> None:
         if self._folder.is_dir():

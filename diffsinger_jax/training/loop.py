@@ -125,13 +125,7 @@ def train_and_evaluate(
 
     voice = make_voice(setting.config, setting.corpus, params)
     if is_first():
-        try:
-            save_voice(workdir / "voice", voice)
-        except OSError as error:
-            raise InputError(
-                f"the voice could not be written to {workdir / 'voice'} ({error}); make room and "
-                "give the same command again"
-            ) from error
+        save_voice(workdir / "voice", voice)
     say(f"the voice is in {workdir / 'voice'}")
     return voice
 

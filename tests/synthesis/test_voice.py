@@ -1,10 +1,12 @@
 """How a voice's own settings reach the sampler."""
 
+import resource
+
 import pytest
 from random_batches import INFO, MODEL, SCHEDULE
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.synthesis.voice import Voice
+from diffsinger_jax.synthesis.voice import Voice, save_voice
 
 
 def voice_with(**sampling):
@@ -61,3 +63,15 @@ def test_a_voice_names_its_method_and_can_be_told_another():
 def test_walks_that_are_out_of_range(asked):
     with pytest.raises(InputError, match="0 to 20|1 to 10"):
         voice_with().sample_mel(None, None, **asked)
+
+
+def test_a_voice_that_the_disk_has_no_room_for_is_said_in_a_sentence(tmp_path):
+    voice = voice_with(k_step=2, steps=2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # no file may be longer
+    try:
+        with pytest.raises(InputError, match="the voice could not be written to"):
+            save_voice(tmp_path / "voice", voice)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not any((tmp_path / "voice").iterdir())

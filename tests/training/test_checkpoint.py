@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +111,23 @@ def test_a_full_disk_is_said_and_training_goes_on(mesh, tmp_path, capsys):
     assert "the checkpoint of step 2 could not be written" in said
     assert "the last good one is of step 1" in said
     assert sorted(os.listdir(tmp_path)) == ["1"]
+    checkpoints.save(3, state_of(mesh, 3))
+    checkpoints.close()
+    assert read(tmp_path, mesh) == 3
+
+
+def test_a_save_that_the_disk_has_no_room_for_is_not_begun(mesh, tmp_path, capsys, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=10)
+    checkpoints.save(1, state_of(mesh, 1))
+    checkpoints.finish()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=500_000))
+    checkpoints.save(2, state_of(mesh, 2))
+    checkpoints.finish()
+    assert "step 2 could not be written" in (said := capsys.readouterr().out)
+    assert "it takes 1 MB, the disk has 0 MB left" in said
+    assert sorted(os.listdir(tmp_path)) == ["1"]
+    monkeypatch.undo()
     checkpoints.save(3, state_of(mesh, 3))
     checkpoints.close()
     assert read(tmp_path, mesh) == 3
