@@ -130,8 +130,11 @@ def test_the_losses_have_no_gradient_for_the_other_side(params, batch):
     # And the discriminators' is the same with and without the generator's losses.
     assert all(nonzero(gradients(whole, "discriminators")))
     assert same(gradients(whole, "discriminators"), gradients(judges_only, "discriminators"))
-    assert int(whole.step) == 1 and set(losses) == {*WEIGHTS, "discriminators", "loss"}
-    assert all(np.isfinite(float(part.compute())) for part in losses.values())
+    assert int(whole.step) == 1 and float(losses["skipped"]) == 0
+    assert all(np.isfinite(x) for x in jax.tree.leaves(losses))
+    parts = {name: float(losses[name].compute()) for name in (*WEIGHTS, "discriminators")}
+    total = sum(WEIGHTS[name] * parts[name] for name in WEIGHTS)
+    np.testing.assert_allclose(float(losses["loss"]), total, rtol=1e-5)
 
 
 def test_each_side_moves_by_its_own_optimizer_alone(params, batch):
@@ -165,6 +168,20 @@ def test_it_learns(params, batch):
         state, last = update(state, batch, WEIGHTS)
     assert float(last["mel"].compute()) < 0.7 * float(first["mel"].compute())
     assert float(last["discriminators"].compute()) < float(first["discriminators"].compute())
+
+
+def test_numbers_that_are_none_move_neither_side(params, batch):
+    _, update = step()
+    before = state_with(params)
+    wav = batch.wav.copy()
+    wav[1, 5] = np.nan
+    after, losses = update(before, batch._replace(wav=wav), WEIGHTS)
+    assert float(losses["skipped"]) == 1 and not np.isfinite(losses["discriminators"].total)
+    assert int(after.step) == 1 and same(after.replace(step=before.step), before)
+    # A weight that makes the generator's loss infinite holds the discriminators back, too.
+    after, losses = update(before, batch, {**WEIGHTS, "mel": float("inf")})
+    assert float(losses["skipped"]) == 1 and np.isfinite(losses["discriminators"].total)
+    assert same(after.params, params) and same(after.opt_state, before.opt_state)
 
 
 def test_judges_at_their_best_and_worst():
