@@ -50,6 +50,7 @@ def trained(recordings, tmp_path_factory):
     return workdir, train_vocoder(config_of(recordings), workdir)
 
 
+@pytest.mark.slow
 def test_training_leaves_a_vocoder_numbers_pictures_and_sounds(trained):
     workdir, vocoder = trained
     written = load_vocoder(workdir / "vocoder")
@@ -65,6 +66,7 @@ def test_training_leaves_a_vocoder_numbers_pictures_and_sounds(trained):
     assert b"truth/0" in events and b"vocoder/0" in events and b"mel/0" in events
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_undisturbed_one(trained, recordings, tmp_path):
     train_vocoder(config_of(recordings, **{"vocoder.steps": 2}), tmp_path)
     again = train_vocoder(config_of(recordings), tmp_path)
@@ -73,6 +75,7 @@ def test_a_resumed_run_is_the_undisturbed_one(trained, recordings, tmp_path):
         train_vocoder(config_of(recordings, **{"generator.channels": 4}), tmp_path)
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_weights(trained, recordings, tmp_path):
     workdir, vocoder = trained
     # The config's own sizes do not count.

@@ -34,7 +34,7 @@ GENERATOR = NsfHifigan(
     resblock_dilations=((1, 2),),
     source="sine",
 )
-DISCRIMINATORS = Discriminators(periods=(3,), scales=1, n_ffts=(64,), width=1 / 8)
+DISCRIMINATORS = Discriminators(periods=(3,), scales=0, n_ffts=(64,), width=1 / 8)
 WEIGHTS = {"mel": 45.0, "features": 2.0, "adversarial": 1.0}
 
 
@@ -182,6 +182,16 @@ def test_numbers_that_are_none_move_neither_side(params, batch):
     after, losses = update(before, batch, {**WEIGHTS, "mel": float("inf")})
     assert float(losses["skipped"]) == 1 and np.isfinite(losses["discriminators"].total)
     assert same(after.params, params) and same(after.opt_state, before.opt_state)
+
+
+def test_each_judge_tells_of_every_stretch_of_the_sound():
+    judges = Discriminators(periods=(2,), scales=2, n_ffts=(64,), width=1 / 8)
+    wav = jax.ShapeDtypeStruct((2, 512), jnp.float32)
+    told, _ = jax.eval_shape(judges.init_with_output, jax.random.key(0), wav)
+    assert [len(one) for one in told] == [6, 6, 8, 8]
+    # Period 2: two rows for each of sound, and scores for each 2 x 3^4 samples.
+    assert told[0][-1].shape == (4, 4, 1) and told[1][-1].shape == (2, 33, 5, 1)
+    assert [one[-1].shape for one in told[2:]] == [(2, 8, 1), (2, 5, 1)]
 
 
 def test_judges_at_their_best_and_worst():
