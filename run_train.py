@@ -1,7 +1,8 @@
-"""Trains a voice: run_train.py --config=configs/pjs.py --workdir=DIR."""
+"""Trains a voice or a vocoder: run_train.py --config=configs/pjs.py --workdir=DIR."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from absl import flags, logging
@@ -22,8 +23,8 @@ WORKDIR = flags.DEFINE_string(
 STAGE = flags.DEFINE_string(
     "stage",
     "all",
-    "all, auxiliary, boundary (the predictor of k) or denoiser; a single one builds on those "
-    "before it.",
+    "Of a voice: all, auxiliary, boundary (the predictor of k) or denoiser; a single one builds "
+    "on those before it.",
 )
 DISTRIBUTED = flags.DEFINE_string(
     "distributed",
@@ -34,6 +35,11 @@ DISTRIBUTED = flags.DEFINE_string(
 PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps of a stage between which a trace for XProf is written."
 )
+PROGRAMS = {
+    "acoustic": ("diffsinger_jax.training.loop", "train_and_evaluate"),
+    "vocoder": ("diffsinger_jax.training.vocoder_loop", "train_vocoder"),
+}
+"""What trains, by `config.kind`: a module, and its function of config, workdir and stage."""
 
 
 class StepOrAuto(flags.ArgumentParser):
@@ -64,22 +70,25 @@ def main() -> None:
     except (KeyError, AttributeError) as error:
         name = str(error.args[0]).strip("'\"")
         raise InputError(
-            f"the config has no field {name}; configs/base.py lists those there are"
+            f"the config has no field {name}; configs/base.py and configs/vocoder_base.py list "
+            "those there are"
         ) from error
     except OSError as error:
         raise InputError(f"there is no such config file: {_last_line(error)}") from error
     except flags.Error as error:
         raise InputError(f"the flags do not fit: {_last_line(error)}") from error
-    profile = _steps(PROFILE.value)
+    kind, profile = config.get("kind", "acoustic"), _steps(PROFILE.value)
+    if kind not in PROGRAMS:
+        raise InputError(f"config.kind is one of {', '.join(PROGRAMS)}, got {kind!r}")
     logging.set_verbosity(logging.FATAL)  # what goes wrong in Orbax is said by our checkpoints
     from diffsinger_jax.training import hosts
 
     cli.keep_freed_memory()
     cli.remember_compiled_programs()
     hosts.join(DISTRIBUTED.value)
-    from diffsinger_jax.training.loop import train_and_evaluate
-
-    train_and_evaluate(config, WORKDIR.value, STAGE.value, profile=profile)
+    module, name = PROGRAMS[kind]
+    train = getattr(importlib.import_module(module), name)
+    train(config, WORKDIR.value, STAGE.value, profile=profile)
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:

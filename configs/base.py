@@ -9,6 +9,7 @@ from ml_collections import ConfigDict, FieldReference
 def get_config() -> ConfigDict:
     config = ConfigDict()
 
+    config.kind = "acoustic"  # what is trained: a voice
     config.name = "voice"  # of the voice that training writes, for metadata and people
     # Folder written by data/prepare.py; or several, by weight: "prepared/pjs,prepared/more=0.5"
     config.corpus = "prepared/pjs"
@@ -50,23 +51,8 @@ def get_config() -> ConfigDict:
 
     config.buckets = 6  # number of batch shapes, one compile each
     config.bucket_edges = ()  # their lengths in frames; () finds those with the least padding
-    config.ema_decay = 0.999
-    config.read_threads = 4
-
-    config.row_groups = 1  # a power of two; see docs/training.md: less memory, the same bits
     config.remat = False  # keep only matrix products for the backward pass: less memory
-    config.mesh = ConfigDict()
-    config.mesh.fsdp = 1  # so many devices share one copy of params and optimizer
-    config.peak_flops = 0.0  # of a device, for the MFU; 0 takes it from a table by its name
-    config.stop_after_nonfinite = 10  # updates left out in a row
-
-    config.log_every_steps = 100
-    config.evaluate_every_steps = 2000
-    config.songs_shown = 2  # validation songs whose pictures and sounds an evaluation writes
-    config.save_every_steps = 2000
-    config.save_every_minutes = 0.0  # besides, looked at when it logs; 0 for steps only
-    config.keep_checkpoints = 3  # the last ones
-    config.keep_every_steps = 0  # of multiples of it all are kept; 0 for the last ones only
+    running(config)
 
     config.auxiliary = ConfigDict()  # stage 1
     config.auxiliary.steps = 160_000
@@ -114,6 +100,26 @@ def get_config() -> ConfigDict:
     config.denoiser.clip_norm = 1.0
 
     return config
+
+
+def running(config: ConfigDict) -> None:
+    """How any training runs, whatever it trains."""
+    config.ema_decay = 0.999
+    config.read_threads = 4
+
+    config.row_groups = 1  # a power of two; see docs/training.md: less memory, the same bits
+    config.mesh = ConfigDict()
+    config.mesh.fsdp = 1  # so many devices share one copy of params and optimizer
+    config.peak_flops = 0.0  # of a device, for the MFU; 0 takes it from a table by its name
+    config.stop_after_nonfinite = 10  # updates left out in a row
+
+    config.log_every_steps = 100
+    config.evaluate_every_steps = 2000
+    config.songs_shown = 2  # validation songs whose pictures and sounds an evaluation writes
+    config.save_every_steps = 2000
+    config.save_every_minutes = 0.0  # besides, looked at when it logs; 0 for steps only
+    config.keep_checkpoints = 3  # the last ones
+    config.keep_every_steps = 0  # of multiples of it all are kept; 0 for the last ones only
 
 
 def cosine(peak: float, warmup_steps: int, total_steps: int) -> ConfigDict:

@@ -36,7 +36,7 @@ RULES = {
     "models": (PURE, {"optax", "orbax", "tensorflow_datasets", "ml_collections"}),
     **{
         room: (
-            PURE | {"training.losses", "training.state", "training.steps"},
+            PURE | {"training.losses", "training.state", "training.steps", "training.update"},
             {"orbax", "tensorflow_datasets", "ml_collections"},
         )
         for room in PURE_TRAINING
@@ -92,5 +92,6 @@ def test_no_config_below_the_programs():
     for name, file in modules():
         if "ml_collections" in file.read_text(encoding="utf-8"):
             programs = {"loop", "stages", "stage_run", "start", "config_check"}
+            programs |= {"work", "kept_config", "vocoder_loop", "vocoder_check"}
             programs = {f"training.{program}" for program in programs}
             assert is_in(name, programs | {"evaluation.boundary"}), name

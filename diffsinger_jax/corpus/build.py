@@ -27,6 +27,7 @@ from diffsinger_jax.corpus.features import (
 )
 from diffsinger_jax.corpus.info import CORPUS_FILE, write_corpus_info
 from diffsinger_jax.corpus.notes import with_estimated_notes
+from diffsinger_jax.corpus.output import finish, is_finished, make_folder, work_folder
 from diffsinger_jax.corpus.pieces import cut_song, make_example
 from diffsinger_jax.corpus.shards import Example, write_shards
 from diffsinger_jax.corpus.songs import SPLITS, SungSong, assign_splits
@@ -34,8 +35,6 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import BREATH, SILENCE, CorpusInfo, MelSpec, Vocabulary
 
 CHECKS_FILE = "checks.csv"
-BUILD_FILE = "build.json"
-"""Which songs and settings a corpus was made from, as a hash."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +113,7 @@ def prepare(
     digests = _digests(songs)
     fingerprint = _fingerprint(songs, digests, settings)
     work = work_folder(out)
-    if _is_finished(out, fingerprint):
-        shutil.rmtree(work, ignore_errors=True)  # a build may be killed just before it does this
+    if is_finished(out, fingerprint, CORPUS_FILE):
         return []
     checked = _check(songs, splits, digests, settings, work, processes, beam)
     used = [c for c in checked if c.used]
@@ -128,9 +126,7 @@ def prepare(
     shutil.rmtree(staging, ignore_errors=True)  # of a build that was killed
     folder = _write_corpus(used, settings, staging, beam)
     write_checks(folder / CHECKS_FILE, checked)
-    (folder / BUILD_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
-    os.rename(folder, out)
-    shutil.rmtree(work)
+    finish(folder, out, fingerprint)
     return checked
 
 
@@ -148,11 +144,6 @@ def check_only(
     checked = _check(songs, splits, _digests(songs), settings, work_folder(out), processes, beam)
     write_checks(checks_file(out), checked)
     return checked
-
-
-def work_folder(out: Path) -> Path:
-    """Where features are kept until the corpus is finished."""
-    return out.with_name(out.name + ".partial")
 
 
 def checks_file(out: Path) -> Path:
@@ -192,7 +183,7 @@ def _check(
     }
     for job in jobs.values():
         check_header(job.wav)
-    _make_folder(work)
+    make_folder(work)
     if beam is not None:
         from diffsinger_jax.corpus.on_beam import fill_cache_on_beam
 
@@ -278,35 +269,6 @@ def _fingerprint(
         for source in song.sources:
             digest.update(digests.get(source, b"missing"))
     return digest.hexdigest()
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes a folder and sees that it can be written to."""
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}), expected a place for the prepared "
-            "corpus and its partial work beside it; choose another --out"
-        ) from error
-
-
-def _is_finished(out: Path, fingerprint: str) -> bool:
-    """True if `out` holds just this corpus.
-
-    Raises:
-      InputError: if it holds something else.
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    build = out / BUILD_FILE
-    if build.is_file() and json.loads(build.read_text()) == {"fingerprint": fingerprint}:
-        return True
-    what = "a corpus of other settings or songs" if (out / CORPUS_FILE).exists() else "other things"
-    raise InputError(f"{out} holds {what} already; remove it or choose another --out")
 
 
 def _vocabulary(songs: Sequence[SungSong]) -> Vocabulary:

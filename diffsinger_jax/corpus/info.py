@@ -63,25 +63,38 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
     return info
 
 
+MEL_FILES = {
+    # file -> where the mel stands in it
+    "voice.json": ("corpus", "mel"),
+    CORPUS_FILE: ("mel",),
+    "vocoder.json": ("mel",),
+    "recordings.json": ("mel",),
+}
+"""The folders that a mel representation can be taken from, by a file in them."""
+
+
 def read_mel(name: str) -> MelSpec:
-    """A mel representation: a name in `MEL_SPECS`, or the folder of a voice or prepared corpus.
+    """A mel representation by name, or that of a voice, a vocoder or what was prepared.
+
+    Args:
+      name: in `MEL_SPECS`, or a folder.
 
     Raises:
       InputError: if it is none of them.
     """
     if name in MEL_SPECS:
         return MEL_SPECS[name]
-    voice = Path(name) / "voice.json"
-    if voice.is_file():
+    for file, path in MEL_FILES.items():
+        file = Path(name) / file
+        if not file.is_file():
+            continue
         try:
-            described = json.loads(voice.read_text(encoding="utf-8"))["corpus"]
+            fields = json.loads(file.read_text(encoding="utf-8"))
+            for key in path:
+                fields = fields[key]
+            return MelSpec(**fields)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{voice} does not describe a voice ({error}); copy it again"
-            ) from error
-        return corpus_info_from_dict(described, where=str(voice)).mel
-    if (Path(name) / CORPUS_FILE).is_file():
-        return read_corpus_info(name).mel
+            raise InputError(f"{file} describes no mel ({error}); copy it again") from error
     raise InputError(
         f"there is no mel representation {name!r}, expected one of {', '.join(MEL_SPECS)}, or the "
         "folder of a voice or prepared corpus, whose mel is taken"

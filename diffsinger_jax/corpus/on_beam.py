@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from diffsinger_jax.corpus.features import FeatureJob, fill_one, value_range
-from diffsinger_jax.corpus.shards import Example, PieceBuilder, write_with
+from diffsinger_jax.corpus.shards import Example, RecordBuilder, example_features, write_with
 
 logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it speaks of what is not installed
 
@@ -54,7 +54,9 @@ def write_shards_on_beam(
         for split, of_split in songs.items()
     }
     download = tfds.download.DownloadConfig(beam_options=PipelineOptions(list(options)))
-    return write_with(PieceBuilder(n_mels, splits, folder), download_config=download)
+    return write_with(
+        RecordBuilder(example_features(n_mels), splits, folder), download_config=download
+    )
 
 
 def value_range_on_beam(

@@ -38,25 +38,39 @@ def example_features(n_mels: int) -> tfds.features.FeaturesDict:
     )
 
 
-class PieceBuilder(tfds.core.GeneratorBasedBuilder):
+def recording_features() -> tfds.features.FeaturesDict:
+    """The record of a stretch of sound for vocoders, L samples and T frames."""
+    return tfds.features.FeaturesDict(
+        {
+            "name": tfds.features.Text(),
+            # [L] in 2^-15: a whole number each, and packed, since sound is long.
+            "wav": tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes"),
+            "f0": tfds.features.Tensor(shape=(None,), dtype=np.float32),  # [T]
+        }
+    )
+
+
+class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     """Hands examples to TFDS, which orders them by a hash of their names."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "singing"
 
-    def __init__(self, n_mels: int, splits: Mapping[str, Any], data_dir: Path):
+    def __init__(
+        self, features: tfds.features.FeaturesDict, splits: Mapping[str, Any], data_dir: Path
+    ):
         """Makes nothing yet.
 
         Args:
-          n_mels: M.
+          features: of a record.
           splits: by name, pairs of a name and an example: an iterator, or a Beam transform.
           data_dir: to work in.
         """
-        self._n_mels, self._splits = n_mels, splits
+        self._features, self._splits = features, splits
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, features=example_features(self._n_mels))
+        return tfds.core.DatasetInfo(builder=self, features=self._features)
 
     def _split_generators(self, dl_manager):
         return self._splits
@@ -68,10 +82,20 @@ class PieceBuilder(tfds.core.GeneratorBasedBuilder):
 def write_shards(
     folder: Path, n_mels: int, splits: Mapping[str, Callable[[], Iterable[Example]]]
 ) -> Path:
+    """`write_records` of pieces of songs, see `example_features`."""
+    return write_records(folder, example_features(n_mels), splits)
+
+
+def write_records(
+    folder: Path,
+    features: tfds.features.FeaturesDict,
+    splits: Mapping[str, Callable[[], Iterable[Example]]],
+) -> Path:
     """Writes the shards of all splits; the same examples give the same bytes.
 
     Args:
       folder: to work in; TFDS makes folders of its own below it.
+      features: of a record.
       splits: by name, a function that yields the examples, each with a name of its own.
 
     Returns:
@@ -81,10 +105,10 @@ def write_shards(
         split: ((example["name"], example) for example in examples())
         for split, examples in splits.items()
     }
-    return write_with(PieceBuilder(n_mels, named, folder))
+    return write_with(RecordBuilder(features, named, folder))
 
 
-def write_with(builder: PieceBuilder, **how: Any) -> Path:
+def write_with(builder: RecordBuilder, **how: Any) -> Path:
     """Lets TFDS build; `how` goes to its `download_and_prepare`. Returns the builder's folder."""
     tfds.disable_progress_bar()
     serialize = mock.patch.object(tfds.core.ExampleSerializer, "serialize_example", _serialize)

@@ -159,12 +159,14 @@ def read_config(workdir: Path) -> ConfigDict:
     """
     try:
         kept = json.loads((workdir / "config.json").read_text(encoding="utf-8"))
-        return ConfigDict({**stages.ADDED_FIELDS, **kept})
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{workdir} is not the workdir of a run: there is no config.json in it; give the "
             "--workdir that run_train.py was given"
         ) from None
+    if (kind := kept.get("kind", "acoustic")) != "acoustic":
+        raise InputError(f"{workdir} is the workdir of a {kind}; give that of a voice")
+    return ConfigDict({**stages.ADDED_FIELDS, **kept})
 
 
 def sentences(boundary: Boundary, criterion: str) -> list[str]:

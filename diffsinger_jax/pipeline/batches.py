@@ -19,7 +19,8 @@ from diffsinger_jax.pipeline.plan import (
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus
 from diffsinger_jax.types import Batch
 
-_ENDLESS = 2**40  # steps; Grain wants to know how many there are
+ENDLESS = 2**40
+"""Steps of a run; Grain wants to know how many there are."""
 
 
 def train_batches(
@@ -53,7 +54,7 @@ def train_batches(
         planned = pad_rows(plan[step], rows_multiple)
         return _load(source, host_slice(planned, host_index, host_count), corpus)
 
-    dataset = grain.MapDataset.range(start_step, _ENDLESS).map(load)
+    dataset = grain.MapDataset.range(start_step, ENDLESS).map(load)
     options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=batches_ahead)
     return iter(dataset.to_iter_dataset(options))
 

@@ -89,20 +89,17 @@ def make_buckets(
     *,
     bucket_edges: Sequence[int],
     frames_per_batch: int,
-    device_count: int = 1,
     names: Sequence[str] | None = None,
 ) -> tuple[Bucket, ...]:
     """The static shapes of a corpus: those of the edges into which an example falls.
 
-    Rows are frames_per_batch // edge, down to a multiple of `device_count` and at least that, but
-    no more than it takes to hold all examples of the bucket; phonemes are the largest number
-    among them, up to a multiple of 8.
+    Rows are frames_per_batch // edge and at least one, but no more than there are examples in the
+    bucket; phonemes are the largest number among them, up to a multiple of 8.
 
     Args:
       frames: i32[n] of every example.
       phonemes: i32[n].
       bucket_edges: frames, in any order.
-      device_count: of all hosts.
       names: of the examples, for the error.
 
     Raises:
@@ -122,11 +119,9 @@ def make_buckets(
     for i, edge in enumerate(edges):
         inside = phonemes[place == i]
         if len(inside):
-            rows = min(
-                frames_per_batch // int(edge) // device_count, -(-len(inside) // device_count)
-            )
+            rows = max(1, min(frames_per_batch // int(edge), len(inside)))
             most_phonemes = -(-int(inside.max()) // 8) * 8
-            buckets.append(Bucket(max(1, rows) * device_count, int(edge), most_phonemes))
+            buckets.append(Bucket(rows, int(edge), most_phonemes))
     return tuple(buckets)
 
 
@@ -230,7 +225,7 @@ def host_slice(batch: PlannedBatch, host_index: int, host_count: int) -> Planned
     if rest:
         raise InputError(
             f"a batch of {batch.bucket.rows} rows does not divide among {host_count} hosts; "
-            "make the buckets with a device_count that all hosts share"
+            "fill it up with rows of padding to a multiple of their number"
         )
     part = slice(host_index * rows, (host_index + 1) * rows)
     return PlannedBatch(batch.bucket._replace(rows=rows), batch.indices[part])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import grain
 import numpy as np
 
 from diffsinger_jax.audio.mel import frame_offset, log_mel
 from diffsinger_jax.audio.wav import resample
+from diffsinger_jax.pipeline.batches import ENDLESS
 from diffsinger_jax.types import MelSpec
 
 
@@ -69,8 +71,40 @@ def cut(
     )
 
 
+class Cut(NamedTuple):
+    """Which stretch of which recording, see `cut`."""
+
+    recording: int
+    start_frame: int
+    semitones: float
+
+
+def draw_cut(
+    lengths: np.ndarray, frames: int, most_semitones: float, *, seed: int, step: int, row: int
+) -> Cut:
+    """The cut in one row of a step's batch, a pure function of its arguments.
+
+    Args:
+      lengths: i[n] frames of each recording; it is taken as often as it is long.
+      frames: T of the cut.
+      most_semitones: half of the cuts are shifted by up to so many, up or down.
+      seed: of the run.
+      step: steps done before it.
+      row: in the batch of all hosts.
+    """
+    rng = np.random.default_rng((seed, step, row))
+    ends = np.cumsum(lengths)
+    recording = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+    shifted = most_semitones > 0 and rng.random() < 0.5
+    semitones = float(rng.uniform(-most_semitones, most_semitones)) if shifted else 0.0
+    needed = int(np.ceil(frames * 2.0 ** (semitones / 12.0)))
+    start = int(rng.integers(max(int(lengths[recording]) - needed, 0) + 1))
+    return Cut(recording, start, semitones)
+
+
 def segment_batches(
     recordings: Sequence[Recording],
+    lengths: np.ndarray,
     spec: MelSpec,
     *,
     rows: int,
@@ -78,35 +112,46 @@ def segment_batches(
     most_semitones: float = 0.0,
     seed: int,
     start_step: int = 0,
+    host_index: int = 0,
+    host_count: int = 1,
+    read_threads: int = 4,
+    batches_ahead: int = 4,
 ) -> Iterator[Segment]:
-    """Batches of random cuts without end; what comes after `start_step` steps is the same always.
+    """This host's rows of batches of random cuts, without end; see `draw_cut`.
 
     Args:
-      recordings: each is taken as often as it is long.
+      recordings: read when asked for.
+      lengths: i[n] frames of each.
       spec: of the mels.
-      rows: B.
+      rows: B over all hosts, a multiple of their number.
       frames: T.
-      most_semitones: half of the cuts are shifted by up to so many, up or down.
-      seed: of all that is random.
-      start_step: batches that are left out.
+      most_semitones, seed: see `draw_cut`.
+      start_step: the first batch is that of the step after so many.
+      host_index, host_count: which equal part of the rows.
+      read_threads, batches_ahead: how Grain reads; they change no number.
 
-    Yields:
-      A segment with wav f32[B, T * hop], mel f32[B, T, M], f0 f32[B, T].
+    Returns:
+      An iterator of segments, wav f32[B / hosts, T * hop], mel f32[B / hosts, T, M],
+      f0 f32[B / hosts, T].
     """
-    lengths = np.array([len(one.f0) for one in recordings], np.float64)
-    step = start_step
-    while True:
-        rng = np.random.default_rng((seed, step))
+    share = rows // host_count
+
+    def load(step: int) -> Segment:
         cuts = []
-        for _ in range(rows):
-            recording = recordings[rng.choice(len(recordings), p=lengths / lengths.sum())]
-            shifted = most_semitones > 0 and rng.random() < 0.5
-            semitones = rng.uniform(-most_semitones, most_semitones) if shifted else 0.0
-            needed = int(np.ceil(frames * 2.0 ** (semitones / 12.0)))
-            start = int(rng.integers(max(len(recording.f0) - needed, 0) + 1))
-            cuts.append(cut(recording, spec, start, frames, semitones=semitones))
-        yield Segment(*(np.stack(parts) for parts in zip(*cuts, strict=True)))
-        step += 1
+        for row in range(host_index * share, (host_index + 1) * share):
+            one = draw_cut(lengths, frames, most_semitones, seed=seed, step=step, row=row)
+            recording = recordings[one.recording]
+            cuts.append(cut(recording, spec, one.start_frame, frames, semitones=one.semitones))
+        return stack(cuts)
+
+    dataset = grain.MapDataset.range(start_step, ENDLESS).map(load)
+    options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=batches_ahead)
+    return iter(dataset.to_iter_dataset(options))
+
+
+def stack(segments: Sequence[Segment]) -> Segment:
+    """Segments of one length as a batch."""
+    return Segment(*(np.stack(parts) for parts in zip(*segments, strict=True)))
 
 
 def _stretch(wav: np.ndarray, first: int, length: int) -> np.ndarray:

@@ -162,13 +162,20 @@ class NeuralVocoder:
         )
 
 
-def make_generator(model: Mapping[str, Any], mel: MelSpec, where: str) -> NsfHifigan:
+def make_generator(
+    model: Mapping[str, Any],
+    mel: MelSpec,
+    where: str,
+    *,
+    advice: str = "give the config that the weights were trained with",
+) -> NsfHifigan:
     """The generator of a vocoder.
 
     Args:
       model: its keyword arguments but for mel_bins and sample_rate; lists may stand for tuples.
       mel: gives these two.
       where: the file they are from, for the error message.
+      advice: what to do where they do not fit each other.
 
     Raises:
       InputError: if the sizes do not fit each other.
@@ -183,7 +190,7 @@ def make_generator(model: Mapping[str, Any], mel: MelSpec, where: str) -> NsfHif
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"{where} does not describe an NSF-HiFiGAN ({error})") from error
     if wrong:
-        raise InputError(f"{where}: {wrong}; give the config that the weights were trained with")
+        raise InputError(f"{where}: {wrong}; {advice}")
     return generator
 
 

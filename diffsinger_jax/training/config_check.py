@@ -32,20 +32,28 @@ BOUNDARY_METHODS = ("learned", "closed_form")
 DTYPES = ("float32", "bfloat16")
 OWN_KEYS = ("model", "schedule", "learning_rate")
 """Sections whose keys depend on a name in them, or on the voice that training starts from."""
-MAY_BE_ZERO = ("seed", "steps", "k_step", "songs_shown", "keep_every_steps")
+MAY_BE_ZERO = (
+    *("seed", "steps", "k_step", "songs_shown", "keep_every_steps"),
+    *("adversarial_after", "scales", "evaluate_pieces"),
+)
 """Whole numbers for which 0 means something; `steps` of a stage is looked at by itself."""
 SHARES = ("dropout", "predictor_dropout", "ema_decay", "betas")
 """Numbers from 0 to below 1."""
-POSITIVE = ("peak", "clip_norm", "beta_max", "beta_min")
+POSITIVE = ("peak", "clip_norm", "beta_max", "beta_min", "factor", "width")
 
 
 def check_keys(config: ConfigDict) -> None:
-    """Every field is one of configs/base.py, and none of those is missing.
+    """Every field is one of the defaults of its kind, and none of those is missing.
 
     Raises:
       InputError: naming the field.
     """
-    from configs import base  # beside the package, in a checkout
+    from configs import base, vocoder_base  # beside the package, in a checkout
+
+    known = {"acoustic": base, "vocoder": vocoder_base}
+    kind = config.get("kind", "acoustic")
+    require_known(kind, known, "config.kind")
+    file = f"{known[kind].__name__.replace('.', '/')}.py"
 
     def compare(here: Mapping, there: Mapping, path: str) -> None:
         for key in here:
@@ -55,12 +63,12 @@ def check_keys(config: ConfigDict) -> None:
             if key not in here:
                 raise InputError(
                     f"the config lacks the field config.{path}{key}; begin with "
-                    "configs/base.py's get_config() and change what differs"
+                    f"{file}'s get_config() and change what differs"
                 )
             if isinstance(default, ConfigDict) and key not in OWN_KEYS:
                 compare(here[key], default, f"{path}{key}.")
 
-    compare(config, base.get_config(), "")
+    compare(config, known[kind].get_config(), "")
 
 
 def check_config(config: ConfigDict, stage: str = "all") -> None:
@@ -73,9 +81,8 @@ def check_config(config: ConfigDict, stage: str = "all") -> None:
     Raises:
       InputError: for the first thing that cannot be, or contradicts another.
     """
-    _known(stage, STAGE_CHOICES, "--stage")
-    for path, value in _leaves(config):
-        _check_number(path, value)
+    require_known(stage, STAGE_CHOICES, "--stage")
+    check_numbers(config)
     _check_names(config)
     _check_model(config)
     _check_schedule(config)
@@ -125,8 +132,17 @@ def _unknown(path: str, known: Collection[str]) -> None:
     )
 
 
+def check_numbers(config: ConfigDict) -> None:
+    """Every number is in the range that the last name of its path asks for.
+
+    Raises:
+      InputError: for the first that is not.
+    """
+    for path, value in _leaves(config):
+        _check_number(path, value)
+
+
 def _check_number(path: str, value: Any) -> None:
-    """By the last name of its path."""
     name = path.rsplit(".")[-1]
     for number in value if isinstance(value, tuple | list) else (value,):
         if isinstance(number, bool) or not isinstance(number, int | float):
@@ -145,17 +161,17 @@ def _check_number(path: str, value: Any) -> None:
 
 def _check_names(config: ConfigDict) -> None:
     """What is chosen by name."""
-    _known(config.process, PROCESSES, "config.process")
-    _known(config.model.dtype, DTYPES, "config.model.dtype")
-    _known(config.schedule.get("name"), SCHEDULES, "config.schedule.name")
-    _known(config.denoiser.distance, DIFFUSION_LOSSES, "config.denoiser.distance")
-    _known(config.boundary.method, BOUNDARY_METHODS, "config.boundary.method")
-    _known(config.sampling.method, SAMPLERS, "config.sampling.method")
+    require_known(config.process, PROCESSES, "config.process")
+    require_known(config.model.dtype, DTYPES, "config.model.dtype")
+    require_known(config.schedule.get("name"), SCHEDULES, "config.schedule.name")
+    require_known(config.denoiser.distance, DIFFUSION_LOSSES, "config.denoiser.distance")
+    require_known(config.boundary.method, BOUNDARY_METHODS, "config.boundary.method")
+    require_known(config.sampling.method, SAMPLERS, "config.sampling.method")
     for stage in STAGES:
-        _known(config[stage].optimizer, OPTIMIZERS, f"config.{stage}.optimizer")
+        require_known(config[stage].optimizer, OPTIMIZERS, f"config.{stage}.optimizer")
     for stage in STAGES:
         section = f"config.{stage}.learning_rate"
-        _call(LEARNING_RATES, config[stage].learning_rate, section)
+        check_call(LEARNING_RATES, config[stage].learning_rate, section)
     try:
         Dictionary.of(config.dictionary)
     except InputError as error:
@@ -186,7 +202,7 @@ def _check_model(config: ConfigDict) -> None:
 def _check_schedule(config: ConfigDict) -> None:
     if config.schedule.get("steps", 1) < 1:
         raise InputError(f"config.schedule.steps is {config.schedule.steps}, expected 1 or more")
-    _call(SCHEDULES, config.schedule, "config.schedule")
+    check_call(SCHEDULES, config.schedule, "config.schedule")
 
 
 def _check_sampling(config: ConfigDict) -> None:
@@ -245,16 +261,21 @@ def _learns_boundary(config: ConfigDict) -> bool:
     return config.sampling.k_step == AUTO and config.boundary.method == "learned"
 
 
-def _known(given: Any, known: Collection[str], where: str) -> None:
+def require_known(given: Any, known: Collection[str], where: str) -> None:
+    """Raises InputError for a name that is not one of those known."""
     if given not in known:
         raise InputError(f"{where} is one of {', '.join(known)}, got {given!r}")
 
 
-def _call(table: Mapping[str, Callable], section: ConfigDict, where: str) -> None:
-    """Calls what the section's `name` names with its other fields."""
+def check_call(table: Mapping[str, Callable], section: ConfigDict, where: str) -> None:
+    """Calls what the section's `name` names with its other fields.
+
+    Raises:
+      InputError: if it has no such name or arguments.
+    """
     arguments = section.to_dict()
     name = arguments.pop("name", None)
-    _known(name, table, f"{where}.name")
+    require_known(name, table, f"{where}.name")
     parameters = inspect.signature(table[name]).parameters
     for key in arguments:
         if key not in parameters:

@@ -33,7 +33,13 @@ from diffsinger_jax.training.config_check import (
     check_keys,
     check_layout,
 )
-from diffsinger_jax.training.hosts import agreed, all_of, is_first, say
+from diffsinger_jax.training.hosts import agreed, is_first, say
+from diffsinger_jax.training.kept_config import (
+    read_config,
+    require_folder,
+    require_same,
+    write_config,
+)
 from diffsinger_jax.training.measurements import measure_error, measure_margins, measure_prior
 from diffsinger_jax.training.report import describe_devices, describe_params
 from diffsinger_jax.training.sharding import data_mesh
@@ -59,8 +65,9 @@ from diffsinger_jax.training.start import (
     with_voice,
 )
 from diffsinger_jax.training.state import Params, split_params
+from diffsinger_jax.training.work import checkpoint_folder
 
-NEW_FIELDS = {"start_from": "", "freeze": []}
+NEW_FIELDS = {"kind": "acoustic", "start_from": "", "freeze": []}
 """What a run began with that began before the config had them."""
 
 
@@ -86,12 +93,7 @@ def train_and_evaluate(
     Raises:
       InputError: if the corpus or the config does not fit.
     """
-    if "://" in str(workdir):
-        raise InputError(
-            f"--workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
-            "folder where it is mounted"
-        )
-    workdir = Path(workdir).absolute()
+    workdir = require_folder(workdir)
     check_keys(config)
     config = with_voice(config)
     check_config(config, stage)
@@ -103,7 +105,7 @@ def train_and_evaluate(
     )
     setting = open_setting(config, workdir)._replace(profile=profile)
     check_setting(setting, stage)
-    _write_config(config, workdir)
+    _keep_config(config, workdir)
     for sentence in describe_start(config, setting.corpus):
         say(sentence)
     describe_devices(setting)
@@ -245,40 +247,31 @@ BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}
 """How `k_step = "auto"` finds k, by the name in a config."""
 
 
-def _write_config(config: ConfigDict, workdir: Path) -> None:
+def _keep_config(config: ConfigDict, workdir: Path) -> None:
     """Keeps the config beside what it made, and refuses to go on with another model."""
-    file = workdir / "config.json"
-    text = config.to_json_best_effort(indent=1)
-    if file.exists():
-        before, now = json.loads(file.read_text()), json.loads(text)
-        for section in ("model", "schedule", "process", "corpus", "start_from", "freeze"):
-            if before.get(section, NEW_FIELDS.get(section)) != now[section]:
-                raise InputError(
-                    f"{workdir} holds a run with another `{section}`; give a fresh --workdir, or "
-                    "the config that it was started with"
-                )
+    before = read_config(workdir)
+    if before is not None:
+        require_same(
+            before,
+            config,
+            ("kind", "model", "schedule", "process", "corpus", "start_from", "freeze"),
+            workdir,
+            new_fields=NEW_FIELDS,
+        )
         for name in STAGES:
             was = before.get(name, {}).get("optimizer", "adamw")
-            if (workdir / "checkpoints" / name).exists() and was != now[name]["optimizer"]:
+            if checkpoint_folder(workdir, name).exists() and was != config[name].optimizer:
                 raise InputError(
                     f"the stage {name} in {workdir} was trained with {was}, not with "
-                    f"{now[name]['optimizer']}; give a fresh --workdir, or "
+                    f"{config[name].optimizer}; give a fresh --workdir, or "
                     f"--config.{name}.optimizer={was}"
                 )
-        was, wanted = before.get("boundary", now["boundary"]), now["boundary"]
-        trained = workdir / "checkpoints" / "boundary"
+        wanted = config.boundary
+        was = before.get("boundary", wanted)
+        trained = checkpoint_folder(workdir, "boundary")
         if trained.exists() and any(was[x] != wanted[x] for x in ("channels", "layers")):
             raise InputError(
                 f"{trained} holds a boundary predictor of another size; remove it, or give the "
                 "config.boundary that it was started with"
             )
-    all_of(True)  # all have compared before one writes
-    if not is_first():
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(text)
-        os.replace(partial, file)
-    except OSError as error:
-        raise InputError(f"cannot write into --workdir {workdir}: {error.strerror}") from error
+    write_config(config, workdir)

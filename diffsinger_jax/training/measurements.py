@@ -24,9 +24,10 @@ from diffsinger_jax.pipeline.prepared import PreparedCorpus
 from diffsinger_jax.training.boundary_steps import mel_squares, step_margins
 from diffsinger_jax.training.hosts import agreed, is_first
 from diffsinger_jax.training.sharding import global_batch, on_each
-from diffsinger_jax.training.stages import Setting, checkpoint_folder, make_plan
+from diffsinger_jax.training.stages import Setting, make_plan
 from diffsinger_jax.training.state import Params
 from diffsinger_jax.training.steps import residual_squares
+from diffsinger_jax.training.work import checkpoint_folder
 from diffsinger_jax.types import Batch
 
 PRIOR_BATCHES = 64
@@ -56,7 +57,7 @@ def measure_prior(setting: Setting, params: Params) -> jax.Array:
 
     Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
     """
-    file = checkpoint_folder(setting, "auxiliary").parent / "prior_scale.json"
+    file = checkpoint_folder(setting.workdir, "auxiliary").parent / "prior_scale.json"
     about = {"auxiliary_steps": setting.config.auxiliary.steps, "start": setting.config.start_from}
     bins = setting.acoustic.model.mel_bins
     known = _known_prior(file, about) if is_first() else None

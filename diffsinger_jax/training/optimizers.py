@@ -33,7 +33,17 @@ def cosine(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
     )
 
 
-LEARNING_RATES = {"rsqrt": rsqrt, "halving": halving, "cosine": cosine}
+def exponential(peak: float, factor: float, every_steps: int) -> optax.Schedule:
+    """peak * factor^(step / every_steps)."""
+    return optax.exponential_decay(peak, every_steps, factor)
+
+
+LEARNING_RATES = {
+    "rsqrt": rsqrt,
+    "halving": halving,
+    "cosine": cosine,
+    "exponential": exponential,
+}
 """The schedules that a config can name."""
 
 

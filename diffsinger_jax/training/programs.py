@@ -7,10 +7,16 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.training.hosts import say
+
+
+class Shape(Protocol):
+    """Of a batch; it can be the key of a dict."""
+
+    rows: int
+    frames: int
 
 
 class Program(NamedTuple):
@@ -19,8 +25,8 @@ class Program(NamedTuple):
     Attributes:
       call: the compiled update; it cannot compile again.
       compile_sec: what that took, tracing included.
-      flops: of matrix products of one step on one device, counted from the model: what is
-        computed twice to save memory counts once.
+      flops: of matrix products and convolutions of one step on one device, counted from the
+        model: what is computed twice to save memory counts once.
       memory_bytes: that the program takes of one device, arguments included; 0 where the backend
         does not tell.
     """
@@ -32,27 +38,27 @@ class Program(NamedTuple):
 
 
 def compile_all(
-    update: Any, arguments: Mapping[Bucket, Sequence[Any]], *, stage: str
-) -> dict[Bucket, Program]:
-    """Compiles a jitted function for each bucket's arguments, several at a time.
+    update: Any, arguments: Mapping[Shape, Sequence[Any]], *, stage: str
+) -> dict[Shape, Program]:
+    """Compiles a jitted function for each shape's arguments, several at a time.
 
     Args:
       update: jitted.
       arguments: arrays or their shapes, with shardings.
       stage: for the progress lines.
     """
-    programs: dict[Bucket, Program] = {}
+    programs: dict[Shape, Program] = {}
     threads = max(1, min(len(arguments), os.cpu_count() or 1))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        waiting = {pool.submit(_compile, update, args): b for b, args in arguments.items()}
+        waiting = {pool.submit(_compile, update, args): s for s, args in arguments.items()}
         for done in concurrent.futures.as_completed(waiting):
-            bucket, program = waiting[done], done.result()
-            programs[bucket] = program
+            shape, program = waiting[done], done.result()
+            programs[shape] = program
             say(
-                f"stage {stage}: compiled {bucket.rows} x {bucket.frames} frames in "
+                f"stage {stage}: compiled {shape.rows} x {shape.frames} frames in "
                 f"{program.compile_sec:.1f} s ({len(programs)} of {len(arguments)})"
             )
-    return {bucket: programs[bucket] for bucket in arguments}
+    return {shape: programs[shape] for shape in arguments}
 
 
 def _compile(update: Any, arguments: Sequence[Any]) -> Program:
@@ -69,23 +75,37 @@ def _compile(update: Any, arguments: Sequence[Any]) -> Program:
 
 
 def count_flops(jaxpr: Any, *, sharded: bool = False) -> float:
-    """2 m n k of the matrix products that are computed by shards, on one of their devices.
+    """Of the matrix products and convolutions that are computed by shards, on one device.
 
-    Those outside are an update's own, or only there to be left out by the compiler.
+    2 m n k of a product, twice the taps that meet a number of a convolution; of branches the
+    largest counts. Those outside are an update's own, or only there to be left out by the compiler.
     """
     total = 0.0
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
-        if name == "dot_general":
-            if sharded:
-                (contracted, _), _ = params["dimension_numbers"]
-                depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-                total += 2.0 * depth * math.prod(equation.outvars[0].aval.shape)
+        if name in _FLOPS:
+            total += _FLOPS[name](equation) if sharded else 0.0
             continue
+        inner = [count_flops(one, sharded=sharded or name == "shard_map") for one in _inner(params)]
         times = params["length"] if name == "scan" else 1
-        for inner in _inner(params):
-            total += times * count_flops(inner, sharded=sharded or name == "shard_map")
+        total += times * (max(inner) if name == "cond" else sum(inner))
     return total
+
+
+def _product_flops(equation: Any) -> float:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+    return 2.0 * depth * math.prod(equation.outvars[0].aval.shape)
+
+
+def _convolution_flops(equation: Any) -> float:
+    kernel, params = equation.invars[1].aval.shape, equation.params
+    inner = [kernel[axis] for axis in params["dimension_numbers"].rhs_spec[1:]]  # in, taps
+    gaps = math.prod(params["lhs_dilation"])  # taps that fall between the numbers are no work
+    return 2.0 * math.prod(inner) / gaps * math.prod(equation.outvars[0].aval.shape)
+
+
+_FLOPS = {"dot_general": _product_flops, "conv_general_dilated": _convolution_flops}
 
 
 def _inner(params: Mapping[str, Any]) -> list[Any]:

@@ -11,10 +11,11 @@ from diffsinger_jax.pipeline.batches import padded_rows
 from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan, Bucket
 from diffsinger_jax.training.hosts import say
 from diffsinger_jax.training.programs import Program
-from diffsinger_jax.training.stages import Setting, checkpoint_folder
+from diffsinger_jax.training.stages import Setting
+from diffsinger_jax.training.work import Run, checkpoint_folder
 
 
-def describe_devices(setting: Setting) -> None:
+def describe_devices(setting: Setting | Run) -> None:
     """Once for a run."""
     devices, hosts = jax.devices(), jax.process_count()
     share = setting.config.mesh.fsdp
@@ -71,7 +72,7 @@ def describe_stage(
             f"there only to divide among {rows_multiple}; raise "
             f"config.{name}.frames_per_batch ({settings.frames_per_batch}) to use them"
         )
-    say(f"  checkpoints go to {checkpoint_folder(setting, name)}")
+    say(f"  checkpoints go to {checkpoint_folder(setting.workdir, name)}")
 
 
 def _share(real: int, room: int) -> str:

@@ -21,6 +21,7 @@ from diffsinger_jax.training.boundary_steps import BOUNDARY_PARAMS, boundary_los
 from diffsinger_jax.training.checkpoint import Checkpoints
 from diffsinger_jax.training.state import Params
 from diffsinger_jax.training.steps import LossFn, auxiliary_loss, denoiser_loss
+from diffsinger_jax.training.work import checkpoint_folder
 
 DENOISER_PARAMS = ("denoiser",)
 """What stage 2 trains."""
@@ -109,14 +110,9 @@ def denoiser_stage(setting: Setting) -> Stage:
     return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
 
 
-def checkpoint_folder(setting: Setting, name: str) -> Path:
-    """Where a stage's checkpoints are."""
-    return setting.workdir / "checkpoints" / name
-
-
 def steps_done(setting: Setting, name: str) -> int:
     """Of a stage, by its last checkpoint; 0 where there is none."""
-    folder = checkpoint_folder(setting, name)
+    folder = checkpoint_folder(setting.workdir, name)
     if not folder.is_dir():
         return 0
     checkpoints = Checkpoints(folder, keep=setting.config.keep_checkpoints)

@@ -33,6 +33,19 @@ def at_once(function: Callable[[Any, Any], Any], start: Any, given: Any, number:
     return function(start, given)
 
 
+def moved_average(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
+    """decay' ema + (1 - decay') params, decay' = min(decay, (1 + step) / (10 + step))."""
+    step = step.astype(jnp.float32)
+    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return optax.incremental_update(params, ema, 1.0 - decay)
+
+
+def if_finite(finite: jax.Array, after: Any, before: Any) -> tuple[Any, jax.Array]:
+    """`after`, or `before` where not all is finite; and f32[] 1 where it is that."""
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before)
+    return kept, 1.0 - finite.astype(jnp.float32)
+
+
 def train_step(
     state: TrainState,
     frozen: Params,
@@ -96,14 +109,10 @@ def train_step(
         loss, norm = loss_fn.weighted(parts), optax.tree.norm(gradients)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        step = state.step.astype(jnp.float32)
-        decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
-        ema = optax.incremental_update(params, state.ema, 1.0 - decay)
-
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        ema = moved_average(state.ema, params, state.step, ema_decay)
         after = TrainState(state.step, params, ema, opt_state)
-        after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
-        skipped = 1.0 - finite.astype(jnp.float32)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        after, skipped = if_finite(finite, after, state)
         metrics = {**parts, "loss": loss, "gradient_norm": norm, "skipped": skipped}
         return after.replace(step=state.step + 1), metrics
 

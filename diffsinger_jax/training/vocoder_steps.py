@@ -5,11 +5,12 @@ Mao et al. 2017 (least squares GAN), Kumar et al. 2019 (feature matching), Kong,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -18,7 +19,17 @@ from diffsinger_jax.models.nsf_hifigan import NsfHifigan
 from diffsinger_jax.modules.spectrum import magnitudes
 from diffsinger_jax.training.losses import Mean
 from diffsinger_jax.training.state import Params
+from diffsinger_jax.training.update import (
+    Alone,
+    SumOfGroups,
+    at_once,
+    if_finite,
+    moved_average,
+    one_group,
+)
 
+LOSSES = ("mel", "features", "adversarial")
+"""Of the generator."""
 LOG_FLOOR = 1e-5
 """Of the mels that are compared."""
 
@@ -127,11 +138,18 @@ def adversarial_step(
     views: Sequence[MelView],
     weights: Mapping[str, float],
     ema_decay: float,
-) -> tuple[AdversarialState, dict[str, Mean]]:
+    judged_after: int = 0,
+    sum_of_groups: SumOfGroups = one_group,
+    alone: Alone = at_once,
+) -> tuple[AdversarialState, dict]:
     """One update of both: the discriminators first, then the generator against the new ones.
 
-    The sound is made once. The discriminators see it as data, so that their loss has no gradient
-    for the generator; the generator's loss is taken with the discriminators' params held.
+    The discriminators see the sound as data, so that their loss has no gradient for the generator;
+    the generator's loss is taken with the discriminators' params held. If a loss or a gradient of
+    either is not finite, neither moves; `step` counts on.
+
+    All losses are means over rows that are equally long, so the mean over the batch is the mean of
+    those over equal groups of rows; the draws of a row follow from its number alone.
 
     Args:
       state: before.
@@ -142,57 +160,141 @@ def adversarial_step(
       optimizers: by "generator" and "discriminators".
       views: of the mel loss.
       weights: of the generator's losses: "mel", "features", "adversarial".
-      ema_decay: of the moving average; it warms up as (1 + step) / (10 + step).
+      ema_decay: see `moved_average`.
+      judged_after: so many steps are by the mel loss alone; the discriminators rest.
+      sum_of_groups: how the batch is computed.
+      alone: how the gradients of a group, and the updates after them, are compiled.
 
     Returns:
-      The state after it, and a `Mean` of each loss.
+      The state after it, and metrics: a `Mean` of each loss, "loss", "gradient_norm" (the
+      generator's), "discriminators_norm" and "skipped", 1 where the update was left out.
     """
-    params = state.params
-    step_key = jax.random.fold_in(key, state.step)
+    step_key, count = jax.random.fold_in(key, state.step), len(batch.wav)
+    by_rows = (batch, jnp.arange(count))
+    makers, judges = state.params["generator"], state.params["discriminators"]
 
-    def generate(params: Params) -> jax.Array:
-        wav = generator.apply({"params": params}, batch.mel, batch.f0, step_key)
-        return wav[:, : batch.wav.shape[1]]
+    def generate(params: Params, batch: Segments, rows: jax.Array, step_key: jax.Array):
+        def row(mel: jax.Array, f0: jax.Array, number: jax.Array) -> jax.Array:
+            key = jax.random.fold_in(step_key, number)
+            return generator.apply({"params": params}, mel[None], f0[None], key)[0]
+
+        return jax.vmap(row)(batch.mel, batch.f0, rows)[:, : batch.wav.shape[1]]
 
     def judge(params: Params, wav: jax.Array) -> list[Judgement]:
         return discriminators.apply({"params": params}, wav)
 
-    fake, to_generator = jax.vjp(generate, params["generator"])
+    def if_judged(number: jax.Array, judged: Callable, alike: Callable, *given: Any) -> Any:
+        if not judged_after:
+            return judged(*given)
+        return jax.lax.cond(number >= judged_after, judged, alike, *given)
 
-    def judges_loss(params: Params) -> jax.Array:
-        both = judge(params, jnp.concatenate([batch.wav, fake]))
-        return discriminator_loss(*zip(*map(_halves, both), strict=True))
+    # 1. The discriminators' gradient, and their update.
+    def judges_gradient(fixed: Any, group: Any) -> tuple[Params, jax.Array]:
+        params, step_key, number = fixed
 
-    told, gradients = jax.value_and_grad(judges_loss)(params["discriminators"])
-    judges, judges_opt_state = _update(
-        optimizers["discriminators"], gradients, state.opt_state, params, "discriminators"
-    )
+        def gradient(_: Any, given: Any) -> tuple[Params, jax.Array]:
+            (maker, judges), (batch, rows) = given
 
-    def makers_loss(fake: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        of_fake, of_real = judge(judges, fake), judge(judges, batch.wav)
-        parts = {
-            "mel": mel_loss(fake, batch.wav, views),
-            "features": feature_loss(of_real, of_fake),
-            "adversarial": adversarial_loss(of_fake),
+            def judged(judges: Params) -> tuple[Params, jax.Array]:
+                fake = jax.lax.stop_gradient(generate(maker, batch, rows, step_key))
+
+                def loss(judges: Params) -> jax.Array:
+                    both = judge(judges, jnp.concatenate([batch.wav, fake]))
+                    told = discriminator_loss(*zip(*map(_halves, both), strict=True))
+                    return told * (len(rows) / count)
+
+                told, gradients = jax.value_and_grad(loss)(judges)
+                return gradients, told
+
+            return if_judged(number, judged, _nothing, judges)
+
+        return alone(gradient, _nothing(params[1]), (params, group), number)
+
+    fixed = ((makers, judges), step_key, state.step)
+    judges_gradients, told = sum_of_groups(judges_gradient, fixed, by_rows)
+
+    def judges_moved(before: Any, given: Any) -> Any:
+        moved = _updated(optimizers["discriminators"], given, *before)
+        return if_judged(state.step, lambda: moved, lambda: before)
+
+    before = (judges, state.opt_state["discriminators"])
+    judges_after = alone(judges_moved, before, judges_gradients, state.step)
+
+    # 2. The generator's gradient against them, and its update.
+    def maker_gradient(fixed: Any, group: Any) -> tuple[Params, dict]:
+        params, step_key, number = fixed
+
+        def gradient(_: Any, given: Any) -> tuple[Params, dict]:
+            (maker, judges), (batch, rows) = given
+            share = len(rows) / count
+
+            def total(parts: dict) -> tuple[jax.Array, dict]:
+                parts = {name: share * part for name, part in parts.items()}
+                return sum(weights[name] * part for name, part in parts.items()), parts
+
+            def judged(fake: jax.Array) -> tuple[jax.Array, dict]:
+                of_fake, of_real = judge(judges, fake), judge(judges, batch.wav)
+                return total(
+                    {
+                        "mel": mel_loss(fake, batch.wav, views),
+                        "features": feature_loss(of_real, of_fake),
+                        "adversarial": adversarial_loss(of_fake),
+                    }
+                )
+
+            def alike(fake: jax.Array) -> tuple[jax.Array, dict]:
+                mel = mel_loss(fake, batch.wav, views)
+                return total({"mel": mel, "features": _ZERO, "adversarial": _ZERO})
+
+            fake, to_maker = jax.vjp(lambda maker: generate(maker, batch, rows, step_key), maker)
+            of_sound, parts = if_judged(
+                number, jax.grad(judged, has_aux=True), jax.grad(alike, has_aux=True), fake
+            )
+            return to_maker(of_sound)[0], parts
+
+        empty = (jax.tree.map(jnp.zeros_like, params[0]), dict.fromkeys(LOSSES, _ZERO))
+        return alone(gradient, empty, (params, group), number)
+
+    fixed = ((makers, judges_after[0]), step_key, state.step)
+    gradients, parts = sum_of_groups(maker_gradient, fixed, by_rows)
+
+    def updated(before: Any, given: Any) -> tuple[AdversarialState, dict]:
+        (state, _), (judges_after, judges_gradients, told, gradients, parts) = before, given
+        maker, opt_state = _updated(
+            optimizers["generator"],
+            gradients,
+            state.params["generator"],
+            state.opt_state["generator"],
+        )
+        after = AdversarialState(
+            step=state.step,
+            params={"generator": maker, "discriminators": judges_after[0]},
+            ema=moved_average(state.ema, maker, state.step, ema_decay),
+            opt_state={"generator": opt_state, "discriminators": judges_after[1]},
+        )
+        numbers = {
+            "loss": sum(weights[name] * part for name, part in parts.items()),
+            "gradient_norm": optax.tree.norm(gradients),
+            "discriminators_norm": optax.tree.norm(judges_gradients),
         }
-        return sum(weights[name] * part for name, part in parts.items()), parts
+        finite = jnp.isfinite(jnp.stack([told, *numbers.values()])).all()
+        after, skipped = if_finite(finite, after, state)
+        rows = jnp.float32(count)
+        means = {k: Mean(v * rows, rows) for k, v in {**parts, "discriminators": told}.items()}
+        return after.replace(step=state.step + 1), {**means, **numbers, "skipped": skipped}
 
-    (total, parts), of_sound = jax.value_and_grad(makers_loss, has_aux=True)(fake)
-    (gradients,) = to_generator(of_sound)
-    maker, maker_opt_state = _update(
-        optimizers["generator"], gradients, state.opt_state, params, "generator"
-    )
+    empty = {name: Mean(_ZERO, _ZERO) for name in (*LOSSES, "discriminators")}
+    empty |= dict.fromkeys(("loss", "gradient_norm", "discriminators_norm", "skipped"), _ZERO)
+    given = (judges_after, judges_gradients, told, gradients, parts)
+    return alone(updated, (state, empty), given, state.step)
 
-    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
-    after = AdversarialState(
-        step=state.step + 1,
-        params={"generator": maker, "discriminators": judges},
-        ema=jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, maker),
-        opt_state={"generator": maker_opt_state, "discriminators": judges_opt_state},
-    )
-    rows = jnp.float32(len(batch.wav))
-    losses = {**parts, "discriminators": told, "loss": total}
-    return after, {name: Mean(value * rows, rows) for name, value in losses.items()}
+
+_ZERO = np.float32(0.0)
+
+
+def _nothing(params: Params) -> tuple[Params, jax.Array]:
+    """A gradient of zeros, and a loss of zero."""
+    return jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32)
 
 
 def _halves(judgement: Judgement) -> tuple[Judgement, Judgement]:
@@ -201,6 +303,6 @@ def _halves(judgement: Judgement) -> tuple[Judgement, Judgement]:
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
-def _update(optimizer, gradients, opt_state, params, name):
-    updates, opt_state = optimizer.update(gradients, opt_state[name], params[name])
-    return optax.apply_updates(params[name], updates), opt_state
+def _updated(optimizer, gradients, params, opt_state):
+    updates, opt_state = optimizer.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state

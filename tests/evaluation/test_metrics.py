@@ -121,3 +121,18 @@ def test_measured_on_nothing_is_nan():
     nothing = compute(metrics.pitch(np.zeros(5), np.zeros(5)))
     assert nothing.pop("vuv_error") == 0
     assert all(np.isnan(value) for value in nothing.values())
+
+
+def test_sounds_apart():
+    rng = np.random.default_rng(0)
+    wav = rng.normal(0, 0.1, 6000)
+    assert metrics.stft_distance(wav, wav).compute() == 0
+    # Twice as loud: |X - 2 X| / |X| = 1, and the logarithms are ln 2 apart.
+    assert metrics.stft_distance(wav, 2 * wav).compute() == pytest.approx(1 + np.log(2), rel=1e-3)
+    assert metrics.stft_distance(wav, np.zeros(6000)).compute() > 2
+
+
+def test_mels_apart_in_natural_logarithms():
+    spec = MelSpec(n_mels=4)
+    mel = np.zeros((3, 4))
+    assert metrics.mel_distance(mel, mel - 2, spec).compute() == pytest.approx(2 * np.log(10))

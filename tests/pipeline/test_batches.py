@@ -17,7 +17,6 @@ def buckets(corpus):
         phonemes,
         bucket_edges=[16, 32, 96],
         frames_per_batch=128,
-        device_count=2,
         names=names,
     )
 
@@ -85,10 +84,10 @@ def test_an_epoch_holds_every_frame_in_as_many_shapes_as_buckets(corpus, plan, b
 
 
 def test_hosts_together_read_the_batch_of_one(corpus, plan):
-    whole = take(train_batches(corpus, "train", plan), 5)
-    hosts = [
-        take(train_batches(corpus, "train", plan, host_index=h, host_count=2), 5) for h in range(2)
-    ]
+    def batches(**part):
+        return take(train_batches(corpus, "train", plan, rows_multiple=2, **part), 5)
+
+    whole, hosts = batches(), [batches(host_index=h, host_count=2) for h in range(2)]
     for batch, *parts in zip(whole, *hosts, strict=True):
         assert_same(Batch(*(np.concatenate(fields) for fields in zip(*parts, strict=True))), batch)
 

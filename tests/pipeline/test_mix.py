@@ -141,9 +141,7 @@ def test_corpora_that_cannot_be_are_one_sentence(given, said):
 def mixed_plan(weights, seed=3, counts=(40, 17)):
     rng = np.random.default_rng(0)
     frames = rng.integers(3, 90, sum(counts))
-    buckets = make_buckets(
-        frames, frames, bucket_edges=(30, 60, 96), frames_per_batch=400, device_count=2
-    )
+    buckets = make_buckets(frames, frames, bucket_edges=(30, 60, 96), frames_per_batch=400)
     part = np.repeat(np.arange(len(counts)), counts)
     shares = Shares(part, tuple(map(Fraction, weights)))
     return BatchPlan(frames, buckets, seed=seed, shares=shares), frames, buckets, shares

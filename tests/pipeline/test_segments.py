@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffsinger_jax.audio.mel import frame_count, log_mel
-from diffsinger_jax.pipeline.segments import Recording, cut, segment_batches
+from diffsinger_jax.pipeline.segments import Recording, cut, draw_cut, segment_batches
 from diffsinger_jax.types import MelSpec
 
 SPEC = MelSpec(sample_rate=8000, hop=64, n_fft=256, win=256, n_mels=20, fmax=4000.0)
@@ -57,16 +57,37 @@ def test_beyond_the_ends_is_silence():
     assert one.wav[:640].all() and not one.wav[640:].any() and one.mel.shape == (20, 20)
 
 
-def test_a_resumed_run_sees_the_same_batches():
+def batches(start=0, **part):
     recordings = [tone(SPEC), tone(SPEC, 0.5)]
+    lengths = np.array([len(one.f0) for one in recordings])
+    how = dict(rows=4, frames=8, most_semitones=3.0, seed=1)
+    return segment_batches(recordings, lengths, SPEC, **how, start_step=start, **part)
 
-    def batches(start):
-        return segment_batches(
-            recordings, SPEC, rows=3, frames=8, most_semitones=3.0, seed=1, start_step=start
-        )
 
-    whole, resumed = list(itertools.islice(batches(0), 3)), next(batches(2))
+def test_a_resumed_run_sees_the_same_batches():
+    whole, resumed = list(itertools.islice(batches(), 3)), next(batches(2, read_threads=1))
     for a, b in zip(whole[2], resumed, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert whole[0].wav.shape == (3, 8 * 64) and whole[0].mel.shape == (3, 8, 20)
+    assert whole[0].wav.shape == (4, 8 * 64) and whole[0].mel.shape == (4, 8, 20)
     assert np.abs(whole[0].wav - whole[1].wav).max() > 0
+
+
+def test_hosts_together_read_the_batch_of_one():
+    whole = next(batches())
+    parts = [next(batches(host_index=host, host_count=2)) for host in range(2)]
+    for together, *rows in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(rows), together)
+
+
+def test_long_recordings_are_taken_often_and_everywhere():
+    lengths = np.array([300, 0, 100, 5])
+    drawn = [draw_cut(lengths, 20, 0.0, seed=0, step=step, row=0) for step in range(4000)]
+    taken = np.bincount([one.recording for one in drawn], minlength=4) / len(drawn)
+    np.testing.assert_allclose(taken, lengths / lengths.sum(), atol=0.03)
+    starts = [one.start_frame for one in drawn if one.recording == 0]
+    assert min(starts) == 0 and max(starts) == 280
+    # What is shifted up needs more of the recording.
+    shifted = [draw_cut(lengths, 20, 12.0, seed=0, step=step, row=0) for step in range(400)]
+    assert all(0 <= x.start_frame <= max(lengths[x.recording] - 20 * 0.5, 0) for x in shifted)
+    ends = [x.start_frame + 20 * 2 ** (x.semitones / 12) for x in shifted if x.recording == 0]
+    assert max(ends) <= 300 and 0.4 < np.mean([x.semitones == 0 for x in shifted]) < 0.6

@@ -9,7 +9,7 @@ import pytest
 from toy_stage import batch_of, update_on
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.training.optimizers import OPTIMIZERS, make_optimizer
+from diffsinger_jax.training.optimizers import OPTIMIZERS, make_learning_rate, make_optimizer
 from diffsinger_jax.training.programs import count_flops, peak_flops
 from diffsinger_jax.training.progress import Progress
 from diffsinger_jax.training.sharding import data_mesh
@@ -108,3 +108,30 @@ def test_optimizers_go_downhill(name):
         params, state = update(params, state)
     for name, value in params.items():
         assert np.abs(value).mean() < 0.99 * before[name], name
+
+
+def test_flops_of_convolutions_and_of_the_larger_branch():
+    def convolve(x, kernel, stride):
+        return jax.lax.conv_general_dilated(x, kernel, (stride,), "SAME")
+
+    def flops(function, *shapes):
+        arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+        return count_flops(jax.make_jaxpr(function)(*arguments).jaxpr, sharded=True)
+
+    x, kernel = (2, 3, 32), (5, 3, 7)  # [B, in, L], [out, in, taps]
+    assert flops(lambda x, k: convolve(x, k, 1), x, kernel) == 2 * (2 * 5 * 32) * 3 * 7
+    strided = flops(lambda x, k: convolve(x, k, 2), x, kernel)
+    assert strided == 2 * (2 * 5 * 16) * 3 * 7
+    # The gradient for what comes in: as many products as the other way, up to the ends.
+    grad = flops(lambda x, k: jax.grad(lambda x: convolve(x, k, 2).sum())(x), x, kernel)
+    assert 1.8 * strided < grad < 2.4 * strided
+    product, none = (lambda x: x @ x), (lambda x: x)
+    branches = flops(lambda x: jax.lax.cond(x.sum() > 0, product, none, x), (4, 4))
+    assert branches == 2 * 4**3
+
+
+def test_a_rate_that_falls_without_stairs():
+    rate = make_learning_rate(
+        {"name": "exponential", "peak": 2e-4, "factor": 0.5, "every_steps": 4}
+    )
+    np.testing.assert_allclose([rate(step) for step in (0, 2, 8)], [2e-4, 2e-4 / 2**0.5, 5e-5])

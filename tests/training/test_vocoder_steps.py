@@ -34,7 +34,7 @@ GENERATOR = NsfHifigan(
     resblock_dilations=((1, 2),),
     source="sine",
 )
-DISCRIMINATORS = Discriminators(periods=(3,), scales=1, n_ffts=(64,), width=1 / 8)
+DISCRIMINATORS = Discriminators(periods=(3,), scales=0, n_ffts=(64,), width=1 / 8)
 WEIGHTS = {"mel": 45.0, "features": 2.0, "adversarial": 1.0}
 
 
@@ -130,8 +130,11 @@ def test_the_losses_have_no_gradient_for_the_other_side(params, batch):
     # And the discriminators' is the same with and without the generator's losses.
     assert all(nonzero(gradients(whole, "discriminators")))
     assert same(gradients(whole, "discriminators"), gradients(judges_only, "discriminators"))
-    assert int(whole.step) == 1 and set(losses) == {*WEIGHTS, "discriminators", "loss"}
-    assert all(np.isfinite(float(part.compute())) for part in losses.values())
+    assert int(whole.step) == 1 and float(losses["skipped"]) == 0
+    assert all(np.isfinite(x) for x in jax.tree.leaves(losses))
+    parts = {name: float(losses[name].compute()) for name in (*WEIGHTS, "discriminators")}
+    total = sum(WEIGHTS[name] * parts[name] for name in WEIGHTS)
+    np.testing.assert_allclose(float(losses["loss"]), total, rtol=1e-5)
 
 
 def test_each_side_moves_by_its_own_optimizer_alone(params, batch):
@@ -165,6 +168,30 @@ def test_it_learns(params, batch):
         state, last = update(state, batch, WEIGHTS)
     assert float(last["mel"].compute()) < 0.7 * float(first["mel"].compute())
     assert float(last["discriminators"].compute()) < float(first["discriminators"].compute())
+
+
+def test_numbers_that_are_none_move_neither_side(params, batch):
+    _, update = step()
+    before = state_with(params)
+    wav = batch.wav.copy()
+    wav[1, 5] = np.nan
+    after, losses = update(before, batch._replace(wav=wav), WEIGHTS)
+    assert float(losses["skipped"]) == 1 and not np.isfinite(losses["discriminators"].total)
+    assert int(after.step) == 1 and same(after.replace(step=before.step), before)
+    # A weight that makes the generator's loss infinite holds the discriminators back, too.
+    after, losses = update(before, batch, {**WEIGHTS, "mel": float("inf")})
+    assert float(losses["skipped"]) == 1 and np.isfinite(losses["discriminators"].total)
+    assert same(after.params, params) and same(after.opt_state, before.opt_state)
+
+
+def test_each_judge_tells_of_every_stretch_of_the_sound():
+    judges = Discriminators(periods=(2,), scales=2, n_ffts=(64,), width=1 / 8)
+    wav = jax.ShapeDtypeStruct((2, 512), jnp.float32)
+    told, _ = jax.eval_shape(judges.init_with_output, jax.random.key(0), wav)
+    assert [len(one) for one in told] == [6, 6, 8, 8]
+    # Period 2: two rows for each of sound, and scores for each 2 x 3^4 samples.
+    assert told[0][-1].shape == (4, 4, 1) and told[1][-1].shape == (2, 33, 5, 1)
+    assert [one[-1].shape for one in told[2:]] == [(2, 8, 1), (2, 5, 1)]
 
 
 def test_judges_at_their_best_and_worst():

@@ -1,0 +1,11 @@
+"""A vocoder of full size for 24 kHz mels with a hop of 256 samples, as of the shipped voice."""
+
+from ml_collections import ConfigDict
+
+from configs import vocoder_base
+
+
+def get_config() -> ConfigDict:
+    config = vocoder_base.get_config()
+    config.name = "nsf_hifigan_24k"
+    return config

@@ -1,0 +1,31 @@
+"""A small vocoder learns one song by heart, in half an hour on one CPU core."""
+
+from ml_collections import ConfigDict
+
+from configs import vocoder_base
+
+
+def get_config() -> ConfigDict:
+    config = vocoder_base.get_config()
+    config.name = "overfit"
+    config.generator.channels = 128
+    config.generator.upsample_rates = (8, 8, 4)
+    config.generator.upsample_kernels = (16, 16, 8)
+    config.generator.resblock = "2"
+    config.generator.resblock_kernels = (3, 5, 7)
+    config.generator.resblock_dilations = ((1, 2), (2, 6), (3, 12))
+    config.discriminators.periods = (2, 3, 5)
+    config.discriminators.scales = 0
+    config.discriminators.n_ffts = (512, 1024)
+    config.discriminators.width = 1 / 8
+
+    config.vocoder.steps = 2000
+    config.vocoder.rows = 8
+    config.vocoder.frames = 32
+    config.vocoder.most_semitones = 0.0
+    config.vocoder.adversarial_after = 500
+    config.vocoder.learning_rate = vocoder_base.exponential(1e-3, 0.5, 400)
+    config.log_every_steps = 20
+    config.evaluate_every_steps = 250
+    config.save_every_steps = 100
+    return config

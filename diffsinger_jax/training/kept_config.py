@@ -1,0 +1,84 @@
+"""The config that a workdir keeps beside what was made by it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.training.hosts import all_of, is_first
+
+CONFIG_FILE = "config.json"
+
+
+def require_folder(workdir: str | Path) -> Path:
+    """The absolute path of a workdir.
+
+    Raises:
+      InputError: if it is no folder but a bucket.
+    """
+    if "://" in str(workdir):
+        raise InputError(
+            f"--workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
+            "folder where it is mounted"
+        )
+    return Path(workdir).absolute()
+
+
+def read_config(workdir: Path) -> dict[str, Any] | None:
+    """The config that a run was started with; None where none was."""
+    file = workdir / CONFIG_FILE
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def require_same(
+    before: Mapping[str, Any],
+    config: ConfigDict,
+    sections: Sequence[str],
+    workdir: Path,
+    *,
+    new_fields: Mapping[str, Any],
+) -> None:
+    """Refuses to go on with a config that differs where the weights depend on it.
+
+    Args:
+      before: what the run was started with.
+      config: what it shall go on with.
+      sections: that must be the same.
+      workdir: for the message.
+      new_fields: what a run began with that began before configs had these.
+
+    Raises:
+      InputError: naming the section.
+    """
+    now = json.loads(config.to_json_best_effort())
+    for section in sections:
+        if before.get(section, new_fields.get(section)) != now[section]:
+            raise InputError(
+                f"{workdir} holds a run with another `{section}`; give a fresh --workdir, or "
+                "the config that it was started with"
+            )
+
+
+def write_config(config: ConfigDict, workdir: Path) -> None:
+    """Keeps the config, whole or not at all; call it in all processes once each has compared.
+
+    Raises:
+      InputError: if the workdir cannot be written to.
+    """
+    all_of(True)  # all have compared before one writes
+    if not is_first():
+        return
+    file = workdir / CONFIG_FILE
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(config.to_json_best_effort(indent=1))
+        os.replace(partial, file)
+    except OSError as error:
+        raise InputError(f"cannot write into --workdir {workdir}: {error.strerror}") from error
