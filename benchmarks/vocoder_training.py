@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--recordings", nargs="+", type=Path, required=True)
     parser.add_argument("--out", type=Path, help="write all sounds into this folder")
     flags = parser.parse_args()
+    cli.remember_compiled_programs()  # vocoders of one size share theirs
     vocoders = {str(path): load_vocoder(path) for path in flags.vocoders}
     spec = next(iter(vocoders.values())).mel
     for name, vocoder in vocoders.items():

@@ -19,13 +19,13 @@ def get_config() -> ConfigDict:
     config.discriminators.n_ffts = (512, 1024)
     config.discriminators.width = 1 / 8
 
-    config.vocoder.steps = 2000
-    config.vocoder.rows = 8
+    config.vocoder.steps = 11_000
+    config.vocoder.rows = 2  # a song is some 800 frames: many small steps learn more
     config.vocoder.frames = 32
     config.vocoder.most_semitones = 0.0
-    config.vocoder.adversarial_after = 500
-    config.vocoder.learning_rate = vocoder_base.exponential(1e-3, 0.5, 400)
-    config.log_every_steps = 20
-    config.evaluate_every_steps = 250
-    config.save_every_steps = 100
+    config.vocoder.adversarial_after = 10_000
+    config.vocoder.learning_rate = vocoder_base.exponential(1e-3, 0.5, 2500)
+    config.log_every_steps = 100
+    config.evaluate_every_steps = 4000
+    config.save_every_steps = 500
     return config

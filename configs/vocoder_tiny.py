@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.generator.source = "sine"
     config.discriminators.periods = (3,)
     config.discriminators.scales = 0
-    config.discriminators.n_ffts = (256,)
+    config.discriminators.n_ffts = ()
     config.discriminators.width = 1 / 8
 
     config.vocoder.steps = 4

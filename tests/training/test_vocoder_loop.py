@@ -112,7 +112,7 @@ WRONG = {
     ),
     "views": ({"vocoder.mel_views": ((1000, 900),)}, "mel_views is .*expected pairs of samples"),
     "no views": ({"vocoder.mel_views": ()}, "mel_views is .*expected pairs of samples"),
-    "no judges": ({"discriminators.periods": (), "discriminators.n_ffts": ()}, "has no periods"),
+    "no judges": ({"discriminators.periods": ()}, "discriminators has no periods"),
     "narrow": ({"discriminators.width": 0.01}, "width is 0.01, expected a multiple of 0.03125"),
     "no rows": ({"vocoder.rows": 0}, "config.vocoder.rows is 0, expected 1 or more"),
 }
