@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import jax
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from diffsinger_jax.errors import InputError
@@ -15,6 +16,8 @@ from diffsinger_jax.errors import InputError
 OFF, AUTO = "off", "auto"
 JOIN_SECONDS = 300
 """How long the first processes wait for the last one."""
+COMPILE_SECONDS = 3600
+"""How long those who have compiled wait for the last one."""
 _STEPS = itertools.count(1)
 """Steps of this process over all stages: the numbers by which all settle on one only grow."""
 
@@ -92,6 +95,17 @@ def all_of(truth: bool) -> bool:
     if jax.process_count() == 1:
         return truth
     return bool(multihost_utils.process_allgather(truth).all())
+
+
+def wait_for_all(place: str) -> None:
+    """Holds every process until the last one comes, however long the others wait.
+
+    A collective would not: where it is the first of a program, gloo gives up after 30 seconds.
+
+    Args:
+      place: in the program; it is passed once.
+    """
+    ocp.multihost.get_barrier_sync_fn()(key=place, timeout_ms=1000 * COMPILE_SECONDS)
 
 
 class StopNotice:

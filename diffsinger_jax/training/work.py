@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from diffsinger_jax.training.checkpoint import Checkpoints
-from diffsinger_jax.training.hosts import StopNotice, agreed, is_first, say
+from diffsinger_jax.training.hosts import StopNotice, agreed, is_first, say, wait_for_all
 from diffsinger_jax.training.programs import Program, Shape, compile_all, peak_flops
 from diffsinger_jax.training.progress import Progress
 from diffsinger_jax.training.sharding import ahead, by_rows, on_each, state_shardings
@@ -120,6 +120,7 @@ def train(work: Work, run: Run) -> Any:
     notice = StopNotice()  # what comes while we compile is seen after the first step
     arguments = {shape: (state, work.fixed, batch) for shape, batch in work.shapes.items()}
     programs = compile_all(jitted, arguments, stage=work.name)
+    wait_for_all(f"{work.name} is compiled")
     del arguments  # it holds the state, whose buffers are given away
     work.describe(programs, start)
     try:
