@@ -10,8 +10,9 @@ import sys
 
 import jax
 import numpy as np
-from test_vocoder_steps import DISCRIMINATORS, FRAMES, GENERATOR, HOP, WEIGHTS, views
+from test_vocoder_steps import FRAMES, GENERATOR, HOP, WEIGHTS, views
 
+from diffsinger_jax.models.discriminators import Discriminators
 from diffsinger_jax.training.optimizers import make_optimizer
 from diffsinger_jax.training.sharding import (
     data_mesh,
@@ -28,6 +29,7 @@ from diffsinger_jax.training.vocoder_steps import (
 )
 
 ROWS, STEPS, JUDGED_AFTER = 8, 3, 1
+DISCRIMINATORS = Discriminators(periods=(3,), scales=0, n_ffts=(), width=1 / 8)
 
 
 def batch_of(step):
