@@ -1,4 +1,4 @@
-"""A small vocoder learns one song by heart, in half an hour on one CPU core."""
+"""A small vocoder learns one song by heart, on one CPU core."""
 
 from ml_collections import ConfigDict
 
