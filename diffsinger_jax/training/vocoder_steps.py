@@ -214,8 +214,8 @@ def adversarial_step(
     judges_gradients, told = sum_of_groups(judges_gradient, fixed, by_rows)
 
     def judges_moved(before: Any, given: Any) -> Any:
-        moved = _updated(optimizers["discriminators"], given, *before)
-        return if_judged(state.step, lambda: moved, lambda: before)
+        judges = optimizers["discriminators"]
+        return if_judged(state.step, lambda: _updated(judges, given, *before), lambda: before)
 
     before = (judges, state.opt_state["discriminators"])
     judges_after = alone(judges_moved, before, judges_gradients, state.step)
