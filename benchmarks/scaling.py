@@ -65,7 +65,9 @@ class Stepper:
         mesh = data_mesh(devices)
         setting = open_setting(config, Path(tempfile.gettempdir()))._replace(mesh=mesh)
         stage = denoiser_stage(setting)
-        optimizer = make_optimizer(lambda step: 1e-4, betas=(0.9, 0.98), clip_norm=1.0)
+        optimizer = make_optimizer(
+            lambda step: 1e-4, betas=(0.9, 0.98), weight_decay=0.0, clip_norm=1.0
+        )
         trained, frozen = split_params(initial_params(setting), stage.trained)
         self.state = place(create_state(trained, optimizer), on_each(mesh))
         self.frozen = place(frozen, on_each(mesh))
