@@ -9,6 +9,7 @@ import librosa
 import numpy as np
 
 from diffsinger_jax.audio.mel import frame_count, frame_offset
+from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MelSpec
 
 F0_FLOOR_HZ = 65.0
@@ -59,6 +60,15 @@ F0_EXTRACTORS: Mapping[str, Callable[[np.ndarray, int, int, float, float], np.nd
     "pyin": _pyin,
 }
 """By name: (wav f64[L], rate, hop, floor Hz, ceil Hz) -> Hz at samples 0, hop, 2 hop ..."""
+
+
+def require_extractor(name: str) -> None:
+    """Raises InputError for a name that is not in `F0_EXTRACTORS`."""
+    if name not in F0_EXTRACTORS:
+        raise InputError(
+            f"there is no f0 extractor {name!r}, expected one of "
+            f"{', '.join(F0_EXTRACTORS)}; choose one"
+        )
 
 
 def extract_f0(

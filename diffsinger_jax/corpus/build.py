@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from diffsinger_jax.audio.f0 import F0_EXTRACTORS
+from diffsinger_jax.audio.f0 import require_extractor
 from diffsinger_jax.corpus.checks import Report, check_song
 from diffsinger_jax.corpus.features import (
     FeatureJob,
@@ -44,7 +44,7 @@ class Settings:
     Attributes:
       name: of the corpus.
       mel: the representation.
-      f0: a name in `F0_EXTRACTORS`.
+      f0: a name in `audio.f0.F0_EXTRACTORS`.
       max_piece_sec: pieces longer than this are cut at short rests too.
       keep_faulty: prefixes of names that are used although they fail the check; "" is all.
       test, validation: prefixes of the songs held out.
@@ -62,11 +62,7 @@ class Settings:
 
     def validate(self) -> None:
         """Raises InputError for a name or number that cannot be."""
-        if self.f0 not in F0_EXTRACTORS:
-            raise InputError(
-                f"there is no f0 extractor {self.f0!r}, expected one of "
-                f"{', '.join(F0_EXTRACTORS)}; choose one"
-            )
+        require_extractor(self.f0)
         if not self.max_piece_sec > 0:
             raise InputError(f"--max_piece_sec is {self.max_piece_sec}, expected more than 0")
 

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from diffsinger_jax.audio.f0 import F0_EXTRACTORS
+from diffsinger_jax.audio.f0 import require_extractor
 from diffsinger_jax.audio.mel import frame_count
 from diffsinger_jax.audio.wav import read_wav
 from diffsinger_jax.corpus.features import (
@@ -65,7 +65,7 @@ class Settings:
 
     Attributes:
       mel: whose sample rate, hop and framing sound and f0 follow.
-      f0: a name in `F0_EXTRACTORS`.
+      f0: a name in `audio.f0.F0_EXTRACTORS`.
       piece_sec: pieces are no longer than this.
       validation: prefixes of the names that are held out.
       licence: of the recordings, with the credit that must travel with what is made from them.
@@ -79,11 +79,7 @@ class Settings:
 
     def validate(self) -> None:
         """Raises InputError for a name or number that cannot be."""
-        if self.f0 not in F0_EXTRACTORS:
-            raise InputError(
-                f"there is no f0 extractor {self.f0!r}, expected one of "
-                f"{', '.join(F0_EXTRACTORS)}; choose one"
-            )
+        require_extractor(self.f0)
         if not self.piece_sec > 0:
             raise InputError(f"--piece_sec is {self.piece_sec}, expected more than 0")
 
