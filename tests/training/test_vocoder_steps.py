@@ -55,18 +55,22 @@ def batch():
     )
 
 
-@pytest.fixture(scope="module")
-def params(batch):
-    """Random ones; initializers take long to compile."""
+def random_params(batch, discriminators=DISCRIMINATORS):
+    """Of both sides; initializers take long to compile."""
     rng = np.random.default_rng(1)
     shapes = {
         "generator": jax.eval_shape(GENERATOR.init, jax.random.key(0), batch.mel, batch.f0),
-        "discriminators": jax.eval_shape(DISCRIMINATORS.init, jax.random.key(0), batch.wav),
+        "discriminators": jax.eval_shape(discriminators.init, jax.random.key(0), batch.wav),
     }
     return {
         name: jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype("f4"), one["params"])
         for name, one in shapes.items()
     }
+
+
+@pytest.fixture(scope="module")
+def params(batch):
+    return random_params(batch)
 
 
 def remember():

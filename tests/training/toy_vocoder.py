@@ -10,7 +10,7 @@ import sys
 
 import jax
 import numpy as np
-from test_vocoder_steps import FRAMES, GENERATOR, HOP, WEIGHTS, views
+from test_vocoder_steps import FRAMES, GENERATOR, HOP, WEIGHTS, random_params, views
 
 from diffsinger_jax.models.discriminators import Discriminators
 from diffsinger_jax.training.optimizers import make_optimizer
@@ -41,20 +41,6 @@ def batch_of(step):
     )
 
 
-def start(optimizers):
-    rng = np.random.default_rng(1)
-    batch = batch_of(0)
-    shapes = {
-        "generator": jax.eval_shape(GENERATOR.init, jax.random.key(0), batch.mel, batch.f0),
-        "discriminators": jax.eval_shape(DISCRIMINATORS.init, jax.random.key(0), batch.wav),
-    }
-    params = {
-        name: jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype("f4"), one["params"])
-        for name, one in shapes.items()
-    }
-    return create_adversarial_state(params, optimizers)
-
-
 def train(devices):
     """The states after each step, f32 arrays by path."""
     mesh = data_mesh(jax.devices()[:devices])
@@ -80,7 +66,8 @@ def train(devices):
             alone=in_one_round,
         )
 
-    state = place(start(optimizers), on_each(mesh))
+    state = create_adversarial_state(random_params(batch_of(0), DISCRIMINATORS), optimizers)
+    state = place(state, on_each(mesh))
     found = {}
     for step in range(STEPS):
         state, _ = update(state, global_batch(mesh, batch_of(step)))
