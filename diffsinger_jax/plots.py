@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from diffsinger_jax.types import MelSpec
+from diffsinger_jax.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -265,7 +265,6 @@ def _figure(panels: int, *, width: float, panel_height: float) -> tuple[Figure, 
 def _finish(figure: Figure, path: str | os.PathLike | None) -> Figure | None:
     if path is None:
         return figure
-    partial = Path(path).with_name(Path(path).name + ".partial")
-    figure.savefig(partial, format="png")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png")
     return None

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "diffsinger_jax"
 
-GROUND = {"types", "errors", "cli", "score", "audio", "plots"}
+GROUND = {"types", "errors", "cli", "whole_file", "score", "audio", "plots"}
 HOST = GROUND | {"corpus", "pipeline"}
 PURE = {"types", "diffusion", "modules", "models"}
 PURE_TRAINING = (
@@ -42,7 +42,7 @@ RULES = {
         for room in PURE_TRAINING
     },
     **{
-        room: ({"errors", "training.hosts"}, {"flax", "optax", "tensorflow_datasets"})
+        room: ({"errors", "whole_file", "training.hosts"}, {"flax", "optax", "tensorflow_datasets"})
         for room in SYSTEMS
     },
 }

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.whole_file import whole_file
 
 TAGS = ("title", "artist", "software", "comment")
 """The text tags that both wav (LIST INFO) and flac (Vorbis comments) keep."""
@@ -107,12 +108,10 @@ def write_wav(
         for name, value in tags.items():
             setattr(file, name, value)  # before the samples, so that they stand in the header
         file.write(wav)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(memory.getbuffer())
-        os.replace(temporary, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(memory.getbuffer())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to"
         ) from error

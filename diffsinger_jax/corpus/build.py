@@ -8,7 +8,6 @@ import functools
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from diffsinger_jax.corpus.shards import Example, write_shards
 from diffsinger_jax.corpus.songs import SPLITS, SungSong, assign_splits
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import BREATH, SILENCE, CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.whole_file import whole_file
 
 CHECKS_FILE = "checks.csv"
 
@@ -155,9 +155,8 @@ def write_checks(path: Path, checked: Sequence[CheckedSong]) -> None:
     for c in checked:
         yes_no = "yes" if c.used else "no"
         writer.writerow([c.song.name, c.report.verdict, c.split, yes_no, c.report.reason])
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _check(

@@ -20,6 +20,7 @@ from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import read_wav, resample
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MelSpec
+from diffsinger_jax.whole_file import whole_file
 
 _VERSION = 1  # of the features: a change of their code makes caches of older builds invalid
 _CLIPPED = 0.999
@@ -151,10 +152,8 @@ def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iter
 def fill_one(job: FeatureJob, folder: Path) -> str:
     """Computes one cache file, whole or not at all, and returns the song's name."""
     target = job.cache_file(folder)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    with partial.open("wb") as file:
+    with whole_file(target) as partial, partial.open("wb") as file:
         np.savez(file, **dataclasses.asdict(compute_features(job)))
-    os.replace(partial, target)
     return job.name
 
 

@@ -14,6 +14,7 @@ from etils import epath
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MEL_SPECS, CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.whole_file import whole_file
 
 CORPUS_FILE = "corpus.json"
 """Its name inside a prepared corpus."""
@@ -103,10 +104,8 @@ def read_mel(name: str) -> MelSpec:
 
 def write_corpus_info(folder: str | os.PathLike, info: CorpusInfo) -> None:
     """Writes `corpus.json` into a folder, whole or not at all."""
-    target = Path(folder) / CORPUS_FILE
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(json.dumps(corpus_info_to_dict(info), indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, target)
+    with whole_file(Path(folder) / CORPUS_FILE) as partial:
+        partial.write_text(json.dumps(corpus_info_to_dict(info), indent=1) + "\n", encoding="utf-8")
 
 
 def read_corpus_info(folder: str | os.PathLike) -> CorpusInfo:

@@ -44,6 +44,7 @@ from diffsinger_jax.synthesis.voice import VOICE_FILE, load_voice
 from diffsinger_jax.training import loop, stages
 from diffsinger_jax.training.measurements import MelError, measure_error, measure_margins
 from diffsinger_jax.training.stage_run import run_stage
+from diffsinger_jax.whole_file import whole_file
 
 WAYS = ("closed_form", "learned", "grid")
 GRID = 8
@@ -278,9 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         raise InputError(f"the folder {out} cannot be made ({error.strerror})") from error
     draw(out / PICTURE_FILE, boundary, f"{options.workdir.name}: where the boundary is")
-    partial = out / (REPORT_FILE + ".partial")
-    partial.write_text(json.dumps(as_json(boundary, options.criterion), indent=1) + "\n")
-    os.replace(partial, out / REPORT_FILE)
+    with whole_file(out / REPORT_FILE) as partial:
+        partial.write_text(json.dumps(as_json(boundary, options.criterion), indent=1) + "\n")
     if boundary.rows:
         print(f"\n{table(boundary.rows)}\n")
     print("\n".join(sentences(boundary, options.criterion)))

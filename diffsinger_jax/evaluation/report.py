@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffsinger_jax.whole_file import whole_file
+
 Row = Mapping[str, float]
 """Measure -> number; a measure that is absent or nan is a dash in the table."""
 
@@ -105,6 +107,5 @@ def _cell(value: float | None, column: Column) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ from diffsinger_jax.evaluation.systems import Singer, mels_of
 from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus
 from diffsinger_jax.synthesis.voice import VOICE_FILE, Voice, load_voice
+from diffsinger_jax.whole_file import whole_file
 
 MCD_RATIO = 1.2
 """Over the auxiliary mel's. A perfect sampler of independent errors would have about 1.4."""
@@ -129,9 +130,8 @@ def write_sampling(voice: str | os.PathLike, sampling: Mapping[str, float]) -> N
     file = Path(voice) / VOICE_FILE
     description = json.loads(file.read_text(encoding="utf-8"))
     description["sampling"] |= sampling
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    with whole_file(file) as partial:
+        partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

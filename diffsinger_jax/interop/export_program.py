@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from pathlib import Path
 
 import jax
@@ -32,6 +31,7 @@ from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME, SHORTEST_FRAMES
 from diffsinger_jax.synthesis.quality import QUALITIES, sampling_arguments
 from diffsinger_jax.synthesis.voice import Voice, load_voice
 from diffsinger_jax.types import Batch
+from diffsinger_jax.whole_file import whole_file
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """That a file runs on, wherever it was written."""
@@ -110,12 +110,10 @@ def main() -> None:
     voice = load_voice(flags.voice)
     program = export_program(voice, flags.frames, quality=flags.quality, with_wav=flags.wav)
     data, out = bytes(program.serialize()), Path(flags.out)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, out)
+        with whole_file(out) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"{out}: cannot be written ({error.strerror}); choose another") from error
     shape = "x".join(map(str, program.out_avals[0].shape))
     print(f"wrote {out}: {flags.frames} frames -> {shape}, {len(data) / np.float64(2**20):.1f} MiB")

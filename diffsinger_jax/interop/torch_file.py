@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.whole_file import whole_file
 
 
 def _torch():
@@ -97,11 +98,9 @@ def as_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def write_content(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
     """Writes a checkpoint, whole or not at all."""
     torch = _torch()
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
-        torch.save(content, partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise InputError(f"cannot write {path} ({error})") from error
 

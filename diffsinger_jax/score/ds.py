@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, parse_segment
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel, nucleus_index
 from diffsinger_jax.score.pitch_names import name_of_midi
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score
+from diffsinger_jax.whole_file import whole_file
 
 
 def read_ds(path: str | Path) -> Score:
@@ -72,12 +72,10 @@ def write_ds(path: str | Path, score: Score) -> None:
     path = Path(path)
     segments = [_segment_json(piece, score) for piece in score.pieces]
     text = json.dumps(segments, ensure_ascii=False, indent=2) + "\n"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); choose another place"
         ) from error

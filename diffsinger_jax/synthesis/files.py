@@ -21,6 +21,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.plots import song_picture
 from diffsinger_jax.score.ds import write_ds
 from diffsinger_jax.synthesis.song import Song
+from diffsinger_jax.whole_file import whole_file
 
 EXTRAS = ("mel", "f0", "ds", "picture")
 """What can be written beside the sound."""
@@ -215,10 +216,5 @@ _WRITERS = {
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as partial:
         partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

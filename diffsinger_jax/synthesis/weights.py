@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import flax.traverse_util
 import jax
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.flax import load_file, save_file
+from safetensors.flax import save_file
+from safetensors.numpy import load_file
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.whole_file import whole_file
 
 PARAMS_FILE = "params.safetensors"
 """Its name in the folder of a voice or a vocoder."""
@@ -34,23 +36,19 @@ def write_folder(
     Raises:
       InputError: if the folder cannot be written to, or is full.
     """
-    partial = {name: folder / f"{name}.partial" for name in (PARAMS_FILE, file)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(dict(weights), partial[PARAMS_FILE])
-        partial[file].write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        for name, written in partial.items():
-            os.replace(written, folder / name)
+        with whole_file(folder / file) as light, whole_file(folder / PARAMS_FILE) as heavy:
+            save_file(dict(weights), heavy)
+            light.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        for written in partial.values():
-            written.unlink(missing_ok=True)
         raise InputError(
             f"the {kind} could not be written to {folder} ({error}); make room there, or choose "
             "another folder, and give the same command again"
         ) from error
 
 
-def read_weights(folder: Path, kind: str) -> dict[str, jax.Array]:
+def read_weights(folder: Path, kind: str) -> dict[str, np.ndarray]:
     """The arrays of a folder by their paths, as "encoder/phoneme/embedding".
 
     Args:

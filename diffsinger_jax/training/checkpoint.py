@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.training.hosts import agreed, all_of, is_first, say
+from diffsinger_jax.whole_file import whole_file
 
 SUMS_FILE = "checksums.json"
 """In a checkpoint: CRC-32 of each of its files. One without it was cut off, or is from before."""
@@ -193,9 +194,9 @@ def _sums(folder: Path) -> dict[str, int]:
 
 
 def _write_sums(folder: Path) -> None:
-    partial = folder / (SUMS_FILE + ".partial")
-    partial.write_text(json.dumps(_sums(folder), indent=0) + "\n")
-    os.replace(partial, folder / SUMS_FILE)
+    sums = json.dumps(_sums(folder), indent=0) + "\n"
+    with whole_file(folder / SUMS_FILE) as partial:
+        partial.write_text(sums)
 
 
 def _fault(folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ml_collections import ConfigDict
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.training.hosts import all_of, is_first
+from diffsinger_jax.whole_file import whole_file
 
 CONFIG_FILE = "config.json"
 
@@ -74,11 +74,9 @@ def write_config(config: ConfigDict, workdir: Path) -> None:
     all_of(True)  # all have compared before one writes
     if not is_first():
         return
-    file = workdir / CONFIG_FILE
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(config.to_json_best_effort(indent=1))
-        os.replace(partial, file)
+        with whole_file(workdir / CONFIG_FILE) as partial:
+            partial.write_text(config.to_json_best_effort(indent=1))
     except OSError as error:
         raise InputError(f"cannot write into --workdir {workdir}: {error.strerror}") from error

@@ -13,7 +13,6 @@ stage before it, else the voice of `config.start_from`, else random params.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import jax
@@ -66,6 +65,7 @@ from diffsinger_jax.training.start import (
 )
 from diffsinger_jax.training.state import Params, split_params
 from diffsinger_jax.training.work import checkpoint_folder
+from diffsinger_jax.whole_file import whole_file
 
 NEW_FIELDS = {"kind": "acoustic", "start_from": "", "freeze": []}
 """What a run began with that began before the config had them."""
@@ -181,9 +181,8 @@ def settle_boundary(setting: Setting, params: Params) -> int:
     k_step = BOUNDARY_METHODS[method](setting, params)
     say(f"the boundary by the {method} method: k = {k_step} of {setting.config.schedule.steps}")
     if is_first():
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps({"method": method, "k_step": k_step}) + "\n")
-        os.replace(partial, file)
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps({"method": method, "k_step": k_step}) + "\n")
     return k_step
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from diffsinger_jax.training.state import Params
 from diffsinger_jax.training.steps import residual_squares
 from diffsinger_jax.training.work import checkpoint_folder
 from diffsinger_jax.types import Batch
+from diffsinger_jax.whole_file import whole_file
 
 PRIOR_BATCHES = 64
 """How many training batches the spread around the blurry mel is measured on, at most."""
@@ -77,9 +77,8 @@ def measure_prior(setting: Setting, params: Params) -> jax.Array:
     scale = np.sqrt(total / count).astype(np.float32)
     if is_first():
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps({**about, "scale": scale.tolist()}) + "\n")
-        os.replace(partial, file)
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps({**about, "scale": scale.tolist()}) + "\n")
     return scale
 
 

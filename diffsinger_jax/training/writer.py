@@ -15,6 +15,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 
 from diffsinger_jax.training.hosts import say
+from diffsinger_jax.whole_file import whole_file
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -40,9 +41,8 @@ class Writer:
             if self._file.exists():
                 lines = self._file.read_text().splitlines()
                 kept = [line for line in lines if not self._is_stale(line, start_step)]
-                partial = self._file.with_suffix(".partial")
-                partial.write_text("".join(line + "\n" for line in kept))
-                partial.replace(self._file)
+                with whole_file(self._file) as partial:
+                    partial.write_text("".join(line + "\n" for line in kept))
             # TensorBoard leaves out what it has of later steps, from the run that was cut off.
             purge = SessionLog(status=SessionLog.START)
             self._add(Event(step=start_step + 1, session_log=purge))
