@@ -92,6 +92,7 @@ def main() -> None:
         f"--config.evaluate_every_steps={steps}",
         f"--config.save_every_steps={steps}",
         "--config.log_every_steps=10",
+        f"--config.{STAGE}.learning_rate.total_steps={steps}",
         *rest,
     ]
     results = {}

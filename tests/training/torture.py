@@ -25,6 +25,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("auxiliary", "denoiser")
 GRACE_SEC = 60
 """What the others get to end by themselves when one process is gone."""
 
@@ -151,14 +152,15 @@ def last_saved(workdir: Path, stage: str) -> int:
 
 
 def torture(corpus: Path, workdir: Path, kills: Sequence[Kill], overrides=(), processes=1) -> None:
-    """Trains to the end through all the kills; what cannot be is an AssertionError."""
+    """Trains to the end through all the kills; what cannot be is an AssertionError.
+
+    The training must be long enough for all of them.
+    """
     for number, kill in enumerate(kills, 1):
         training = Training(corpus, workdir, overrides, processes)
         codes = training.suffer(kill)
         assert "is broken" not in training.said(), training.said()[-5000:]
-        if codes is None:
-            print(f"kill {number} came too late, the training is done")
-            break
+        assert codes is not None, f"the training was over before kill {number}"
         if kill.signal == signal.SIGTERM and kill.victims == processes:
             # Python ends with -15 where the signal came before or after the loop.
             assert all(code in (0, -signal.SIGTERM) for code in codes), training.said()[-5000:]
@@ -195,7 +197,15 @@ def main() -> None:
     rng = random.Random(options.seed)
     kills = [random_kill(rng, options.processes) for _ in range(options.kills)]
     calm, hurt = options.folder / "undisturbed", options.folder / "tortured"
-    overrides = ["--config.log_every_steps=1", *overrides]
+    # A start and its kill take up to a dozen steps; the learning rate stays up to the end.
+    steps = 8 * options.kills
+    overrides = [
+        "--config.log_every_steps=1",
+        *(f"--config.{stage}.steps={steps}" for stage in STAGES),
+        *(f"--config.{stage}.learning_rate.total_steps={steps}" for stage in STAGES),
+        f"--config.evaluate_every_steps={steps}",
+        *overrides,
+    ]
     Training(corpus, calm, overrides, options.processes).finish()
     torture(corpus, hurt, kills, overrides, options.processes)
     require_same(calm, hurt)
