@@ -14,6 +14,7 @@ from diffsinger_jax.audio.vocoder import (
     reach_frames,
     start_phases,
 )
+from diffsinger_jax.synthesis.kept_programs import KeptProgram
 from diffsinger_jax.types import MelSpec
 
 CHUNK_FRAMES = 256
@@ -45,11 +46,18 @@ class HarmonicVocoder:
         around = (reach, CHUNK_FRAMES - reach)
         mel = np.pad(mel, (around, (0, 0)), constant_values=-np.inf)
         f0 = np.pad(f0, around)
-        phase = np.asarray(_phases(f0, self.mel))
+        phase = np.asarray(_phases(f0, spec=self.mel))
         step = CHUNK_FRAMES - 2 * reach
         for first in range(0, frames, step):
             seen = slice(first, first + CHUNK_FRAMES)
-            wav = _chunk(mel[seen], f0[seen], phase[seen], key, first, self.mel)
+            wav = _chunk(
+                mel[seen],
+                f0[seen],
+                phase[seen],
+                spec=self.mel,
+                key=key,
+                first_frame=np.int32(first),
+            )
             yield np.asarray(wav)[: (frames - first) * self.mel.hop]
 
 
@@ -65,9 +73,5 @@ def render_rows(
     return jax.vmap(render_row)(mel, f0, mask, keys)
 
 
-_phases = jax.jit(start_phases, static_argnames="spec")
-
-
-@functools.partial(jax.jit, static_argnames="spec")
-def _chunk(mel, f0, phase, key, first_frame, spec):
-    return harmonic_plus_noise_chunk(mel, f0, phase, spec=spec, key=key, first_frame=first_frame)
+_phases = KeptProgram(start_phases, static_argnames=["spec"])
+_chunk = KeptProgram(harmonic_plus_noise_chunk, static_argnames=["spec"])

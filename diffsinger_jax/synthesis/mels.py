@@ -14,6 +14,7 @@ from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
+from diffsinger_jax.synthesis.kept_programs import KeptProgram
 from diffsinger_jax.synthesis.voice import Voice
 from diffsinger_jax.types import Batch
 
@@ -134,11 +135,13 @@ def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, 
     """Keys [B] for mel and noise, from each piece's number, so that batching changes no number."""
     numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
     numbers[: len(indices)] = indices
-    mel_keys, noise_keys = _pairs(jax.random.key(seed), numbers)
-    return mel_keys, noise_keys
+    return _pairs(np.uint32(seed), numbers)
 
 
-@jax.jit
-def _pairs(key: jax.Array, numbers: jax.Array) -> jax.Array:
-    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
-    return jax.vmap(jax.random.split, out_axes=1)(of_pieces)  # [2, B]
+def _pairs_of_keys(seed: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
+    pairs = jax.vmap(jax.random.split, out_axes=1)(of_pieces)  # [2, B]
+    return pairs[0], pairs[1]
+
+
+_pairs = KeptProgram(_pairs_of_keys)

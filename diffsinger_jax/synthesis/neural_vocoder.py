@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.nsf_hifigan import SINE_ENTERS, SOURCES, NsfHifigan
 from diffsinger_jax.modules.hifigan import RESBLOCK_DILATIONS
+from diffsinger_jax.synthesis.kept_programs import KeptProgram, kept_shapes
 from diffsinger_jax.synthesis.vocoders import fill_unvoiced, require_renderable
 from diffsinger_jax.synthesis.weights import read_weights, require_weights, write_folder
 from diffsinger_jax.types import MelSpec
@@ -139,27 +140,25 @@ class NeuralVocoder:
         return mel, np.pad(f0, ((0, 0), tail), mode=hold)
 
     @functools.cached_property
-    def _render(self):
+    def _render(self) -> Callable[..., jax.Array]:
         def row(params, mel, f0, key):
             return self.generator.apply({"params": params}, mel[None], f0[None], key)[0]
 
         return jax.jit(jax.vmap(row, in_axes=(None, 0, 0, 0)))
 
     @functools.cached_property
-    def _excite(self):
-        return jax.jit(
-            lambda params, *args: self.generator.apply(
-                {"params": params}, *args, method=self.generator.excite
-            )
-        )
+    def _excite(self) -> KeptProgram:
+        def excite(params, *args):
+            return self.generator.apply({"params": params}, *args, method="excite")
+
+        return KeptProgram(excite, self.generator)
 
     @functools.cached_property
-    def _voice(self):
-        return jax.jit(
-            lambda params, *args: self.generator.apply(
-                {"params": params}, *args, method=self.generator.voice
-            )
-        )
+    def _voice(self) -> KeptProgram:
+        def voice(params, *args):
+            return self.generator.apply({"params": params}, *args, method="voice")
+
+        return KeptProgram(voice, self.generator)
 
 
 def make_generator(
@@ -240,8 +239,12 @@ def _contradiction(g: NsfHifigan, mel: MelSpec) -> str | None:
 
 def generator_shapes(generator: NsfHifigan) -> dict[str, Any]:
     """Shapes of all params, without computing anything."""
-    mel, f0 = jnp.zeros((1, 1, generator.mel_bins)), jnp.zeros((1, 1))
-    return jax.eval_shape(generator.init, jax.random.key(0), mel, f0)["params"]
+
+    def init() -> Any:
+        mel, f0 = jnp.zeros((1, 1, generator.mel_bins)), jnp.zeros((1, 1))
+        return generator.init(jax.random.key(0), mel, f0)["params"]
+
+    return kept_shapes(init, generator)
 
 
 def save_vocoder(path: str | os.PathLike, vocoder: NeuralVocoder) -> None:
@@ -282,7 +285,7 @@ def load_vocoder(path: str | os.PathLike) -> NeuralVocoder:
     if unvoiced not in UNVOICED:
         raise InputError(f"{file}: unvoiced is {unvoiced!r}, expected {' or '.join(UNVOICED)}")
     generator = make_generator(model, mel, str(file))
-    params = {name: np.asarray(x) for name, x in read_weights(folder, "vocoder").items()}
+    params = read_weights(folder, "vocoder")
     require_weights(params, generator_shapes(generator), folder, VOCODER_FILE)
     return NeuralVocoder(
         name=name,

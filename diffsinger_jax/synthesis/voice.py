@@ -19,11 +19,13 @@ from typing import Any
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
+from diffsinger_jax.synthesis.kept_programs import KeptProgram, kept_shapes
 from diffsinger_jax.synthesis.weights import read_weights, require_weights, write_folder
 from diffsinger_jax.types import Batch, CorpusInfo
 
@@ -83,12 +85,12 @@ class Voice:
         return acoustic_model(self.model, self.schedule, self.process, self.info)
 
     def predict_frames(self, batch: Batch) -> jax.Array:
-        """See `AcousticModel.predict_frames`; jitted, as the next two."""
-        return self._jitted["predict_frames"](self.params, batch)
+        """See `AcousticModel.predict_frames`; jitted and kept, as the next two."""
+        return self._programs["predict_frames"](self.params, batch)
 
     def predict_f0(self, batch: Batch) -> jax.Array:
         """See `AcousticModel.predict_f0`."""
-        return self._jitted["predict_f0"](self.params, batch)
+        return self._programs["predict_f0"](self.params, batch)
 
     def sample_mel(
         self,
@@ -124,13 +126,15 @@ class Voice:
         if interval is not None:
             longest = max(k_step, 1)
             interval = min(interval, longest) if keeps_interval else math.ceil(longest / steps)
-        return self._jitted["sample_mel"](
+        return self._programs["sample_mel"](
             self.params,
             batch,
             keys,
             k_step=k_step,
             steps=steps,
-            temperature=self.sampling["temperature"] if temperature is None else temperature,
+            temperature=np.float32(
+                self.sampling["temperature"] if temperature is None else temperature
+            ),
             start=self.sampling.get("start", "blurry"),
             method=method,
             eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
@@ -138,11 +142,13 @@ class Voice:
         )
 
     @functools.cached_property
-    def _jitted(self) -> dict[str, Any]:
+    def _programs(self) -> dict[str, KeptProgram]:
+        scaling = self.info.mel_min.tolist(), self.info.mel_max.tolist()
+        about = self.acoustic.model, scaling, self.schedule, self.process
         return {
-            "predict_frames": jax.jit(self.acoustic.predict_frames),
-            "predict_f0": jax.jit(self.acoustic.predict_f0),
-            "sample_mel": jax.jit(self.acoustic.sample_mel, static_argnames=STATIC_SAMPLING),
+            "predict_frames": KeptProgram(self.acoustic.predict_frames, about),
+            "predict_f0": KeptProgram(self.acoustic.predict_f0, about),
+            "sample_mel": KeptProgram(self.acoustic.sample_mel, about, STATIC_SAMPLING),
         }
 
 
@@ -195,8 +201,10 @@ def load_voice(path: str | os.PathLike) -> Voice:
             process=description["process"],
             sampling=description["sampling"],
             dictionary=description["dictionary"],
-            params=flax.traverse_util.unflatten_dict(
-                {name: value.astype(jnp.float32) for name, value in params.items()}, sep="/"
+            params=jax.device_put(
+                flax.traverse_util.unflatten_dict(
+                    {name: np.asarray(value, np.float32) for name, value in params.items()}, sep="/"
+                )
             ),
             requires=tuple(description.get("requires", ())),
             vocoder=_vocoder_path(folder, description.get("vocoder"), where),
@@ -241,7 +249,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:
     """Shapes of all params, without computing anything."""
-    return jax.eval_shape(acoustic.model.init, jax.random.key(0), empty_batch(acoustic))["params"]
+
+    def init() -> Any:
+        return acoustic.model.init(jax.random.key(0), empty_batch(acoustic))["params"]
+
+    return kept_shapes(init, acoustic.model)
 
 
 def empty_batch(acoustic: AcousticModel) -> Batch:

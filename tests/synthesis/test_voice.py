@@ -21,7 +21,7 @@ def voice_with(**sampling):
         dictionary="none",
         params={},
     )
-    voice.__dict__["_jitted"] = {"sample_mel": lambda params, batch, keys, **asked: asked}
+    voice.__dict__["_programs"] = {"sample_mel": lambda params, batch, keys, **asked: asked}
     return voice
 
 
