@@ -13,6 +13,31 @@ import jax.numpy as jnp
 from diffsinger_jax.modules.layers import Conv1D, Dtype, Linear, masked
 
 NORM_EPSILON = 1e-5
+MASKED_LOGIT = -1e30
+"""Finite, so that a row without a real place is a mean and not NaN."""
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
+    """softmax(q k / sqrt(D)) v over the real places, the softmax in float32.
+
+    The weights' sum divides what comes out, as a reciprocal: fewer numbers than the weights
+    themselves, and nothing that a compiler may round now as a quotient, now as a product, which
+    `jax.nn.dot_product_attention` meets in training on one device and on several.
+
+    Args:
+      query, key, value: [B, L, heads, D].
+      mask: bool[B, L].
+
+    Returns:
+      [B, L, heads, D].
+    """
+    logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+    logits = jnp.where(mask[:, None, None, :], logits * query.shape[-1] ** -0.5, MASKED_LOGIT)
+    largest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    weights = jnp.exp(logits - largest)  # [B, heads, q, k]
+    share = 1.0 / jnp.sum(weights, axis=-1)  # [B, heads, q]
+    summed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
+    return summed * share.astype(value.dtype).swapaxes(1, 2)[..., None]
 
 
 class SelfAttention(nn.Module):
@@ -29,9 +54,7 @@ class SelfAttention(nn.Module):
         query, key, value = jnp.split(
             qkv.reshape(batch, length, 3 * self.heads, width // self.heads), 3, axis=2
         )  # each [B, L, heads, H / heads]
-        attended = jax.nn.dot_product_attention(
-            query, key, value, mask=mask[:, None, None, :], scale=(width // self.heads) ** -0.5
-        )
+        attended = attend(query, key, value, mask)
         return Linear(width, use_bias=False, dtype=self.dtype, name="out")(
             attended.reshape(batch, length, width)
         )
