@@ -26,8 +26,9 @@ LAYOUTS = {"1x1": (1, 1), "1x8": (1, 8), "2x4": (2, 4), "2x4_then_1x2": (1, 2)}
 
 def train(corpus: Path, workdir: Path, overrides: list[str], processes: int, devices: int) -> None:
     """On so many processes with so many devices each."""
-    # One thread for each product: a process with more devices has more threads, and how many
-    # share a long product may decide the order of its sum.
+    # A long sum is shared out among the threads of a process, in an order that follows from their
+    # number. XLA makes NPROC of them, or as many as there are devices if that is more.
+    os.environ["NPROC"] = "8"
     os.environ["XLA_FLAGS"] = (
         f"--xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
     )

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from random_batches import random_batch
 
+from diffsinger_jax.modules.transformer import attend
 from diffsinger_jax.training import hosts
 from diffsinger_jax.training.checkpoint import Checkpoints
 from diffsinger_jax.training.losses import Mean
@@ -35,12 +36,14 @@ ROWS = 8
 
 
 def toy_loss():
-    """A small network from noise and f0 to mels: products, draws, an L1 loss with kinks."""
+    """A small network from noise and f0 to mels: products, attention, draws, a loss with kinks."""
 
     def parts(params, batch, key, rows, train):
         noise = row_noise(key, rows, batch.mel.shape[1:])
         shown = jnp.concatenate([batch.mel + noise, batch.f0[..., None] / 400.0], axis=-1)
         hidden = jnp.tanh(shown @ params["one"] + params["bias"][None, None, :])
+        heads = hidden.reshape(*hidden.shape[:2], 2, -1)
+        hidden += attend(heads, heads, heads, batch.mask).reshape(hidden.shape)
         error = jnp.abs(hidden @ params["two"] - batch.mel)
         return {"toy": Mean.of(error, batch.mask[..., None])}
 
