@@ -76,7 +76,10 @@ class KeptProgram:
 
             program = _kept(about, trace, lambda made: made.serialize(), export.deserialize)
             self._loaded[about] = jax.jit(program.call)
-        return self._loaded[about](*leaves)
+        # Whether keys are used twice was seen while tracing; in a program that was kept it cannot
+        # be, and all its keys, those it returns too, would be taken for used ones.
+        with jax.debug_key_reuse(False):
+            return self._loaded[about](*leaves)
 
 
 def kept_shapes(init: Callable[[], Any], about: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -139,9 +138,11 @@ def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, 
 
 
 def _pairs_of_keys(seed: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
-    of_pieces = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
-    pairs = jax.vmap(jax.random.split, out_axes=1)(of_pieces)  # [2, B]
-    return pairs[0], pairs[1]
+    def pair(number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mel_key, noise_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
+        return mel_key, noise_key
+
+    return jax.vmap(pair)(numbers)
 
 
 _pairs = KeptProgram(_pairs_of_keys)

@@ -76,11 +76,12 @@ def test_flops_are_those_of_the_products_however_the_rows_are_grouped():
     batch = batch_of(0)
     rows, frames, bins = batch.mel.shape
     forward = 2 * rows * frames * (13 * 16 + 16 * 12)
+    attention = 2 * rows * frames**2 * (16 + 16)  # logits, and what their weights add up
     backward = 2 * forward - 2 * rows * frames * 13 * 16  # the first input needs no gradient
     for groups in (1, 4):
         state, update = toy(groups)
         traced = update.trace(state, batch)
-        assert count_flops(traced.jaxpr.jaxpr) == forward + backward
+        assert count_flops(traced.jaxpr.jaxpr) == forward + backward + 3 * attention
 
 
 def test_a_device_is_known_by_the_front_of_its_name():
