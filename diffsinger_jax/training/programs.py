@@ -9,7 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import jax
+
 from diffsinger_jax.training.hosts import say
+
+COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+"""What JAX tells for each program that it compiles or fetches from its cache."""
 
 
 class Shape(Protocol):
@@ -72,6 +77,27 @@ def _compile(update: Any, arguments: Sequence[Any]) -> Program:
         taken = memory.argument_size_in_bytes + memory.temp_size_in_bytes
         taken += memory.output_size_in_bytes - memory.alias_size_in_bytes
     return Program(compiled, seconds, count_flops(traced.jaxpr.jaxpr), taken)
+
+
+class CompileCount:
+    """Counts the programs that this process compiles, or fetches from a cache, until it closes."""
+
+    def __init__(self) -> None:
+        """Counts from now on."""
+        self._count = 0
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
+
+    def _hear(self, event: str, seconds: float, **about: Any) -> None:
+        self._count += event == COMPILE_EVENT
+
+    def since_last(self) -> int:
+        """How many since it was made or last asked."""
+        count, self._count = self._count, 0
+        return count
+
+    def close(self) -> None:
+        """Counts no more."""
+        jax.monitoring.unregister_event_duration_listener(self._hear)
 
 
 def count_flops(jaxpr: Any, *, sharded: bool = False) -> float:

@@ -22,7 +22,13 @@ from ml_collections import ConfigDict
 
 from diffsinger_jax.training.checkpoint import Checkpoints
 from diffsinger_jax.training.hosts import StopNotice, agreed, is_first, say, wait_for_all
-from diffsinger_jax.training.programs import Program, Shape, compile_all, peak_flops
+from diffsinger_jax.training.programs import (
+    CompileCount,
+    Program,
+    Shape,
+    compile_all,
+    peak_flops,
+)
 from diffsinger_jax.training.progress import Progress
 from diffsinger_jax.training.sharding import ahead, by_rows, on_each, state_shardings
 from diffsinger_jax.training.writer import Writer
@@ -155,6 +161,7 @@ def _steps(
         for shape, program in programs.items()
     }
     writer.numbers(start, compiled)
+    compiles = CompileCount()
     batches = ahead(work.batches(start))
     saved_at = time.monotonic()
     in_flight: list[jax.Array] = []
@@ -177,7 +184,8 @@ def _steps(
             save = last or stop or step % config.save_every_steps == 0
             if last or stop or step % config.log_every_steps == 0:
                 rate = float(work.learning_rate(step - 1))
-                writer.numbers(step, {**progress.flush(), "learning_rate": rate})
+                about = {"learning_rate": rate, "compiles": compiles.since_last()}
+                writer.numbers(step, progress.flush() | about)
                 save = save or _is_due(saved_at, config.save_every_minutes)
             checkpoints.look()
             if save:
@@ -193,8 +201,10 @@ def _steps(
             if last or step % config.evaluate_every_steps == 0:
                 work.evaluate(step, state, writer)
                 progress.restart_clock()
+                compiles.since_last()  # an evaluation's own
     finally:
         progress.close()
+        compiles.close()
         writer.close()
     return state
 
