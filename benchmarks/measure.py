@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 RESULTS_HEAD = """\
@@ -107,6 +109,16 @@ def denoiser_flops(
     layer = 3 * channels * 2 * channels + channels * 2 * channels
     call = 2.0 * frames * (data * channels + layers * layer + channels * channels + channels * data)
     return call, 2.0 * frames * condition * layers * 2 * channels
+
+
+def load_config(file: Path, corpus: Path) -> ConfigDict:
+    """The config of a file, with this corpus in the place of its own."""
+    spec = importlib.util.spec_from_file_location("config", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.corpus = str(corpus.absolute())
+    return config
 
 
 def machine() -> str:

@@ -19,7 +19,6 @@ Their ratio is what the exchange and the waiting for each other add. Columns:
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -108,7 +107,8 @@ class Stepper:
 
 def measure_devices(options: argparse.Namespace) -> dict[str, Any]:
     """One row of the table, on all devices of this process."""
-    config, devices = load_config(options), jax.devices()
+    config, devices = measure.load_config(options.config, options.corpus), jax.devices()
+    config.model.dtype = options.dtype
     steppers = [Stepper(config, [device], options.rows) for device in devices]
     calls: dict[str, Callable[[], Any]] = {
         "alone": lambda: jax.block_until_ready(steppers[0]()),
@@ -129,17 +129,6 @@ def measure_devices(options: argparse.Namespace) -> dict[str, Any]:
         sent = 2 * (len(devices) - 1) / len(devices) * 4 * steppers[0].numbers
         row["MB"] = sent / 1e6
     return row | {"waits": measure.ratio(seconds["apart"], seconds["alone"])}
-
-
-def load_config(options: argparse.Namespace) -> ConfigDict:
-    """The config's file, with the corpus that was given, in float32."""
-    spec = importlib.util.spec_from_file_location("config", options.config)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
-    config.corpus = str(options.corpus.absolute())
-    config.model.dtype = options.dtype
-    return config
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import measure  # noqa: E402
+import reading  # noqa: E402
 import sampling  # noqa: E402
 import training  # noqa: E402
 
@@ -80,3 +81,13 @@ def test_peers_are_the_same_model(monkeypatch, capsys, tmp_path):
     (row,) = json.loads(out.read_text())["numbers"]
     assert row["difference"] < 1e-4
     assert np.isfinite(row["p50 s"])
+
+
+def test_reading_counts_the_frames_that_each_host_reads(tmp_path, prepared_mini, capsys):
+    out = tmp_path / "reading.json"
+    flags = ["--corpus", str(prepared_mini), "--config", "configs/tiny.py", "--hosts", "1", "2"]
+    reading.main([*flags, "--batches", "2", "--out", str(out)])
+    one, two, *_ = json.loads(out.read_text())["numbers"]
+    assert (one["stage"], one["hosts"], two["hosts"]) == ("auxiliary", 1, 2)
+    assert one["frames/s"] * one["read s"] == pytest.approx(two["frames/s"] * two["read s"])
+    assert one["MB"] / 2 <= two["MB"] < one["MB"]  # padded to rows that divide
