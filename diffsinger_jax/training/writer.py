@@ -18,6 +18,8 @@ from diffsinger_jax.training.hosts import say
 from diffsinger_jax.whole_file import whole_file
 
 METRICS_FILE = "metrics.jsonl"
+EVENTS_FILE_BYTES = 8 << 20
+"""From this size on another file of events is begun: to a bucket a file goes as a whole."""
 
 
 class Writer:
@@ -35,6 +37,7 @@ class Writer:
         self._stage, self._silent, self._lacking = stage, silent, False
         self._file, self._board = folder / METRICS_FILE, folder / "tensorboard" / stage
         self._events: RecordWriter | None = None
+        self._events_bytes = 0
         if silent:
             return
         with self.attempt():
@@ -66,11 +69,15 @@ class Writer:
         if self._events is None:
             self._board.mkdir(parents=True, exist_ok=True)
             name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-            self._events = RecordWriter(str(self._board / name))
+            self._events, self._events_bytes = RecordWriter(str(self._board / name)), 0
             self._add(Event(file_version="brain.Event:2"))
         event.wall_time = time.time()
         self._events.write(event.SerializeToString())
         self._events.flush()
+        self._events_bytes += event.ByteSize()
+        if self._events_bytes > EVENTS_FILE_BYTES:
+            self._events.close()
+            self._events = None
 
     def _is_stale(self, line: str, start_step: int) -> bool:
         try:

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.training import writer as writer_module
 from diffsinger_jax.training.checkpoint import SUMS_FILE, Checkpoints
 from diffsinger_jax.training.hosts import StopNotice, join
 from diffsinger_jax.training.sharding import data_mesh, on_each, place
@@ -151,6 +153,24 @@ def test_a_log_that_cannot_be_written_is_said_once_and_goes_on_later(tmp_path, c
     again = Writer(tmp_path, "toy", start_step=7)
     again.close()
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_events_are_in_files_of_bounded_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "EVENTS_FILE_BYTES", 500)
+    writer = Writer(tmp_path, "toy", start_step=0)
+    for step in range(1, 101):
+        writer.numbers(step, {"loss": 1.0})
+    writer.close()
+    files = sorted((tmp_path / "tensorboard" / "toy").iterdir())
+    assert len(files) > 3 and all(file.stat().st_size < 3000 for file in files)
+    found = []
+    for file in files:
+        data = file.read_bytes()
+        while data:  # u64 length, its sum, the event, its sum
+            length = int.from_bytes(data[:8], "little")
+            found.append(Event.FromString(data[12 : 12 + length]))
+            data = data[16 + length :]
+    assert [x.step for x in found if x.HasField("summary")] == list(range(1, 101))
 
 
 @pytest.mark.parametrize("how", ["on", "host:1", "host:x,2,0", "host:1,2,0,1", ":1,2,0"])
