@@ -17,8 +17,8 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder for checkpoints, metrics, pictures and the voice; a run that was cut off goes on "
-    "from what is there.",
+    "Folder, or gs://BUCKET/FOLDER, for checkpoints, metrics, pictures and the voice; a run that "
+    "was cut off goes on from what is there.",
 )
 STAGE = flags.DEFINE_string(
     "stage",

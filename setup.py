@@ -25,6 +25,7 @@ setup(
         "etils[epath]",
         "flatbuffers",  # jax.export writes with it, without naming it
         "flax>=0.10",
+        "fsspec",
         "grain",
         "importlib_resources",  # tensorflow-datasets uses it without naming it
         "jax>=0.7",
@@ -48,6 +49,7 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],  # prepares large corpora on clusters
+        "gcs": ["gcsfs", "google-cloud-storage"],  # gs:// for corpora and --workdir
         "gpu": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "onnx": ["onnxruntime>=1.18"],  # OpenUtau's vocoders

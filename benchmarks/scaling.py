@@ -60,9 +60,10 @@ class Stepper:
         from diffsinger_jax.training.stages import denoiser_stage, make_plan
         from diffsinger_jax.training.state import create_state, split_params
         from diffsinger_jax.training.update import train_step
+        from diffsinger_jax.training.workdir import Workdir
 
         mesh = data_mesh(devices)
-        setting = open_setting(config, Path(tempfile.gettempdir()))._replace(mesh=mesh)
+        setting = open_setting(config, Workdir(Path(tempfile.gettempdir())))._replace(mesh=mesh)
         stage = denoiser_stage(setting)
         optimizer = make_optimizer(
             lambda step: 1e-4, betas=(0.9, 0.98), weight_decay=0.0, clip_norm=1.0

@@ -1,4 +1,4 @@
-"""The one exception for input that a user can mend."""
+"""The one exception for input that a user can mend, and the words of others in its sentence."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ class InputError(ValueError):
     standard error and exit with code 2 (see `diffsinger_jax.cli.run`). Anything else that is
     raised is a bug of ours and keeps its traceback.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, short enough to be part of a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

@@ -20,7 +20,13 @@ PURE_TRAINING = (
     "training.update",
     "training.optimizers",
 )
-SYSTEMS = ("training.hosts", "training.sharding", "training.checkpoint", "training.writer")
+SYSTEMS = (
+    "training.hosts",
+    "training.sharding",
+    "training.checkpoint",
+    "training.writer",
+    "training.workdir",
+)
 
 # room -> (rooms of ours it may import, libraries it may not)
 RULES = {

@@ -44,6 +44,7 @@ from diffsinger_jax.synthesis.voice import VOICE_FILE, load_voice
 from diffsinger_jax.training import loop, stages
 from diffsinger_jax.training.measurements import MelError, measure_error, measure_margins
 from diffsinger_jax.training.stage_run import run_stage
+from diffsinger_jax.training.workdir import Workdir
 from diffsinger_jax.whole_file import whole_file
 
 WAYS = ("closed_form", "learned", "grid")
@@ -108,7 +109,7 @@ def find_boundary(
     config = read_config(workdir)
     if corpus is not None:
         config.corpus = corpus
-    setting = loop.open_setting(config, workdir)
+    setting = loop.open_setting(config, Workdir(workdir))
     stages.require_finished(setting, "auxiliary")
     params = run_stage(setting, stages.auxiliary_stage(setting), loop.initial_params(setting))
     schedule = setting.acoustic.make_process(params["prior_scale"]).schedule
@@ -251,7 +252,7 @@ def draw(path: str | os.PathLike, boundary: Boundary, title: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", required=True, type=Path, help="of run_train.py")
+    parser.add_argument("--workdir", required=True, help="of run_train.py, a folder")
     parser.add_argument("--corpus", help="the run's prepared corpus, if it has moved")
     parser.add_argument("--out", type=Path, help="folder of the report; the workdir by default")
     parser.add_argument("--criterion", choices=CRITERIA, default="detail", help="of the grid")
@@ -262,6 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--write", choices=WAYS, help="put this k into WORKDIR/voice")
     options = parser.parse_args(arguments)
+    if "://" in options.workdir:
+        raise InputError(
+            f"--workdir {options.workdir} is in a bucket; copy it to a folder (gcloud storage cp "
+            "-r) and give that"
+        )
+    options.workdir = Path(options.workdir)
     if options.write:
         load_voice(options.workdir / "voice")  # says what is wrong before the work, not after it
     cli.remember_compiled_programs()

@@ -1,24 +1,30 @@
-"""Saving and restoring a training state with Orbax: asynchronously, whole or not at all."""
+"""Saving and restoring a training state with Orbax: asynchronously, whole or not at all.
+
+On a disk or in a bucket, which has no end and knows the sums of its objects by itself.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
-from diffsinger_jax.errors import InputError
+from diffsinger_jax.errors import InputError, first_line
 from diffsinger_jax.training.hosts import agreed, all_of, is_first, say
 from diffsinger_jax.whole_file import whole_file
 
 SUMS_FILE = "checksums.json"
 """In a checkpoint: CRC-32 of each of its files. One without it was cut off, or is from before."""
+BUCKET_SUMS_FILE = "checksums_crc32c.json"
+"""CRC-32C in a bucket, as that says them: another name, since its files may be copied to a disk."""
 ROOM_FOR_FILES_BYTES = 1 << 20
 """What a checkpoint takes of a disk besides its arrays."""
 _CUT_OFF = ".orbax-checkpoint-tmp"
@@ -27,29 +33,33 @@ _CUT_OFF = ".orbax-checkpoint-tmp"
 class Checkpoints:
     """The checkpoints of one stage, numbered by steps done.
 
-    Orbax writes into a temporary folder and renames it, so a folder with a number is whole. What
-    happens to its bytes later is found by their sums.
+    On a disk Orbax writes into a temporary folder and renames it, so a folder with a number is
+    whole; in a bucket, which cannot rename, it puts `commit_success.txt` into a whole one and takes
+    no other for a checkpoint. What happens to the bytes later is found by their sums.
     """
 
-    def __init__(self, folder: Path, *, keep: int, keep_every_steps: int = 0):
+    def __init__(self, folder: Path | epath.Path, *, keep: int, keep_every_steps: int = 0):
         """Of a folder that is made if it is not there.
 
         Args:
-          folder: which all hosts see.
+          folder: which all hosts see, or gs://BUCKET/FOLDER.
           keep: the last so many stay.
           keep_every_steps: those of multiples of it stay too; 0 for none.
         """
-        self._folder = folder.absolute()
+        self._folder = epath.Path(folder if _in_bucket(folder) else Path(folder).absolute())
         self._options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, keep_period=keep_every_steps or None, create=True
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        self._manager: ocp.CheckpointManager | None = self._open()
+        self._latest: int | None = None
         self._writing: int | None = None
         self._is_ours = False  # until we write: another process may be writing here
 
     def latest(self) -> int | None:
         """Steps done in the last checkpoint, None where there is none."""
-        return self._manager.latest_step()
+        if self._manager is not None:
+            self._latest = self._manager.latest_step()
+        return self._latest
 
     def save(self, step: int, state: Any) -> None:
         """Starts writing; returns once the arrays are copied.
@@ -58,6 +68,9 @@ class Checkpoints:
         training: the checkpoints before this one are left as they are.
         """
         self.finish()
+        if self._manager is None and not self._reopen():
+            self._say_unwritten(step, "it cannot be reached")
+            return
         if step == self.latest():
             return
         if not self._is_ours and is_first():
@@ -107,7 +120,7 @@ class Checkpoints:
                 try:
                     state = self._manager.restore(step, args=ocp.args.StandardRestore(target))
                 except Exception as error:  # whatever reading broken files comes to
-                    fault = _first_line(error)
+                    fault = first_line(error)
             if all_of(not fault):
                 self._put_aside(broken)
                 return state
@@ -122,7 +135,21 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for what is being written."""
         self.finish()
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
+
+    def _open(self) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(self._folder, options=self._options)
+
+    def _reopen(self) -> bool:
+        """Whether there is a manager again, in all hosts; a bucket may be away for long."""
+        try:
+            self._manager = self._open()
+        except Exception:  # as in `save`
+            self._manager = None
+        if not all_of(self._manager is not None):
+            self._manager = None
+        return self._manager is not None
 
     def _give_up(self, error: Exception) -> None:
         """A save failed: says so, makes room, and begins again with a manager that knows of none.
@@ -136,8 +163,8 @@ class Checkpoints:
             pass
         if is_first():
             self._remove_cut_off()
-        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
-        self._say_unwritten(step, _first_line(error))
+        self._reopen()
+        self._say_unwritten(step, first_line(error))
 
     def _say_unwritten(self, step: int | None, reason: str) -> None:
         say(
@@ -151,6 +178,8 @@ class Checkpoints:
         Looked at before, since what Orbax and its threads say of a full disk is pages long; a disk
         that fills up while it writes is said all the same.
         """
+        if _in_bucket(self._folder):
+            return ""
         needed = sum(x.nbytes for x in jax.tree.leaves(state))
         needed += needed // 8 + ROOM_FOR_FILES_BYTES
         free = shutil.disk_usage(self._folder).free
@@ -159,10 +188,12 @@ class Checkpoints:
         return f"it takes {needed / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB left"
 
     def _remove_cut_off(self) -> None:
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                if _CUT_OFF in path.name:
-                    shutil.rmtree(path, ignore_errors=True)
+        try:
+            for path in self._folder.iterdir() if self._folder.is_dir() else ():
+                if _is_cut_off(path):
+                    path.rmtree()
+        except Exception:  # as in `save`; what is left is in nobody's way
+            pass
 
     def _put_aside(self, steps: list[int]) -> None:
         if not steps:
@@ -171,16 +202,36 @@ class Checkpoints:
         if is_first():
             for step in steps:
                 aside = self._folder / f"broken-{step}"
-                shutil.rmtree(aside, ignore_errors=True)
-                os.replace(self._folder / str(step), aside)
+                aside.rmtree(missing_ok=True)
+                (self._folder / str(step)).rename(aside)
         all_of(True)  # nobody looks before they are away
-        self._manager = ocp.CheckpointManager(self._folder, options=self._options)
+        self._manager = self._open()
         say(f"going on from the checkpoint of step {self.latest()}")
 
 
-def _sums(folder: Path) -> dict[str, int]:
-    """CRC-32 of every file in a checkpoint, by its path there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def _in_bucket(folder: Path | epath.Path) -> bool:
+    return "://" in str(folder)
+
+
+def _is_cut_off(path: epath.Path) -> bool:
+    if _in_bucket(path):
+        return path.name.isdecimal() and not ocp.utils.is_checkpoint_finalized(path)
+    return _CUT_OFF in path.name
+
+
+def _sums_file(folder: epath.Path) -> epath.Path:
+    return folder / (BUCKET_SUMS_FILE if _in_bucket(folder) else SUMS_FILE)
+
+
+def _sums(folder: epath.Path) -> dict[str, Any]:
+    """CRC-32 of every file in a checkpoint, by its path there; a bucket knows them."""
+    if _in_bucket(folder):
+        bucket, root = fsspec.url_to_fs(str(folder))
+        found = bucket.find(root, detail=True)
+        sums = {name.removeprefix(f"{root}/"): about["crc32c"] for name, about in found.items()}
+        sums.pop(BUCKET_SUMS_FILE, None)
+        return sums
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     sums = {}
     for path in files:
         if path.name == SUMS_FILE:
@@ -193,20 +244,23 @@ def _sums(folder: Path) -> dict[str, int]:
     return sums
 
 
-def _write_sums(folder: Path) -> None:
+def _write_sums(folder: epath.Path) -> None:
     sums = json.dumps(_sums(folder), indent=0) + "\n"
-    with whole_file(folder / SUMS_FILE) as partial:
+    if _in_bucket(folder):
+        _sums_file(folder).write_text(sums)
+        return
+    with whole_file(_sums_file(folder)) as partial:
         partial.write_text(sums)
 
 
-def _fault(folder: Path) -> str:
+def _fault(folder: epath.Path) -> str:
     """What is wrong with a checkpoint's files, "" if nothing is or none can tell."""
-    if not is_first() or not (folder / SUMS_FILE).exists():
+    if not is_first() or not _sums_file(folder).exists():
         return ""
     try:
-        known, found = json.loads((folder / SUMS_FILE).read_text()), _sums(folder)
-    except (OSError, ValueError) as error:
-        return _first_line(error)
+        known, found = json.loads(_sums_file(folder).read_text()), _sums(folder)
+    except Exception as error:  # of JSON, the disk or the bucket
+        return first_line(error)
     for name, total in known.items():
         if name not in found:
             return f"its file {name} is missing"
@@ -219,8 +273,3 @@ def _first_says(fault: str) -> str:
     """The first host's, as far as the others need to know."""
     found = bool(agreed(np.int32(bool(fault))))
     return fault or ("its files are not as they were written" if found else "")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.training.hosts import all_of, is_first
+from diffsinger_jax.training.workdir import Workdir
 from diffsinger_jax.whole_file import whole_file
 
 CONFIG_FILE = "config.json"
 
 
-def require_folder(workdir: str | Path) -> Path:
-    """The absolute path of a workdir.
-
-    Raises:
-      InputError: if it is no folder but a bucket.
-    """
-    if "://" in str(workdir):
-        raise InputError(
-            f"--workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
-            "folder where it is mounted"
-        )
-    return Path(workdir).absolute()
-
-
-def read_config(workdir: Path) -> dict[str, Any] | None:
+def read_config(workdir: Workdir) -> dict[str, Any] | None:
     """The config that a run was started with; None where none was."""
-    file = workdir / CONFIG_FILE
+    file = workdir.folder / CONFIG_FILE
     return json.loads(file.read_text()) if file.exists() else None
 
 
@@ -40,7 +26,7 @@ def require_same(
     before: Mapping[str, Any],
     config: ConfigDict,
     sections: Sequence[str],
-    workdir: Path,
+    workdir: Workdir,
     *,
     new_fields: Mapping[str, Any],
 ) -> None:
@@ -65,7 +51,7 @@ def require_same(
             )
 
 
-def write_config(config: ConfigDict, workdir: Path) -> None:
+def write_config(config: ConfigDict, workdir: Workdir) -> None:
     """Keeps the config, whole or not at all; call it in all processes once each has compared.
 
     Raises:
@@ -75,8 +61,9 @@ def write_config(config: ConfigDict, workdir: Path) -> None:
     if not is_first():
         return
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with whole_file(workdir / CONFIG_FILE) as partial:
+        workdir.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(workdir.folder / CONFIG_FILE) as partial:
             partial.write_text(config.to_json_best_effort(indent=1))
     except OSError as error:
         raise InputError(f"cannot write into --workdir {workdir}: {error.strerror}") from error
+    workdir.copy()

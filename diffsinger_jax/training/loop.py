@@ -35,7 +35,6 @@ from diffsinger_jax.training.config_check import (
 from diffsinger_jax.training.hosts import agreed, is_first, say
 from diffsinger_jax.training.kept_config import (
     read_config,
-    require_folder,
     require_same,
     write_config,
 )
@@ -64,7 +63,7 @@ from diffsinger_jax.training.start import (
     with_voice,
 )
 from diffsinger_jax.training.state import Params, split_params
-from diffsinger_jax.training.work import checkpoint_folder
+from diffsinger_jax.training.workdir import Workdir, open_workdir
 from diffsinger_jax.whole_file import whole_file
 
 NEW_FIELDS = {"kind": "acoustic", "start_from": "", "freeze": []}
@@ -91,9 +90,8 @@ def train_and_evaluate(
       The voice, None if its denoiser was not asked for.
 
     Raises:
-      InputError: if the corpus or the config does not fit.
+      InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
     """
-    workdir = require_folder(workdir)
     check_keys(config)
     config = with_voice(config)
     check_config(config, stage)
@@ -103,6 +101,13 @@ def train_and_evaluate(
         row_groups=config.row_groups,
         fsdp=config.mesh.fsdp,
     )
+    with open_workdir(workdir) as opened:
+        return _train(config, opened, stage, profile)
+
+
+def _train(
+    config: ConfigDict, workdir: Workdir, stage: str, profile: tuple[int, int] | None
+) -> Voice | None:
     setting = open_setting(config, workdir)._replace(profile=profile)
     check_setting(setting, stage)
     _keep_config(config, workdir)
@@ -127,12 +132,13 @@ def train_and_evaluate(
 
     voice = make_voice(setting.config, setting.corpus, params)
     if is_first():
-        save_voice(workdir / "voice", voice)
-    say(f"the voice is in {workdir / 'voice'}")
+        save_voice(workdir.folder / "voice", voice)
+    workdir.copy()
+    say(f"the voice is in {workdir}/voice")
     return voice
 
 
-def open_setting(config: ConfigDict, workdir: Path) -> Setting:
+def open_setting(config: ConfigDict, workdir: Workdir) -> Setting:
     """What the stages of a run share."""
     corpus = open_training_corpus(config)
     acoustic = acoustic_model(
@@ -173,7 +179,7 @@ def initial_params(setting: Setting) -> Params:
 
 def settle_boundary(setting: Setting, params: Params) -> int:
     """K by `config.boundary.method`; found once and kept in the workdir, so that a run resumes."""
-    file, method = setting.workdir / "boundary_step.json", setting.config.boundary.method
+    file, method = setting.workdir.folder / "boundary_step.json", setting.config.boundary.method
     known = json.loads(file.read_text()) if is_first() and file.exists() else {}
     found = int(agreed(np.int32(known["k_step"] if known.get("method") == method else -1)))
     if found >= 0:
@@ -246,7 +252,7 @@ BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}
 """How `k_step = "auto"` finds k, by the name in a config."""
 
 
-def _keep_config(config: ConfigDict, workdir: Path) -> None:
+def _keep_config(config: ConfigDict, workdir: Workdir) -> None:
     """Keeps the config beside what it made, and refuses to go on with another model."""
     before = read_config(workdir)
     if before is not None:
@@ -259,7 +265,7 @@ def _keep_config(config: ConfigDict, workdir: Path) -> None:
         )
         for name in STAGES:
             was = before.get(name, {}).get("optimizer", "adamw")
-            if checkpoint_folder(workdir, name).exists() and was != config[name].optimizer:
+            if (workdir.checkpoints / name).exists() and was != config[name].optimizer:
                 raise InputError(
                     f"the stage {name} in {workdir} was trained with {was}, not with "
                     f"{config[name].optimizer}; give a fresh --workdir, or "
@@ -267,7 +273,7 @@ def _keep_config(config: ConfigDict, workdir: Path) -> None:
                 )
         wanted = config.boundary
         was = before.get("boundary", wanted)
-        trained = checkpoint_folder(workdir, "boundary")
+        trained = workdir.checkpoints / "boundary"
         if trained.exists() and any(was[x] != wanted[x] for x in ("channels", "layers")):
             raise InputError(
                 f"{trained} holds a boundary predictor of another size; remove it, or give the "

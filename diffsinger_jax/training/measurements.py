@@ -26,7 +26,7 @@ from diffsinger_jax.training.sharding import global_batch, on_each
 from diffsinger_jax.training.stages import Setting, make_plan
 from diffsinger_jax.training.state import Params
 from diffsinger_jax.training.steps import residual_squares
-from diffsinger_jax.training.work import checkpoint_folder
+from diffsinger_jax.training.workdir import CHECKPOINTS
 from diffsinger_jax.types import Batch
 from diffsinger_jax.whole_file import whole_file
 
@@ -57,7 +57,7 @@ def measure_prior(setting: Setting, params: Params) -> jax.Array:
 
     Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
     """
-    file = checkpoint_folder(setting.workdir, "auxiliary").parent / "prior_scale.json"
+    file = setting.workdir.folder / CHECKPOINTS / "prior_scale.json"
     about = {"auxiliary_steps": setting.config.auxiliary.steps, "start": setting.config.start_from}
     bins = setting.acoustic.model.mel_bins
     known = _known_prior(file, about) if is_first() else None

@@ -12,7 +12,7 @@ from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan, Bucket
 from diffsinger_jax.training.hosts import say
 from diffsinger_jax.training.programs import Program
 from diffsinger_jax.training.stages import Setting
-from diffsinger_jax.training.work import Run, checkpoint_folder
+from diffsinger_jax.training.work import Run
 
 
 def describe_devices(setting: Setting | Run) -> None:
@@ -72,7 +72,7 @@ def describe_stage(
             f"there only to divide among {rows_multiple}; raise "
             f"config.{name}.frames_per_batch ({settings.frames_per_batch}) to use them"
         )
-    say(f"  checkpoints go to {checkpoint_folder(setting.workdir, name)}")
+    say(f"  checkpoints go to {setting.workdir.checkpoints / name}")
 
 
 def _share(real: int, room: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -21,7 +20,7 @@ from diffsinger_jax.training.boundary_steps import BOUNDARY_PARAMS, boundary_los
 from diffsinger_jax.training.checkpoint import Checkpoints
 from diffsinger_jax.training.state import Params
 from diffsinger_jax.training.steps import LossFn, auxiliary_loss, denoiser_loss
-from diffsinger_jax.training.work import checkpoint_folder
+from diffsinger_jax.training.workdir import Workdir
 
 DENOISER_PARAMS = ("denoiser",)
 """What stage 2 trains."""
@@ -68,7 +67,7 @@ class Setting(NamedTuple):
     """
 
     config: ConfigDict
-    workdir: Path
+    workdir: Workdir
     corpus: MixedCorpus
     mesh: Mesh
     acoustic: AcousticModel
@@ -112,7 +111,7 @@ def denoiser_stage(setting: Setting) -> Stage:
 
 def steps_done(setting: Setting, name: str) -> int:
     """Of a stage, by its last checkpoint; 0 where there is none."""
-    folder = checkpoint_folder(setting.workdir, name)
+    folder = setting.workdir.checkpoints / name
     if not folder.is_dir():
         return 0
     checkpoints = Checkpoints(folder, keep=setting.config.keep_checkpoints)

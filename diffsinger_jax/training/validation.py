@@ -112,7 +112,7 @@ class Validator:
             )
             for name, mel in mels.items()
         }
-        pictures = self._setting.workdir / "pictures"
+        pictures = self._setting.workdir.folder / "pictures"
         pictures.mkdir(exist_ok=True)
         for row in range(len(batch.tokens)):
             frames = int(batch.mask[row].sum())

@@ -37,7 +37,6 @@ from diffsinger_jax.training.config_check import check_keys, check_layout
 from diffsinger_jax.training.hosts import is_first, say
 from diffsinger_jax.training.kept_config import (
     read_config,
-    require_folder,
     require_same,
     write_config,
 )
@@ -64,7 +63,8 @@ from diffsinger_jax.training.vocoder_steps import (
     create_adversarial_state,
 )
 from diffsinger_jax.training.vocoder_validation import VocoderValidator, middle_cuts
-from diffsinger_jax.training.work import Run, Work, checkpoint_folder, train
+from diffsinger_jax.training.work import Run, Work, train
+from diffsinger_jax.training.workdir import Workdir, open_workdir
 from diffsinger_jax.training.writer import Writer
 from diffsinger_jax.types import MelSpec
 
@@ -100,9 +100,8 @@ def train_vocoder(
       profile: steps between which a trace is written to `workdir/profile`.
 
     Raises:
-      InputError: if the recordings or the config do not fit.
+      InputError: if the recordings or the config do not fit, or the workdir cannot be reached.
     """
-    workdir = require_folder(workdir)
     check_keys(config)
     check_vocoder_config(config, stage)
     check_layout(
@@ -111,6 +110,11 @@ def train_vocoder(
         row_groups=config.row_groups,
         fsdp=config.mesh.fsdp,
     )
+    with open_workdir(workdir) as opened:
+        return _train(config, opened, profile)
+
+
+def _train(config: ConfigDict, workdir: Workdir, profile: tuple[int, int] | None) -> NeuralVocoder:
     recordings = open_recordings(config.recordings)
     vocoder = start_vocoder(config, recordings)
     run = Run(config, workdir, data_mesh(fsdp=config.mesh.fsdp), profile)
@@ -131,8 +135,9 @@ def train_vocoder(
         vocoder, name=config.name, params=params, licence=_licence(recordings, vocoder)
     )
     if is_first():
-        save_vocoder(workdir / NAME, trained)
-    say(f"the vocoder is in {workdir / NAME}")
+        save_vocoder(workdir.folder / NAME, trained)
+    workdir.copy()
+    say(f"the vocoder is in {workdir}/{NAME}")
     return trained
 
 
@@ -245,7 +250,11 @@ def vocoder_work(run: Run, recordings: PreparedRecordings, vocoder: NeuralVocode
 
     def evaluate(step: int, state: AdversarialState, writer: Writer) -> None:
         validator.run(
-            step, whole(mesh, state.ema), writer, run.workdir / "pictures", config.songs_shown
+            step,
+            whole(mesh, state.ema),
+            writer,
+            run.workdir.folder / "pictures",
+            config.songs_shown,
         )
 
     def describe(programs: Mapping[SegmentShape, Program], steps_done: int) -> None:
@@ -257,7 +266,7 @@ def vocoder_work(run: Run, recordings: PreparedRecordings, vocoder: NeuralVocode
             f"{frames} frames compiled in {program.compile_sec:.1f} s, "
             f"{program.flops / 1e9:.2f} GFLOP and "
             f"{program.memory_bytes / 1e6:.1f} MB on a device\n"
-            f"  checkpoints go to {checkpoint_folder(run.workdir, NAME)}"
+            f"  checkpoints go to {run.workdir.checkpoints / NAME}"
         )
 
     shape, sharding = SegmentShape(rows, frames), by_rows(mesh)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +30,7 @@ from diffsinger_jax.training.programs import (
 )
 from diffsinger_jax.training.progress import Progress
 from diffsinger_jax.training.sharding import ahead, by_rows, on_each, state_shardings
+from diffsinger_jax.training.workdir import Workdir
 from diffsinger_jax.training.writer import Writer
 
 STEPS_IN_FLIGHT = 2
@@ -48,7 +48,7 @@ class Run(NamedTuple):
     """
 
     config: ConfigDict
-    workdir: Path
+    workdir: Workdir
     mesh: Mesh
     profile: tuple[int, int] | None = None
 
@@ -87,11 +87,6 @@ class Work(NamedTuple):
     evaluate: Callable[[int, Any, Writer], None]
 
 
-def checkpoint_folder(workdir: Path, name: str) -> Path:
-    """Where the checkpoints of a work go."""
-    return workdir / "checkpoints" / name
-
-
 def train(work: Work, run: Run) -> Any:
     """Trains to the end, from the last checkpoint if there is one.
 
@@ -103,9 +98,10 @@ def train(work: Work, run: Run) -> Any:
       SystemExit: with code 0, after SIGTERM, when all is saved.
     """
     config, mesh = run.config, run.mesh
+    run.workdir.copy_soon()  # what was measured for this work
     state = work.start()
     checkpoints = Checkpoints(
-        checkpoint_folder(run.workdir, work.name),
+        run.workdir.checkpoints / work.name,
         keep=config.keep_checkpoints,
         keep_every_steps=config.keep_every_steps,
     )
@@ -147,7 +143,7 @@ def _steps(
 ) -> Any:
     """The steps from `start` to the last."""
     config = run.config
-    writer = Writer(run.workdir, work.name, start_step=start, silent=not is_first())
+    writer = Writer(run.workdir.folder, work.name, start_step=start, silent=not is_first())
     progress = Progress(
         work.name,
         start,
@@ -202,6 +198,8 @@ def _steps(
                 work.evaluate(step, state, writer)
                 progress.restart_clock()
                 compiles.since_last()  # an evaluation's own
+            if last or step % config.log_every_steps == 0:
+                run.workdir.copy_soon()
     finally:
         progress.close()
         compiles.close()
@@ -214,12 +212,12 @@ def _profile(work: Work, run: Run, step: int) -> None:
     if run.profile is None or not is_first():
         return
     first, end = run.profile
-    folder = run.workdir / "profile" / work.name
+    name = f"profile/{work.name}"
     if step == first:
-        jax.profiler.start_trace(str(folder))
+        jax.profiler.start_trace(str(run.workdir.folder / name))
     elif step == end:
         jax.profiler.stop_trace()
-        say(f"the trace of steps {first} to {end} is in {folder}; see docs/training.md")
+        say(f"the trace of steps {first} to {end} is in {run.workdir}/{name}; see docs/training.md")
 
 
 def _is_due(saved_at: float, minutes: float) -> bool:

@@ -117,6 +117,8 @@ def test_what_does_not_fit_is_said_before_anything_is_done(tmp_path, changes, wo
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="config.json"):
         boundary.main(["--workdir", str(tmp_path)])
+    with pytest.raises(InputError, match="gs://bucket/run is in a bucket; copy it"):
+        boundary.main(["--workdir", "gs://bucket/run"])
 
 
 def test_a_found_k_bounds_what_is_learnt_and_walked():

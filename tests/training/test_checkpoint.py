@@ -12,6 +12,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.training import checkpoint as checkpoint_module
 from diffsinger_jax.training import writer as writer_module
 from diffsinger_jax.training.checkpoint import SUMS_FILE, Checkpoints
 from diffsinger_jax.training.hosts import StopNotice, join
@@ -116,6 +117,28 @@ def test_a_full_disk_is_said_and_training_goes_on(mesh, tmp_path, capsys):
     checkpoints.save(3, state_of(mesh, 3))
     checkpoints.close()
     assert read(tmp_path, mesh) == 3
+
+
+def test_a_folder_that_is_away_for_long_is_said_and_training_goes_on(
+    mesh, tmp_path, capsys, monkeypatch
+):
+    def fail(*_, **__):
+        raise OSError("the network is away")
+
+    checkpoints = Checkpoints(tmp_path, keep=10)
+    checkpoints.save(1, state_of(mesh, 1))
+    checkpoints.finish()
+    monkeypatch.setattr(checkpoints._manager, "save", fail)
+    monkeypatch.setattr(checkpoint_module.ocp, "CheckpointManager", fail)
+    for step in (2, 3):
+        checkpoints.save(step, state_of(mesh, step))
+        checkpoints.look()
+        said = capsys.readouterr().out
+        assert f"step {step} could not be written" in said and "good one is of step 1" in said
+    monkeypatch.undo()
+    checkpoints.save(4, state_of(mesh, 4))
+    checkpoints.close()
+    assert read(tmp_path, mesh) == 4 and sorted(os.listdir(tmp_path)) == ["1", "4"]
 
 
 def test_a_save_that_the_disk_has_no_room_for_is_not_begun(mesh, tmp_path, capsys, monkeypatch):

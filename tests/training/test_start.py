@@ -194,8 +194,8 @@ def test_what_does_not_fit_the_data_or_the_workdir_is_said_before_anything_is_ma
     assert "'decoder', which is no param" in said(freeze=("decoder",))
     assert "there is no folder" in said(corpus=str(tmp_path / "nowhere"))
     assert "config.start_from: " in said(start_from=str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="--workdir.* gs://bucket/w"):
-        train_and_evaluate(config, "gs://bucket/w")
+    with pytest.raises(InputError, match="--workdir s3://bucket/w is neither a folder nor gs://"):
+        train_and_evaluate(config, "s3://bucket/w")
     assert "has no corpus.json" in said(corpus=str(Path(__file__).parent))
 
 

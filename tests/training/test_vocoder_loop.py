@@ -18,6 +18,7 @@ from diffsinger_jax.training.sharding import data_mesh
 from diffsinger_jax.training.vocoder_check import check_recordings, check_vocoder_config
 from diffsinger_jax.training.vocoder_loop import start_vocoder, train_vocoder, vocoder_work
 from diffsinger_jax.training.work import Run
+from diffsinger_jax.training.workdir import Workdir
 from diffsinger_jax.types import MEL_SPECS
 
 SPEC = MEL_SPECS["24k_hop256"]
@@ -83,7 +84,7 @@ def test_fine_tuning_starts_from_the_weights(trained, recordings, tmp_path):
     config.generator.channels = 64
     store = open_recordings(recordings)
     start = start_vocoder(config, store)
-    state = vocoder_work(Run(config, tmp_path, data_mesh()), store, start).start()
+    state = vocoder_work(Run(config, Workdir(tmp_path), data_mesh()), store, start).start()
     jax.tree.map(np.testing.assert_array_equal, state.params["generator"], vocoder.params)
     jax.tree.map(np.testing.assert_array_equal, state.ema, vocoder.params)
     with pytest.raises(InputError, match="config.start_from: .*nowhere is no vocoder"):
