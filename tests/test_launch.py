@@ -173,6 +173,24 @@ def test_a_tpu_is_made_anew_until_the_voice_is_there(stand_ins):
     assert "--worker=all" in calls
 
 
+def test_a_tpu_with_a_bucket_needs_no_share(stand_ins):
+    voice = stand_ins.workdir.with_name("voice")
+    stand_ins(
+        "gcloud",
+        f"""case "$*" in
+            "storage ls gs://bucket/w/voice/voice.json") test -e {voice} ;;
+            *" describe "*) echo READY ;;
+            *run_train.py*) touch {voice} ;;
+        esac""",
+    )
+    stand_ins("git")
+    without = {name: value for name, value in TPU.items() if name != "SHARED"}
+    command = [LAUNCH / "tpu.sh", TPU_FLAGS[0], "--workdir=gs://bucket/w"]
+    assert stand_ins.start(command, **without).wait(timeout=60) == 0
+    assert "mount" not in stand_ins.calls() and "[tpu,gcs]" in stand_ins.calls()
+    assert stand_ins.start([LAUNCH / "tpu.sh", *TPU_FLAGS], **without).wait(timeout=60) == 1
+
+
 def test_a_config_that_does_not_fit_ends_a_tpu_training(stand_ins):
     stand_ins("gcloud", 'case "$*" in *describe*) echo READY;; *run_train.py*) exit 2;; esac')
     stand_ins("git")
