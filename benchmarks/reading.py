@@ -37,8 +37,9 @@ def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) ->
     from diffsinger_jax.pipeline.plan import PADDING_ROW
     from diffsinger_jax.training.loop import open_setting
     from diffsinger_jax.training.stages import make_plan
+    from diffsinger_jax.training.workdir import Workdir
 
-    setting = open_setting(config, Path(tempfile.gettempdir()))
+    setting = open_setting(config, Workdir(Path(tempfile.gettempdir())))
     plan, buckets = make_plan(setting, config[stage].frames_per_batch)
     read = train_batches(
         setting.corpus,
