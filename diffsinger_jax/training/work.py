@@ -157,6 +157,8 @@ def _steps(
         for shape, program in programs.items()
     }
     writer.numbers(start, compiled)
+    learning_rate = jax.jit(work.learning_rate)
+    learning_rate(start)  # compiled before the first step, like all else
     compiles = CompileCount()
     batches = ahead(work.batches(start))
     saved_at = time.monotonic()
@@ -179,7 +181,7 @@ def _steps(
             last, stop = step == work.steps, notice.seen()
             save = last or stop or step % config.save_every_steps == 0
             if last or stop or step % config.log_every_steps == 0:
-                rate = float(work.learning_rate(step - 1))
+                rate = float(learning_rate(step - 1))
                 about = {"learning_rate": rate, "compiles": compiles.since_last()}
                 writer.numbers(step, progress.flush() | about)
                 save = save or _is_due(saved_at, config.save_every_minutes)

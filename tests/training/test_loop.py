@@ -42,6 +42,7 @@ def test_training_leaves_a_voice_numbers_and_pictures(undisturbed):
         assert all(np.isfinite(x["loss"]) for x in of_stage if "loss" in x)
         assert any(f"validation_{loss}" in x for x in of_stage)
         assert all("learning_rate" in x for x in of_stage if "loss" in x)
+        assert all(x["compiles"] == 0 for x in of_stage if "loss" in x)
     assert list((undisturbed / "pictures").glob("denoiser_000020_mel_*.png"))
     assert list((undisturbed / "tensorboard").rglob("events*"))
 
