@@ -60,6 +60,7 @@ class Training:
     def __init__(self, corpus: Path, workdir: Path, overrides: Sequence[str] = (), processes=1):
         """Starts it."""
         self.workdir = workdir
+        self._left_behind = self._cut_off()
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{one.getsockname()[1]}"
@@ -125,7 +126,11 @@ class Training:
         return self.end()
 
     def _saves(self) -> bool:
-        return any(self.workdir.glob("checkpoints/*/*.orbax-checkpoint-tmp*"))
+        return bool(self._cut_off() - self._left_behind)
+
+    def _cut_off(self) -> set[Path]:
+        """Saves that are not whole: one that is going on, or what a kill has left of one."""
+        return set(self.workdir.glob("checkpoints/*/*.orbax-checkpoint-tmp*"))
 
 
 def _lines(workdir: Path) -> list[str]:
@@ -156,6 +161,7 @@ def torture(corpus: Path, workdir: Path, kills: Sequence[Kill], overrides=(), pr
 
     The training must be long enough for all of them.
     """
+    most = 0
     for number, kill in enumerate(kills, 1):
         training = Training(corpus, workdir, overrides, processes)
         codes = training.suffer(kill)
@@ -166,6 +172,7 @@ def torture(corpus: Path, workdir: Path, kills: Sequence[Kill], overrides=(), pr
             assert all(code in (0, -signal.SIGTERM) for code in codes), training.said()[-5000:]
         (stage, step), seconds = last_logged(workdir), time.strftime("%H:%M:%S")
         saved = last_saved(workdir, stage)
+        most = max(most, step - saved)
         print(
             f"{seconds} kill {number}: {kill.signal.name} to {kill.victims} of {processes}"
             f"{' inside a save' if kill.inside_save else ''}, codes {codes}; "
@@ -173,6 +180,7 @@ def torture(corpus: Path, workdir: Path, kills: Sequence[Kill], overrides=(), pr
             flush=True,
         )
     Training(corpus, workdir, overrides, processes).finish()
+    print(f"a kill cost {most} steps at most", flush=True)
 
 
 def require_same(one: Path, other: Path) -> None:
@@ -197,8 +205,8 @@ def main() -> None:
     rng = random.Random(options.seed)
     kills = [random_kill(rng, options.processes) for _ in range(options.kills)]
     calm, hurt = options.folder / "undisturbed", options.folder / "tortured"
-    # A start and its kill take up to a dozen steps; the learning rate stays up to the end.
-    steps = 8 * options.kills
+    # A start and its kill take up to some 80 steps; the learning rate stays up to the end.
+    steps = 25 * options.kills
     overrides = [
         "--config.log_every_steps=1",
         *(f"--config.{stage}.steps={steps}" for stage in STAGES),
