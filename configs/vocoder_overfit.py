@@ -1,8 +1,8 @@
-"""A small vocoder learns one song by heart, on one CPU core."""
+"""A small vocoder learns one song by heart, in half an hour on one CPU core."""
 
 from ml_collections import ConfigDict
 
-from configs import vocoder_base
+from configs import base, vocoder_base
 
 
 def get_config() -> ConfigDict:
@@ -19,12 +19,13 @@ def get_config() -> ConfigDict:
     config.discriminators.n_ffts = (512, 1024)
     config.discriminators.width = 1 / 8
 
-    config.vocoder.steps = 11_000
+    config.vocoder.steps = 12_000
     config.vocoder.rows = 2  # a song is some 800 frames: many small steps learn more
     config.vocoder.frames = 32
     config.vocoder.most_semitones = 0.0
-    config.vocoder.adversarial_after = 10_000
-    config.vocoder.learning_rate = vocoder_base.exponential(1e-3, 0.5, 2500)
+    config.vocoder.adversarial_after = 11_400  # a step then takes five times as long
+    config.vocoder.optimizer = "muon"  # as far in 900 steps as AdamW in 1500, which take longer
+    config.vocoder.learning_rate = base.cosine(1e-3, 100, 12_000)
     config.log_every_steps = 100
     config.evaluate_every_steps = 4000
     config.save_every_steps = 500
