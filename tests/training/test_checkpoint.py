@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 from tensorboardX.proto.event_pb2 import Event
 
 from diffsinger_jax.errors import InputError
@@ -90,6 +91,13 @@ def test_one_without_sums_is_read_and_one_that_cannot_be_is_not(mesh, tmp_path, 
     assert (tmp_path / "1").exists()  # nothing is put aside for nothing
 
 
+def test_only_the_loop_asks_whether_all_processes_stop(mesh, tmp_path, monkeypatch):
+    # They stop at one more than the number of the last question, whoever asked it.
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", pytest.fail)
+    write(tmp_path, mesh, 1, 2)
+    assert read(tmp_path, mesh) == 2
+
+
 def test_a_save_that_was_cut_off_is_cleared_away(mesh, tmp_path):
     write(tmp_path, mesh, 1)
     cut_off = tmp_path / "2.orbax-checkpoint-tmp"
@@ -129,7 +137,7 @@ def test_a_folder_that_is_away_for_long_is_said_and_training_goes_on(
     checkpoints.save(1, state_of(mesh, 1))
     checkpoints.finish()
     monkeypatch.setattr(checkpoints._manager, "save", fail)
-    monkeypatch.setattr(checkpoint_module.ocp, "CheckpointManager", fail)
+    monkeypatch.setattr(checkpoint_module, "_Manager", fail)
     for step in (2, 3):
         checkpoints.save(step, state_of(mesh, step))
         checkpoints.look()
