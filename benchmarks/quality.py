@@ -57,13 +57,18 @@ def measured(
 
 
 def draw(path: Path, rows: Sequence[Row], auxiliary: Mapping[str, float]) -> None:
-    """One panel for each measure against the calls, a line for each sampler."""
+    """One panel for each measure against the calls, a line for each sampler.
+
+    Walks that left the data, as PLMS does in one step, stand in the table alone: they would hide
+    the others.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     names = ("MCD", "MCD to all", "detail time", "detail frequency")
+    rows = [row for row in rows if row["MCD"] < 2 * auxiliary["MCD"]]
     figure, axes = pyplot.subplots(1, len(names), figsize=(16, 4), layout="constrained")
     for axis, name in zip(axes, names, strict=True):
         for method in SAMPLERS:
