@@ -67,8 +67,7 @@ def main() -> None:
     parser.add_argument("--score", default=ROOT / "data" / "songs" / "furusato.musicxml")
     parser.add_argument("--quality", choices=("draft", "good", "best"), default="good")
     parser.add_argument("--starts", type=int, default=3, help="after the first one")
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     parser.add_argument("--sing_into", help=argparse.SUPPRESS)  # in a row's process
     flags = parser.parse_args()
     same = ["--score", str(flags.score), "--quality", flags.quality]
@@ -91,11 +90,10 @@ def main() -> None:
             rows.append({"start": name, "total": total} | json.loads(ran.stdout.splitlines()[-1]))
             print(measure.line(rows[-1]), flush=True)
     measure.report(
-        flags.record or f"Cold start, --quality {flags.quality}",
-        f"{measure.table(rows)}\n\n{Path(flags.score).name}, the voice that ships.",
+        flags,
+        f"Cold start, --quality {flags.quality}",
         rows,
-        out=flags.out,
-        record=flags.record is not None,
+        f"{Path(flags.score).name}, the voice that ships.",
     )
 
 

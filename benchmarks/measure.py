@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import importlib.util
 import json
@@ -167,24 +168,31 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def report(title: str, text: str, numbers: Any, *, out: Path | None, record: bool) -> None:
-    """Prints a result; writes its numbers as JSON and itself into RESULTS.md if asked to.
+def add_report_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what `report` goes by."""
+    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
+    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+
+
+def report(
+    flags: argparse.Namespace, title: str, rows: Sequence[Mapping[str, Any]], about: str
+) -> None:
+    """Prints a result; writes it as JSON and into RESULTS.md if the flags say so.
 
     Args:
-      title: of its section.
-      text: tables and what belongs to them, as markdown.
-      numbers: for programs, in a form that JSON has.
-      out: file of the numbers.
-      record: whether it replaces the section of this title.
+      flags: of `add_report_flags`; --record's title replaces the section that has it.
+      title: of the section unless --record gives one.
+      rows: of its table, in a form that JSON has.
+      about: what belongs under the table.
     """
     command = " ".join([Path(sys.executable).name, *(_quoted(word) for word in sys.argv)])
-    date = datetime.date.today().isoformat()
-    section = f"## {title}\n\n    {command}\n\n{date}, {machine()}.\n\n{text.strip()}\n"
+    date, title = datetime.date.today().isoformat(), flags.record or title
+    section = f"## {title}\n\n    {command}\n\n{date}, {machine()}.\n\n{table(rows)}\n\n{about}\n"
     print(f"\n{section}")
-    if out is not None:
-        about = {"title": title, "command": command, "date": date, "machine": machine()}
-        _write(out, json.dumps(about | {"numbers": numbers}, indent=1) + "\n")
-    if record:
+    if flags.out is not None:
+        described = {"title": title, "command": command, "date": date, "machine": machine()}
+        _write(flags.out, json.dumps(described | {"numbers": rows}, indent=1) + "\n")
+    if flags.record is not None:
         old = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else RESULTS_HEAD
         head, *sections = old.split("\n## ")
         named = {part.split("\n")[0]: part for part in sections}

@@ -97,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, help="those up to k")
     parser.add_argument("--picture", type=Path, help="file for the plot, a png")
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     voice = load_voice(options.voice)
     k_step = options.k_step or voice.k_step
@@ -138,13 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = (
         f"{voice.name}, k = {k_step}, {len(examples)} pieces of {options.split}, {seconds:.0f} s"
     )
-    measure.report(
-        options.record or f"Quality against calls: {about}",
-        f"{measure.table(rows)}\n\nThe voice {about}.",
-        rows,
-        out=options.out,
-        record=options.record is not None,
-    )
+    measure.report(options, f"Quality against calls: {about}", rows, f"The voice {about}.")
 
 
 if __name__ == "__main__":

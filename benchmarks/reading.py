@@ -78,8 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "pjs.py")
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--batches", type=int, default=100)
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     config = measure.load_config(options.config, options.corpus)
     rows = []
@@ -87,11 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(measure_reading(config, stage, hosts, options.batches))
         print(measure.line(rows[-1]), flush=True)
     measure.report(
-        options.record or f"Reading, {options.config.name}",
-        f"{measure.table(rows)}\n\n{options.config.name}, {config.read_threads} threads.",
+        options,
+        f"Reading, {options.config.name}",
         rows,
-        out=options.out,
-        record=options.record is not None,
+        f"{options.config.name}, {config.read_threads} threads.",
     )
 
 

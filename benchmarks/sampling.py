@@ -235,8 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="PyTorch, for rows that are DDPM over all k steps",
     )  # fmt: skip
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count")
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     options.peer = [name for name in options.peer if name != "none"]
     if not 1 <= options.k_step <= SCHEDULE.steps:
@@ -258,11 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(measure.line(rows[-1]), flush=True)
     model = f"{options.layers} x {options.channels}, {options.mel}, k = {options.k_step}"
     measure.report(
-        options.record or f"Sampling, {model}",
-        f"{measure.table(rows)}\n\nThe model: {model}; {options.repeats} rounds in turn.",
+        options,
+        f"Sampling, {model}",
         rows,
-        out=options.out,
-        record=options.record is not None,
+        f"The model: {model}; {options.repeats} rounds in turn.",
     )
 
 

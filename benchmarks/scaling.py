@@ -143,8 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=2, help="of the longest shape, on each device")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count")
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     cli.keep_freed_memory()  # as run_train.py does
     if CHILD in os.environ:
@@ -161,13 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(done.returncode)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(measure.line(rows[-1]), flush=True)
-    measure.report(
-        options.record or "Weak scaling",
-        f"{measure.table(rows)}\n\n{options.repeats} rounds in turn.",
-        rows,
-        out=options.out,
-        record=options.record is not None,
-    )
+    measure.report(options, "Weak scaling", rows, f"{options.repeats} rounds in turn.")
 
 
 if __name__ == "__main__":

@@ -87,8 +87,7 @@ def main() -> None:
     parser.add_argument("--voice", default=ROOT / "data" / "voices" / "pjs")
     parser.add_argument("--score", default=ROOT / "data" / "songs" / "furusato.musicxml")
     parser.add_argument("--quality", choices=("draft", "good", "best"), default="good")
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     parser.add_argument("--launched", type=float, help=argparse.SUPPRESS)  # of a row's process
     flags = parser.parse_args()
     if flags.launched:
@@ -108,11 +107,10 @@ def main() -> None:
         rows.append({"minutes": minutes} | json.loads(ran.stdout.splitlines()[-1]))
         print(measure.line(rows[-1]), flush=True)
     measure.report(
-        flags.record or f"Streaming, --quality {flags.quality}",
-        f"{measure.table(rows)}\n\n{Path(flags.score).name}, the voice {Path(flags.voice).name}.",
+        flags,
+        f"Streaming, --quality {flags.quality}",
         rows,
-        out=flags.out,
-        record=flags.record is not None,
+        f"{Path(flags.score).name}, the voice {Path(flags.voice).name}.",
     )
 
 

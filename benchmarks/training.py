@@ -206,8 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--peer", nargs="+", choices=(*PEERS, "none"), default=["eager"], help="PyTorch"
     )
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count")
-    parser.add_argument("--out", type=Path, help="file for the numbers, as JSON")
-    parser.add_argument("--record", metavar="TITLE", help="write the section into RESULTS.md")
+    measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     options.peer = [name for name in options.peer if name != "none"]
 
@@ -219,11 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(measure.line(rows[-1]), flush=True)
     model = f"{options.layers} x {options.channels}"
     measure.report(
-        options.record or f"Training step of the denoiser, {model}",
-        f"{measure.table(rows)}\n\n{options.repeats} rounds in turn.",
+        options,
+        f"Training step of the denoiser, {model}",
         rows,
-        out=options.out,
-        record=options.record is not None,
+        f"{options.repeats} rounds in turn.",
     )
 
 

@@ -1,5 +1,6 @@
 """The benchmark programs run, count right, and time the same model as PyTorch's."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def test_order_statistics_and_ratios():
 def test_a_section_replaces_the_one_of_its_title(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "RESULTS.md")
     for title, text in (("One", "first"), ("Two", "second"), ("One", "third")):
-        measure.report(title, text, {}, out=None, record=True)
+        flags = argparse.Namespace(out=None, record=title)
+        measure.report(flags, "", [{"name": "a"}], text)
     written = (tmp_path / "RESULTS.md").read_text()
     assert written.count("## ") == 2 and "first" not in written
     assert written.index("third") < written.index("second")
