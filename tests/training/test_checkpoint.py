@@ -20,6 +20,12 @@ from diffsinger_jax.training.hosts import StopNotice, join
 from diffsinger_jax.training.sharding import data_mesh, on_each, place
 from diffsinger_jax.training.writer import Writer
 
+# After a write that failed, tensorstore may call back into a loop that Orbax has closed by then; it
+# is ignored there, and says so whenever its thread comes to it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s)Exception ignored in.*Event loop is closed:pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture(scope="module")
 def mesh():
