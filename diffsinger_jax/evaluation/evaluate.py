@@ -1,7 +1,7 @@
 """Measures a voice on a split of a prepared corpus, beside the recordings.
 
     python -m diffsinger_jax.evaluation.evaluate --voice DIR --corpus PREPARED --split test \\
-        --out DIR [--k_step 10 25 51 100]
+        --out DIR [--k_step 10 25 51 100] [--temperature 0 1]
 
 Writes evaluation.json, evaluation.md, a picture of the first piece of every song with all
 systems' mels side by side, and, with --wavs, what was heard.
@@ -73,6 +73,7 @@ def evaluate(
     out: Path | None,
     *,
     k_steps: Sequence[int] | None = None,
+    temperatures: Sequence[float] | None = None,
     seed: int = 0,
     frames_per_batch: int = 4096,
     sound: bool = True,
@@ -84,6 +85,7 @@ def evaluate(
       voice: its mel must be the corpus's.
       out: for the report, pictures and wavs; None writes nothing.
       k_steps: None for `DEFAULT_K_STEPS`, the voice's own, and the whole schedule.
+      temperatures: factors on the noise; None for the voice's own.
       sound: also render and measure the sound, which takes longest.
       wavs: keep what was rendered.
 
@@ -106,6 +108,7 @@ def evaluate(
     k_steps = sorted(set(k_steps))
     if wrong := [k for k in k_steps if not 0 < k <= whole]:
         raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
+    temperatures = temperatures or [float(voice.sampling["temperature"])]
 
     examples = list(corpus.source(split))
     names = [text(example["name"]) for example in examples]
@@ -114,6 +117,7 @@ def evaluate(
         voice,
         examples,
         k_steps,
+        temperatures=temperatures,
         seed=seed,
         frames_per_batch=frames_per_batch,
         on_system=lambda name: print(f"singing {len(examples)} pieces: {name}", flush=True),
@@ -175,7 +179,12 @@ def _write_wavs(
     folder.mkdir(exist_ok=True)
     for name, wav in zip(names, wavs, strict=True):
         tags = {"software": "diffsinger_jax", "comment": f"synthetic singing: {system}"}
-        file = f"{name}_{system}.wav".replace("#", "_").replace(" ", "_").replace("=", "")
+        file = (
+            f"{name}_{system}.wav".replace("#", "_")
+            .replace(" ", "_")
+            .replace("=", "")
+            .replace(",", "")
+        )
         write_wav(folder / file, wav, voice.info.mel.sample_rate, tags=tags)
 
 
@@ -201,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--k_step", type=int, nargs="+", help="where shallow diffusion starts, several to compare"
     )
+    parser.add_argument(
+        "--temperature", type=float, nargs="+", help="factors on the noise; the voice's own"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--frames_per_batch", type=int, default=4096, help="bounds memory, changes no number"
@@ -221,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.split,
         options.out,
         k_steps=options.k_step,
+        temperatures=options.temperature,
         seed=options.seed,
         frames_per_batch=options.frames_per_batch,
         sound=not options.mel_only,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -33,6 +34,7 @@ class Singer(Protocol):
     info: CorpusInfo
     k_step: int
     schedule: Mapping[str, object]
+    sampling: Mapping[str, object]
 
     def predict_frames(self, batch: Batch) -> jax.Array:
         """f32[B, N] durations in frames."""
@@ -58,9 +60,10 @@ class Sung(NamedTuple):
     ph_frames: np.ndarray
 
 
-def diffusion_name(k_step: int, schedule_steps: int) -> str:
-    """How the tables call diffusion from k."""
-    return f"naive diffusion k={k_step}" if k_step == schedule_steps else f"shallow k={k_step}"
+def diffusion_name(k_step: int, schedule_steps: int, temperature: float) -> str:
+    """How the tables call diffusion from k, whose noise has the factor `temperature`."""
+    kind = "naive diffusion" if k_step == schedule_steps else "shallow"
+    return f"{kind} k={k_step}, temperature {temperature:g}"
 
 
 def sing_all(
@@ -68,6 +71,7 @@ def sing_all(
     examples: Sequence[Example],
     k_steps: Sequence[int],
     *,
+    temperatures: Sequence[float],
     seed: int,
     frames_per_batch: int,
     on_system: Callable[[str], None] = lambda name: None,
@@ -75,11 +79,12 @@ def sing_all(
     """Every system's rendition of every piece.
 
     All but the last two take durations and f0 from the recording. `PREDICTED_F0` takes only the
-    durations, `PREDICTED_ALL` neither; both start from the voice's own k.
+    durations, `PREDICTED_ALL` neither; both are sampled as the voice's `sampling` says.
 
     Args:
       examples: pieces of a prepared corpus.
       k_steps: > 0, where shallow diffusion starts.
+      temperatures: factors on the noise; each k is sampled at each of them.
       on_system: told the name of the system that begins.
 
     Returns:
@@ -89,12 +94,16 @@ def sing_all(
     by_system = {TRUE_MEL: true}
     render = functools.partial(mels_of, voice, seed=seed, frames_per_batch=frames_per_batch)
 
-    for k_step in (0, *k_steps):
-        name = diffusion_name(k_step, voice.schedule["steps"]) if k_step else AUXILIARY
+    whole = int(voice.schedule["steps"])
+    systems: dict[str, dict[str, float]] = {AUXILIARY: {"k_step": 0}}
+    for k_step, temperature in itertools.product(k_steps, temperatures):
+        how = {"k_step": k_step, "temperature": temperature}
+        systems[diffusion_name(k_step, whole, temperature)] = how
+    for name, how in systems.items():
         on_system(name)
         by_system[name] = [
             piece._replace(mel=mel)
-            for piece, mel in zip(true, render(examples, k_step=k_step), strict=True)
+            for piece, mel in zip(true, render(examples, **how), strict=True)
         ]
 
     on_system(PREDICTED_F0)

@@ -67,6 +67,7 @@ class Corpus:
 
 class Voice:
     info, k_step, schedule, name = INFO, 10, {"steps": 100}, "fake"
+    sampling = {"temperature": 1.0}
 
     def predict_frames(self, batch):
         return batch.ph_frames * 1.1
@@ -76,7 +77,7 @@ class Voice:
         hz = jnp.pad(hz, ((0, 0), (1, 0)))
         return jnp.take_along_axis(hz, batch.mel2ph, axis=1)
 
-    def sample_mel(self, batch, keys, *, k_step):
+    def sample_mel(self, batch, keys, *, k_step, temperature=1.0):
         if k_step == 0:
             kernel = jnp.ones(5) / 5
             return jax.vmap(jax.vmap(lambda x: jnp.convolve(x, kernel, mode="same"), 1, 1))(
@@ -96,25 +97,28 @@ def test_all_systems_are_measured(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(systems, "SHAPES", 1)  # compiling the vocoder takes longest
     tables = evaluate(Voice(), corpus, "test", tmp_path, k_steps=[20, 100], wavs=True)
     mel, wav = tables[MEL_TITLE], tables[WAV_TITLE]
-    sung = [AUXILIARY, "shallow k=20", "naive diffusion k=100", PREDICTED_F0]
+    shallow, naive = "shallow k=20, temperature 1", "naive diffusion k=100, temperature 1"
+    sung = [AUXILIARY, shallow, naive, PREDICTED_F0]
     assert list(mel) == [*sung, PREDICTED_ALL] and list(wav) == [TRUE_MEL, *sung]
-    assert mel[AUXILIARY]["detail_time"] < 0.9 < 1.1 < mel["shallow k=20"]["detail_time"]
-    assert mel["shallow k=20"]["mcd"] < mel["naive diffusion k=100"]["mcd"]
+    assert mel[AUXILIARY]["detail_time"] < 0.9 < 1.1 < mel[shallow]["detail_time"]
+    assert mel[shallow]["mcd"] < mel[naive]["mcd"]
     assert mel[PREDICTED_ALL]["duration_error_ms"] == pytest.approx(
         np.mean([0.1 * e["ph_frames"].mean() * 10 for e in corpus.examples])
     )
     assert mel[PREDICTED_F0]["f0_rmse_cents"] > 100
     # The vocoder sings the true mel at the true pitch.
     assert wav[TRUE_MEL]["f0_median_cents"] < 10 and wav[TRUE_MEL]["f0_within_50_cents"] > 0.95
-    assert wav[TRUE_MEL]["mcd"] < wav["naive diffusion k=100"]["mcd"]
+    assert wav[TRUE_MEL]["mcd"] < wav[naive]["mcd"]
     files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert {"evaluation.json", "evaluation.md", "one.png", "two.png"} < files
-    assert "wavs/one_1_shallow_k20.wav" in files and len(files) == 4 + 3 * 5
+    assert "wavs/one_1_shallow_k20_temperature_1.wav" in files and len(files) == 4 + 3 * 5
 
 
 def test_batching_changes_no_number(corpus):
     alone, together = (
-        systems.sing_all(Voice(), corpus.examples, [20], seed=1, frames_per_batch=frames)
+        systems.sing_all(
+            Voice(), corpus.examples, [20], temperatures=[1.0], seed=1, frames_per_batch=frames
+        )
         for frames in (1, 10_000)
     )
     for system in alone:
