@@ -36,8 +36,8 @@ PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps of a stage between which a trace for XProf is written."
 )
 PROGRAMS = {
-    "acoustic": ("diffsinger_jax.training.loop", "train_and_evaluate"),
-    "vocoder": ("diffsinger_jax.training.vocoder_loop", "train_vocoder"),
+    "acoustic": ("diffsinger_jax.tasks.acoustic.task", "train_and_evaluate"),
+    "vocoder": ("diffsinger_jax.tasks.vocoder.task", "train_vocoder"),
 }
 """What trains, by `config.kind`: a module, and its function of config, workdir and stage."""
 
@@ -81,7 +81,7 @@ def main() -> None:
     if kind not in PROGRAMS:
         raise InputError(f"config.kind is one of {', '.join(PROGRAMS)}, got {kind!r}")
     logging.set_verbosity(logging.FATAL)  # what goes wrong in Orbax is said by our checkpoints
-    from diffsinger_jax.training import hosts
+    from diffsinger_jax.engine import hosts
 
     cli.keep_freed_memory()
     cli.remember_compiled_programs()

@@ -30,7 +30,7 @@ from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.evaluation.report import Row, table, write_report  # noqa: E402
 from diffsinger_jax.evaluation.sampling_search import measure_mels  # noqa: E402
 from diffsinger_jax.pipeline.prepared import PreparedCorpus, open_corpus  # noqa: E402
-from diffsinger_jax.synthesis.voice import load_voice  # noqa: E402
+from diffsinger_jax.voices.voice import load_voice  # noqa: E402
 
 FRAMES_PER_BATCH = 4096
 RESULT_FILE = "ablation.json"

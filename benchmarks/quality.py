@@ -31,11 +31,11 @@ import measure  # noqa: E402
 from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.diffusion.samplers import SAMPLERS  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
-from diffsinger_jax.evaluation import metrics  # noqa: E402
 from diffsinger_jax.evaluation.systems import mels_of  # noqa: E402
+from diffsinger_jax.metrics import measures as metrics  # noqa: E402
 from diffsinger_jax.pipeline.prepared import Example, open_corpus  # noqa: E402
-from diffsinger_jax.synthesis.quality import QUALITIES  # noqa: E402
-from diffsinger_jax.synthesis.voice import Voice, load_voice  # noqa: E402
+from diffsinger_jax.voices.sampling import QUALITIES  # noqa: E402
+from diffsinger_jax.voices.voice import Voice, load_voice  # noqa: E402
 
 CALLS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 51, 64, 80, 100)
 FRAMES_PER_BATCH = 4096

@@ -33,13 +33,13 @@ from diffsinger_jax import cli  # noqa: E402
 
 def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) -> dict[str, Any]:
     """One row of the table."""
+    from diffsinger_jax.engine.workdir import Workdir
     from diffsinger_jax.pipeline.batches import train_batches
     from diffsinger_jax.pipeline.plan import PADDING_ROW
-    from diffsinger_jax.training.loop import open_setting
-    from diffsinger_jax.training.stages import make_plan
-    from diffsinger_jax.training.workdir import Workdir
+    from diffsinger_jax.tasks.acoustic.stages import make_plan
+    from diffsinger_jax.tasks.acoustic.task import open_run
 
-    setting = open_setting(config, Workdir(Path(tempfile.gettempdir())))
+    setting = open_run(config, Workdir(Path(tempfile.gettempdir())))
     plan, buckets = make_plan(setting, config[stage].frames_per_batch)
     read = train_batches(
         setting.corpus,

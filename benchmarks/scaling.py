@@ -46,31 +46,31 @@ class Stepper:
 
     def __init__(self, config: ConfigDict, devices: list[jax.Device], rows: int):
         """Compiles for `rows` of the corpus's longest shape on each device."""
-        from diffsinger_jax.pipeline.collate import collate
-        from diffsinger_jax.training.loop import initial_params, open_setting
-        from diffsinger_jax.training.optimizers import make_optimizer
-        from diffsinger_jax.training.sharding import (
-            by_rows,
+        from diffsinger_jax.engine.optimizers import make_optimizer
+        from diffsinger_jax.engine.sharding import (
+            batch_sharded,
             data_mesh,
             global_batch,
-            on_each,
-            place,
-            sum_of_groups,
+            microbatch_sum,
+            replicated,
+            shard,
         )
-        from diffsinger_jax.training.stages import denoiser_stage, make_plan
-        from diffsinger_jax.training.state import create_state, split_params
-        from diffsinger_jax.training.update import train_step
-        from diffsinger_jax.training.workdir import Workdir
+        from diffsinger_jax.engine.state import create_state, split_params
+        from diffsinger_jax.engine.supervised import train_step
+        from diffsinger_jax.engine.workdir import Workdir
+        from diffsinger_jax.pipeline.collate import collate
+        from diffsinger_jax.tasks.acoustic.stages import denoiser_stage, make_plan
+        from diffsinger_jax.tasks.acoustic.task import initial_params, open_run
 
         mesh = data_mesh(devices)
-        setting = open_setting(config, Workdir(Path(tempfile.gettempdir())))._replace(mesh=mesh)
+        setting = open_run(config, Workdir(Path(tempfile.gettempdir())))._replace(mesh=mesh)
         stage = denoiser_stage(setting)
         optimizer = make_optimizer(
             lambda step: 1e-4, betas=(0.9, 0.98), weight_decay=0.0, clip_norm=1.0
         )
         trained, frozen = split_params(initial_params(setting), stage.trained)
-        self.state = place(create_state(trained, optimizer), on_each(mesh))
-        self.frozen = place(frozen, on_each(mesh))
+        self.state = shard(create_state(trained, optimizer), replicated(mesh))
+        self.frozen = shard(frozen, replicated(mesh))
         bucket = make_plan(setting, 1)[1][-1]._replace(rows=rows * len(devices))
         fitting = setting.corpus.lengths("train").frames <= bucket.frames
         source = setting.corpus.source("train")
@@ -89,13 +89,13 @@ class Stepper:
                 loss_fn=stage.loss_fn,
                 optimizer=optimizer,
                 ema_decay=0.999,
-                sum_of_groups=sum_of_groups(mesh, mesh.size),
+                microbatch_sum=microbatch_sum(mesh, mesh.size),
             )
 
         jitted = jax.jit(
             update,
-            in_shardings=(on_each(mesh), on_each(mesh), by_rows(mesh)),
-            out_shardings=on_each(mesh),
+            in_shardings=(replicated(mesh), replicated(mesh), batch_sharded(mesh)),
+            out_shardings=replicated(mesh),
             donate_argnums=0,
         )
         self._program = jitted.lower(self.state, self.frozen, self.batch).compile()

@@ -8,7 +8,7 @@ rendered of its mel and f0:
     cents      median |f0 error| over the frames voiced in both
     >50 cents  share of those frames that are off by more
     V/UV       share of all frames whose voicing differs
-    MCD        mel cepstral distortion in dB (`evaluation.metrics.mcd`), rendered sound analysed
+    MCD        mel cepstral distortion in dB (`metrics.measures.mcd`), rendered sound analysed
                again against the mel it was rendered from; then the same for Griffin-Lim
     RTF        seconds of processor time per second of sound, after compilation; on one core that
                is what the clock shows if nothing else runs
@@ -30,7 +30,7 @@ from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.audio.wav import read_wav, write_wav
-from diffsinger_jax.evaluation import metrics
+from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.types import MEL_SPECS, MelSpec
 
 GRIFFIN_LIM_ITERATIONS = 32

@@ -33,7 +33,7 @@ from peer_torch_vocoder import Generator  # noqa: E402
 
 from diffsinger_jax.interop.torch_vocoder import links  # noqa: E402
 from diffsinger_jax.models.nsf_hifigan import NsfHifigan  # noqa: E402
-from diffsinger_jax.synthesis.neural_vocoder import generator_shapes  # noqa: E402
+from diffsinger_jax.voices.vocoder import generator_shapes  # noqa: E402
 
 CONFIG = {
     "resblock": "1", "upsample_rates": [8, 8, 2, 2, 2], "upsample_kernel_sizes": [16, 16, 4, 4, 4],

@@ -6,9 +6,9 @@
 prints a row for each way to make sound of the recordings' mel and f0 (pyworld's Harvest), all of
 the vocoders' mel; "start" and "end" are names by which a training's folders can be compared:
 
-    MCD        mel cepstral distortion in dB (`evaluation.metrics.mcd`), the sound analysed again
+    MCD        mel cepstral distortion in dB (`metrics.measures.mcd`), the sound analysed again
     mel        mean |ln A - ln A^| of the mel
-    STFT       multi-resolution STFT distance (`evaluation.metrics.stft_distance`)
+    STFT       multi-resolution STFT distance (`metrics.measures.stft_distance`)
     cents      median |f0 error| over the frames voiced in both
     >50 cents  share of those frames that are off by more
     V/UV       share of all frames whose voicing differs
@@ -34,10 +34,10 @@ from diffsinger_jax.audio.f0 import extract_f0  # noqa: E402
 from diffsinger_jax.audio.mel import log_mel  # noqa: E402
 from diffsinger_jax.audio.wav import read_wav, write_wav  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
-from diffsinger_jax.evaluation import metrics  # noqa: E402
+from diffsinger_jax.metrics import measures as metrics  # noqa: E402
 from diffsinger_jax.synthesis.harmonic import render_rows  # noqa: E402
-from diffsinger_jax.synthesis.neural_vocoder import NeuralVocoder, load_vocoder  # noqa: E402
 from diffsinger_jax.types import MelSpec  # noqa: E402
+from diffsinger_jax.voices.vocoder import NeuralVocoder, load_vocoder  # noqa: E402
 
 COLUMNS = ("MCD", "mel", "STFT", "cents", ">50 cents", "V/UV")
 MakeSound = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.types import MelSpec
-from diffsinger_jax.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -265,6 +265,6 @@ def _figure(panels: int, *, width: float, panel_height: float) -> tuple[Figure, 
 def _finish(figure: Figure, path: str | os.PathLike | None) -> Figure | None:
     if path is None:
         return figure
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, format="png")
     return None

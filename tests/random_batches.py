@@ -6,8 +6,8 @@ import numpy as np
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
-from diffsinger_jax.synthesis.voice import empty_batch
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.voices.voice import empty_batch
 
 SPEC = MelSpec(n_mels=12, hop=256, n_fft=1024, win=1024)
 INFO = CorpusInfo(

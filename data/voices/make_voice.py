@@ -32,7 +32,7 @@ from diffsinger_jax.evaluation.report import table  # noqa: E402
 from diffsinger_jax.evaluation.sampling_search import MCD_RATIO, search  # noqa: E402
 from diffsinger_jax.pipeline.mix import numbered_as  # noqa: E402
 from diffsinger_jax.pipeline.prepared import open_corpus  # noqa: E402
-from diffsinger_jax.synthesis.voice import Voice, load_voice, save_voice  # noqa: E402
+from diffsinger_jax.voices.voice import Voice, load_voice, save_voice  # noqa: E402
 
 CARD = """\
 # {name}

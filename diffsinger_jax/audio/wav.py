@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.whole_file import whole_file
 
 TAGS = ("title", "artist", "software", "comment")
 """The text tags that both wav (LIST INFO) and flac (Vorbis comments) keep."""
@@ -109,7 +109,7 @@ def write_wav(
             setattr(file, name, value)  # before the samples, so that they stand in the header
         file.write(wav)
     try:
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(memory.getbuffer())
     except OSError as error:
         raise InputError(

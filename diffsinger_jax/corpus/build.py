@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.f0 import require_extractor
 from diffsinger_jax.corpus.checks import Report, check_song
 from diffsinger_jax.corpus.features import (
@@ -32,7 +33,6 @@ from diffsinger_jax.corpus.shards import Example, write_shards
 from diffsinger_jax.corpus.songs import SPLITS, SungSong, assign_splits
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import BREATH, SILENCE, CorpusInfo, MelSpec, Vocabulary
-from diffsinger_jax.whole_file import whole_file
 
 CHECKS_FILE = "checks.csv"
 
@@ -155,7 +155,7 @@ def write_checks(path: Path, checked: Sequence[CheckedSong]) -> None:
     for c in checked:
         yes_no = "yes" if c.used else "no"
         writer.writerow([c.song.name, c.report.verdict, c.split, yes_no, c.report.reason])
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8")
 
 

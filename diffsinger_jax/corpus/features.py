@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import read_wav, resample
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MelSpec
-from diffsinger_jax.whole_file import whole_file
 
 _VERSION = 1  # of the features: a change of their code makes caches of older builds invalid
 _CLIPPED = 0.999
@@ -152,7 +152,7 @@ def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iter
 def fill_one(job: FeatureJob, folder: Path) -> str:
     """Computes one cache file, whole or not at all, and returns the song's name."""
     target = job.cache_file(folder)
-    with whole_file(target) as partial, partial.open("wb") as file:
+    with atomic_write(target) as partial, partial.open("wb") as file:
         np.savez(file, **dataclasses.asdict(compute_features(job)))
     return job.name
 

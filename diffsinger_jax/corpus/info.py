@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MEL_SPECS, CorpusInfo, MelSpec, Vocabulary
-from diffsinger_jax.whole_file import whole_file
 
 CORPUS_FILE = "corpus.json"
 """Its name inside a prepared corpus."""
@@ -104,7 +104,7 @@ def read_mel(name: str) -> MelSpec:
 
 def write_corpus_info(folder: str | os.PathLike, info: CorpusInfo) -> None:
     """Writes `corpus.json` into a folder, whole or not at all."""
-    with whole_file(Path(folder) / CORPUS_FILE) as partial:
+    with atomic_write(Path(folder) / CORPUS_FILE) as partial:
         partial.write_text(json.dumps(corpus_info_to_dict(info), indent=1) + "\n", encoding="utf-8")
 
 

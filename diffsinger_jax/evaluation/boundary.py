@@ -21,6 +21,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from diffsinger_jax import cli, plots
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import (
     MARGIN,
     SHARE_OF_STEPS,
@@ -31,21 +32,21 @@ from diffsinger_jax.diffusion.boundary import (
     learned_boundary,
 )
 from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.report import Row, table
 from diffsinger_jax.evaluation.sampling_search import (
     CRITERIA,
     MOST_STEPS,
-    Setting,
+    SamplingSetting,
     search,
     write_sampling,
 )
-from diffsinger_jax.synthesis.voice import VOICE_FILE, load_voice
-from diffsinger_jax.training import loop, stages
-from diffsinger_jax.training.measurements import MelError, measure_error, measure_margins
-from diffsinger_jax.training.stage_run import run_stage
-from diffsinger_jax.training.workdir import Workdir
-from diffsinger_jax.whole_file import whole_file
+from diffsinger_jax.tasks.acoustic.measurements import MelError, measure_error, measure_margins
+from diffsinger_jax.tasks.acoustic.stage_run import run_stage
+from diffsinger_jax.tasks.acoustic import stages
+from diffsinger_jax.tasks.acoustic import task as loop
+from diffsinger_jax.voices.voice import VOICE_FILE, load_voice
 
 WAYS = ("closed_form", "learned", "grid")
 GRID = 8
@@ -68,7 +69,7 @@ class Boundary(NamedTuple):
     schedule: NoiseSchedule
     error: MelError
     margins: np.ndarray | None
-    chosen: Setting | None
+    chosen: SamplingSetting | None
     rows: Mapping[str, Row]
     lacking: Mapping[str, str]
 
@@ -286,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         raise InputError(f"the folder {out} cannot be made ({error.strerror})") from error
     draw(out / PICTURE_FILE, boundary, f"{options.workdir.name}: where the boundary is")
-    with whole_file(out / REPORT_FILE) as partial:
+    with atomic_write(out / REPORT_FILE) as partial:
         partial.write_text(json.dumps(as_json(boundary, options.criterion), indent=1) + "\n")
     if boundary.rows:
         print(f"\n{table(boundary.rows)}\n")

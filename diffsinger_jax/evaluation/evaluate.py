@@ -21,7 +21,6 @@ from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation import metrics
 from diffsinger_jax.evaluation.report import Row, table, write_report
 from diffsinger_jax.evaluation.systems import (
     PREDICTED_ALL,
@@ -32,6 +31,7 @@ from diffsinger_jax.evaluation.systems import (
     sing_all,
     vocode,
 )
+from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus, text
 from diffsinger_jax.types import MelSpec
@@ -200,7 +200,7 @@ def _draw(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    from diffsinger_jax.synthesis.voice import load_voice
+    from diffsinger_jax.voices.voice import load_voice
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--voice", required=True, help="a voice folder")

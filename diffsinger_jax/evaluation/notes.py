@@ -15,7 +15,7 @@ from diffsinger_jax import cli
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.wav import read_wav
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation.metrics import cents
+from diffsinger_jax.metrics.measures import cents
 from diffsinger_jax.types import MelSpec, Score
 
 MIN_NOTE_SEC = 0.2

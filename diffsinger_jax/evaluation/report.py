@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffsinger_jax.whole_file import whole_file
+from diffsinger_jax.atomic_write import atomic_write
 
 Row = Mapping[str, float]
 """Measure -> number; a measure that is absent or nan is a dash in the table."""
@@ -107,5 +107,5 @@ def _cell(value: float | None, column: Column) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

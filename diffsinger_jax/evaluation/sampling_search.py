@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffsinger_jax import cli
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation import metrics
 from diffsinger_jax.evaluation.report import Row, table
 from diffsinger_jax.evaluation.systems import Singer, mels_of
+from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus
-from diffsinger_jax.synthesis.voice import VOICE_FILE, Voice, load_voice
-from diffsinger_jax.whole_file import whole_file
+from diffsinger_jax.voices.voice import VOICE_FILE, Voice, load_voice
 
 MCD_RATIO = 1.2
 """Over the auxiliary mel's. A perfect sampler of independent errors would have about 1.4."""
@@ -33,7 +33,7 @@ MOST_STEPS = 20
 """A walk visits at most so many of its k steps."""
 
 
-class Setting(NamedTuple):
+class SamplingSetting(NamedTuple):
     """What a voice's `sampling` holds."""
 
     k_step: int
@@ -88,7 +88,7 @@ def search(
     k_steps: Sequence[int] = K_STEPS,
     temperatures: Sequence[float] = TEMPERATURES,
     frames_per_batch: int = 4096,
-) -> tuple[Setting, dict[str, Row]]:
+) -> tuple[SamplingSetting, dict[str, Row]]:
     """Measures all settings on the mels of a split, with true durations and f0.
 
     Args:
@@ -108,9 +108,9 @@ def search(
         raise InputError(f"k is 1 to {longest} for this voice, got {', '.join(map(str, k_steps))}")
     auxiliary = measure_mels(voice, examples, k_step=0, frames_per_batch=frames_per_batch)
     rows: dict[str, Row] = {"auxiliary mel": auxiliary}
-    measured: dict[Setting, Row] = {}
+    measured: dict[SamplingSetting, Row] = {}
     for k_step, temperature in itertools.product(possible, temperatures):
-        setting = Setting(k_step, min(k_step, MOST_STEPS), temperature)
+        setting = SamplingSetting(k_step, min(k_step, MOST_STEPS), temperature)
         row = measure_mels(voice, examples, frames_per_batch=frames_per_batch, **setting._asdict())
         measured[setting] = rows[f"k={k_step} temperature={temperature}"] = row
         print(
@@ -130,7 +130,7 @@ def write_sampling(voice: str | os.PathLike, sampling: Mapping[str, float]) -> N
     file = Path(voice) / VOICE_FILE
     description = json.loads(file.read_text(encoding="utf-8"))
     description["sampling"] |= sampling
-    with whole_file(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ PREDICTED_F0, PREDICTED_ALL = "predicted f0", "predicted durations and f0"
 
 
 class Singer(Protocol):
-    """What of a `synthesis.voice.Voice` is needed here."""
+    """What of a `voices.voice.Voice` is needed here."""
 
     info: CorpusInfo
     k_step: int

@@ -25,13 +25,13 @@ import numpy as np
 from jax import export
 
 from diffsinger_jax import cli
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME, SHORTEST_FRAMES
-from diffsinger_jax.synthesis.quality import QUALITIES, sampling_arguments
-from diffsinger_jax.synthesis.voice import Voice, load_voice
 from diffsinger_jax.types import Batch
-from diffsinger_jax.whole_file import whole_file
+from diffsinger_jax.voices.sampling import QUALITIES, sampling_arguments
+from diffsinger_jax.voices.voice import Voice, load_voice
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """That a file runs on, wherever it was written."""
@@ -67,7 +67,7 @@ def export_program(
     Args:
       voice: to sing with.
       frames: T, padding included; a multiple of 4.
-      quality: a name in `synthesis.quality.QUALITIES`; None for the voice's own sampling.
+      quality: a name in `voices.sampling.QUALITIES`; None for the voice's own sampling.
       with_wav: sound by the built-in vocoder instead of the mel.
       platforms: that it shall run on.
 
@@ -111,7 +111,7 @@ def main() -> None:
     program = export_program(voice, flags.frames, quality=flags.quality, with_wav=flags.wav)
     data, out = bytes(program.serialize()), Path(flags.out)
     try:
-        with whole_file(out) as partial:
+        with atomic_write(out) as partial:
             partial.write_bytes(data)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}); choose another") from error

@@ -29,7 +29,7 @@ from diffsinger_jax.interop.reference_config import (
 )
 from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.interop.torch_file import read_state_dict, write_state_dict
-from diffsinger_jax.synthesis.voice import Voice, load_voice, save_voice, voice_shapes
+from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, voice_shapes
 
 PREFIX = "model."
 """What every name in a checkpoint begins with."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.whole_file import whole_file
 
 
 def _torch():
@@ -99,7 +99,7 @@ def write_content(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
     """Writes a checkpoint, whole or not at all."""
     torch = _torch()
     try:
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise InputError(f"cannot write {path} ({error})") from error

@@ -23,7 +23,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.name_map import KERNEL, MATRIX, Layout
 from diffsinger_jax.interop.torch_file import as_arrays, as_tensors, read_content, write_content
 from diffsinger_jax.interop.vocoder_config import read_vocoder_config
-from diffsinger_jax.synthesis.neural_vocoder import (
+from diffsinger_jax.voices.vocoder import (
     NeuralVocoder,
     generator_shapes,
     load_vocoder,

@@ -10,8 +10,8 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.flat_config import FlatConfig, read_config
 from diffsinger_jax.interop.reference_config import mel_spec
 from diffsinger_jax.modules.hifigan import RESBLOCK_DILATIONS
-from diffsinger_jax.synthesis.vocoders import mel_of_settings, parse_settings
 from diffsinger_jax.types import MelSpec
+from diffsinger_jax.voices.vocoder_spec import mel_of_settings, parse_settings
 
 
 class Described(NamedTuple):

@@ -6,13 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import Dtype, kaiming_normal, product
+from diffsinger_jax.modules.layers import Dtype, kaiming_normal, matmul
 
 OUTPUTS = 4
 """Of one tile of `winograd`, from six inputs."""
 
 
-def side_by_side(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+def im2col(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     """The three taps beside each other in one matrix product, which is what accelerators like.
 
     Args:
@@ -26,7 +26,7 @@ def side_by_side(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     frames = x.shape[1]
     padded = jnp.pad(x, ((0, 0), (dilation, dilation), (0, 0)))
     taps = [padded[:, i * dilation : i * dilation + frames] for i in range(3)]
-    return product(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+    return matmul(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
@@ -68,7 +68,7 @@ def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
         (4.0 * x1 - 5.0 * x3 + x5, after),
     )
     zero, one, minus_one, two, minus_two, infinity = (
-        product(values, taps)  # [B, tiles, d, D]
+        matmul(values, taps)  # [B, tiles, d, D]
         for values, taps in at_points
     )
     sum_1, difference_1 = one + minus_one, one - minus_one
@@ -101,6 +101,6 @@ class DilatedConv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         # Products are what a CPU's time goes into; elsewhere it is memory, or rounding forbids it.
         saves = jax.default_backend() == "cpu" and self.dtype == jnp.float32
-        convolve = winograd if saves else side_by_side
+        convolve = winograd if saves else im2col
         y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.dilation)
         return y + bias.astype(self.dtype)[None, None, :]

@@ -56,7 +56,7 @@ class Linear(nn.Module):
         return flat.reshape(*x.shape[:-1], self.features)
 
 
-def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x [..., C] times kernel [C, D], with all axes before C as one: [..., D].
 
     The kernel's gradient is then one product, which reads x as it lies; where it sums over several
@@ -99,7 +99,7 @@ class Conv1D(nn.Module):
         ]
         side_by_side = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
         flat = kernel.astype(self.dtype).reshape(self.kernel_size * width, self.features)
-        return product(side_by_side, flat) + bias.astype(self.dtype)[None, None, :]
+        return matmul(side_by_side, flat) + bias.astype(self.dtype)[None, None, :]
 
 
 def sinusoid(positions: jax.Array, features: int) -> jax.Array:

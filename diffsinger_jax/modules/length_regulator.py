@@ -23,7 +23,7 @@ def expand_to_frames(x: jax.Array, mel2ph: jax.Array) -> jax.Array:
     return jnp.take_along_axis(with_pad_row, index, axis=1)
 
 
-def group_sums(values: jax.Array, onset: jax.Array) -> tuple[jax.Array, jax.Array]:
+def segment_sum(values: jax.Array, onset: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Sums over the phonemes that together fill a note: from one onset up to the next.
 
     Args:

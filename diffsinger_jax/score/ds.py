@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from diffsinger_jax import cli
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, parse_segment
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel, nucleus_index
 from diffsinger_jax.score.pitch_names import name_of_midi
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score
-from diffsinger_jax.whole_file import whole_file
 
 
 def read_ds(path: str | Path) -> Score:
@@ -73,7 +73,7 @@ def write_ds(path: str | Path, score: Score) -> None:
     segments = [_segment_json(piece, score) for piece in score.pieces]
     text = json.dumps(segments, ensure_ascii=False, indent=2) + "\n"
     try:
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(

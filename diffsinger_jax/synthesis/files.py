@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 import diffsinger_jax
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.wav import resample, write_wav
 from diffsinger_jax.audio.wav_stream import WavStream
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.plots import song_picture
 from diffsinger_jax.score.ds import write_ds
 from diffsinger_jax.synthesis.song import Song
-from diffsinger_jax.whole_file import whole_file
 
 EXTRAS = ("mel", "f0", "ds", "picture")
 """What can be written beside the sound."""
@@ -216,5 +216,5 @@ _WRITERS = {
 
 
 def _replace(path: Path, data: bytes) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(data)

@@ -14,8 +14,8 @@ from diffsinger_jax.audio.vocoder import (
     reach_frames,
     start_phases,
 )
-from diffsinger_jax.synthesis.kept_programs import KeptProgram
 from diffsinger_jax.types import MelSpec
+from diffsinger_jax.voices.trace_cache import TraceCache
 
 CHUNK_FRAMES = 256
 """T of the one shape that is compiled; `reach_frames` at each end are rendered for the others."""
@@ -73,5 +73,5 @@ def render_rows(
     return jax.vmap(render_row)(mel, f0, mask, keys)
 
 
-_phases = KeptProgram(start_phases, static_argnames=["spec"])
-_chunk = KeptProgram(harmonic_plus_noise_chunk, static_argnames=["spec"])
+_phases = TraceCache(start_phases, static_argnames=["spec"])
+_chunk = TraceCache(harmonic_plus_noise_chunk, static_argnames=["spec"])

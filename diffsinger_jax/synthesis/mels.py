@@ -13,13 +13,13 @@ from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
-from diffsinger_jax.synthesis.kept_programs import KeptProgram
-from diffsinger_jax.synthesis.voice import Voice
 from diffsinger_jax.types import Batch
+from diffsinger_jax.voices.trace_cache import TraceCache
+from diffsinger_jax.voices.voice import Voice
 
 
 @dataclasses.dataclass(frozen=True)
-class UnheardPiece:
+class MelPiece:
     """A piece before the vocoder.
 
     Attributes:
@@ -50,11 +50,11 @@ def sing_mels(
     seed: int,
     how: Mapping[str, Any],
     frames_per_batch: int,
-) -> Iterator[UnheardPiece]:
+) -> Iterator[MelPiece]:
     """Sings some of the pieces of a song; what a piece becomes depends on no other.
 
     Args:
-      voice: see `synthesis.voice`.
+      voice: see `voices.voice`.
       pieces: all of the song.
       numbers: of those to sing.
       seed: of the noise; with a piece's number it gives its random keys.
@@ -75,10 +75,10 @@ def sing_mels(
         mel = np.asarray(mel, np.float32)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
-            yield UnheardPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
+            yield MelPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
 
 
-def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> UnheardPiece:
+def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> MelPiece:
     """Calls the voice as `sing_mels` does, with nothing to sing: so that all is compiled."""
     n_mels = voice.info.mel.n_mels
     voice.predict_frames(collate([], bucket._replace(frames=1), n_mels))
@@ -87,7 +87,7 @@ def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> Unhear
         voice.predict_f0(batch)
     mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
     mel = np.asarray(voice.sample_mel(batch, mel_keys, **how), np.float32)
-    return UnheardPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
+    return MelPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
 
 
 def _with_durations(
@@ -145,4 +145,4 @@ def _pairs_of_keys(seed: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.
     return jax.vmap(pair)(numbers)
 
 
-_pairs = KeptProgram(_pairs_of_keys)
+_pairs = TraceCache(_pairs_of_keys)

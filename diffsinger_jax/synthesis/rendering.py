@@ -11,12 +11,12 @@ import jax
 import numpy as np
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.interop.onnx_vocoder import ONNX_CONFIG, PACKAGE_SUFFIXES, OnnxVocoder
 from diffsinger_jax.synthesis.harmonic import HarmonicVocoder
-from diffsinger_jax.synthesis.neural_vocoder import VOCODER_FILE, NeuralVocoder, load_vocoder
 from diffsinger_jax.synthesis.song import log_floor
-from diffsinger_jax.synthesis.vocoders import log_factor, read_vocoder_spec, require_same_mel
 from diffsinger_jax.types import MelSpec
+from diffsinger_jax.voices.onnx_vocoder import ONNX_CONFIG, PACKAGE_SUFFIXES, OnnxVocoder
+from diffsinger_jax.voices.vocoder import VOCODER_FILE, NeuralVocoder, load_vocoder
+from diffsinger_jax.voices.vocoder_spec import log_factor, read_vocoder_spec, require_same_mel
 
 HARMONIC = "harmonic"
 """The name of the built-in vocoder."""

@@ -15,10 +15,9 @@ from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arrays
 from diffsinger_jax.synthesis.buckets import all_buckets, windows
-from diffsinger_jax.synthesis.cuts import LONGEST_SEC, cut_breathless
-from diffsinger_jax.synthesis.mels import UnheardPiece, sing_mels, sing_padding
+from diffsinger_jax.synthesis.mels import MelPiece, sing_mels, sing_padding
 from diffsinger_jax.synthesis.mixing import Mixer
-from diffsinger_jax.synthesis.quality import sampling_arguments
+from diffsinger_jax.synthesis.phrases import LONGEST_SEC, split_long_phrases
 from diffsinger_jax.synthesis.rendering import open_renderer
 from diffsinger_jax.synthesis.song import (
     Song,
@@ -28,8 +27,9 @@ from diffsinger_jax.synthesis.song import (
     song_samples,
     start_sample,
 )
-from diffsinger_jax.synthesis.voice import Voice, load_voice
 from diffsinger_jax.types import Piece, Score
+from diffsinger_jax.voices.sampling import sampling_arguments
+from diffsinger_jax.voices.voice import Voice, load_voice
 
 FRAMES_PER_BATCH = {"cpu": 1}
 """Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`. On CPUs one
@@ -61,7 +61,7 @@ class Synthesizer:
         """Takes a loaded voice.
 
         Args:
-          voice: see `diffsinger_jax.synthesis.voice`.
+          voice: see `diffsinger_jax.voices.voice`.
           vocoder: see `rendering.open_renderer`; None for the voice's own, if it names one.
           frames_per_batch: bound on rows x frames of one call, and so on memory; it changes no
             number of the result.
@@ -132,7 +132,7 @@ class Synthesizer:
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
         score = phonemize(score, Dictionary.of(self.voice.dictionary), vocabulary)
         _require_given(score, self.voice)
-        return cut_breathless(split_at_rests(change_tempo(transpose(score, key), tempo)))
+        return split_long_phrases(split_at_rests(change_tempo(transpose(score, key), tempo)))
 
     def sing(
         self,
@@ -295,12 +295,12 @@ class Synthesizer:
 
     def _mels(
         self, pieces: Sequence[PieceArrays], numbers: Sequence[int], seed: int, how: dict
-    ) -> Iterator[UnheardPiece]:
+    ) -> Iterator[MelPiece]:
         return sing_mels(
             self.voice, pieces, numbers, seed=seed, how=how, frames_per_batch=self._frames_per_batch
         )
 
-    def _sound(self, piece: UnheardPiece) -> Iterator[np.ndarray]:
+    def _sound(self, piece: MelPiece) -> Iterator[np.ndarray]:
         return self._render.stream(piece.mel, piece.f0, piece.frames, piece.key)
 
 

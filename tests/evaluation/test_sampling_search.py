@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffsinger_jax.evaluation.sampling_search import Setting, search
+from diffsinger_jax.evaluation.sampling_search import SamplingSetting, search
 from diffsinger_jax.types import MelSpec
 
 SPEC = MelSpec(n_mels=20)
@@ -58,4 +58,4 @@ def test_detail_nearest_to_the_recordings_is_chosen(errors, expected):
 
 def test_where_all_are_too_far_off_the_nearest_is_chosen():
     setting, _ = search(Voice(0.5), Corpus(), k_steps=(5, 40), temperatures=(0.4,))
-    assert setting == Setting(5, 5, 0.4)
+    assert setting == SamplingSetting(5, 5, 0.4)

@@ -10,7 +10,7 @@ from random_batches import INFO, MODEL, SCHEDULE, random_batch, random_params, s
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.export_program import export_program, feature_shapes
-from diffsinger_jax.synthesis.voice import Voice
+from diffsinger_jax.voices.voice import Voice
 
 FRAMES = 48
 STRANGER = """

@@ -25,9 +25,9 @@ from diffsinger_jax.interop.torch_checkpoint import (
 )
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.pipeline.mix import extend
-from diffsinger_jax.synthesis.voice import Voice, voice_shapes
-from diffsinger_jax.training.start import join_voice
+from diffsinger_jax.tasks.acoustic.start import join_voice
 from diffsinger_jax.types import Vocabulary
+from diffsinger_jax.voices.voice import Voice, voice_shapes
 
 BINS = 6
 CONFIG = dict(

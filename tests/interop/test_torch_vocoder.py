@@ -17,8 +17,8 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop import torch_vocoder
 from diffsinger_jax.interop.torch_vocoder import import_vocoder, main
 from diffsinger_jax.modules.sine_source import HarmonicSource, sine_source
-from diffsinger_jax.synthesis.neural_vocoder import load_vocoder
 from diffsinger_jax.types import MEL_SPECS
+from diffsinger_jax.voices.vocoder import load_vocoder
 
 HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("DIFFSINGER_GOLDEN", HERE.parents[2] / "shared" / "golden"))

@@ -11,8 +11,8 @@ from random_batches import SPEC, grow, random_batch, random_params, small_acoust
 
 from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
-from diffsinger_jax.training.boundary_steps import boundary_loss, mel_squares, step_margins
-from diffsinger_jax.training.steps import denoiser_inputs
+from diffsinger_jax.tasks.acoustic.boundary_losses import boundary_loss, mel_squares, step_margins
+from diffsinger_jax.tasks.acoustic.stage_losses import denoiser_inputs
 
 SCHEDULE = linear_schedule(20, beta_max=0.7)  # nothing at all is left at its end
 PREDICTOR = BoundaryPredictor(channels=16, layers=3)

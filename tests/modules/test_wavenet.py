@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffsinger_jax.modules.dilated import side_by_side, winograd
+from diffsinger_jax.modules.dilated import im2col, winograd
 from diffsinger_jax.modules.layers import Conv1D, sinusoidal_positions
-from diffsinger_jax.modules.length_regulator import expand_to_frames, group_sums
+from diffsinger_jax.modules.length_regulator import expand_to_frames, segment_sum
 from diffsinger_jax.modules.wavenet import WaveNet
 
 
@@ -28,7 +28,7 @@ def test_convolution_is_a_convolution():
     np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("convolve", [side_by_side, winograd])
+@pytest.mark.parametrize("convolve", [im2col, winograd])
 @pytest.mark.parametrize("frames,dilation", [(20, 4), (33, 1), (7, 2), (1, 8), (64, 8)])
 def test_both_forms_are_the_dilated_convolution(convolve, frames, dilation):
     """And so are their gradients: the convolution is linear in either argument."""
@@ -71,7 +71,7 @@ def test_expansion_repeats_and_pads_with_zero():
 
 
 def test_groups_run_from_one_onset_to_the_next():
-    sums, is_group = group_sums(
+    sums, is_group = segment_sum(
         jnp.asarray([[1.0, 2.0, 4.0, 8.0, 0.0]]), jnp.asarray([[1, 0, 1, 0, 0]])
     )
     np.testing.assert_array_equal(sums[0], [3, 12, 0, 0, 0])

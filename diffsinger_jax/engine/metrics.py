@@ -1,0 +1,29 @@
+"""Metrics as sums and counts, so that means of parts merge without error."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+@struct.dataclass
+class Mean:
+    """A masked mean kept as its two sums, so that means of parts merge without error."""
+
+    total: jax.Array
+    count: jax.Array
+
+    @classmethod
+    def of(cls, values: jax.Array, mask: jax.Array) -> Mean:
+        """Sums of `values` where `mask` (broadcast to it) is True."""
+        weight = jnp.broadcast_to(mask, values.shape)
+        return cls(jnp.where(weight, values, 0.0).sum(), weight.sum().astype(jnp.float32))
+
+    def merge(self, other: Mean) -> Mean:
+        """The mean over both."""
+        return Mean(self.total + other.total, self.count + other.count)
+
+    def compute(self) -> jax.Array:
+        """total / count, 0 where nothing was counted."""
+        return self.total / jnp.maximum(self.count, 1.0)

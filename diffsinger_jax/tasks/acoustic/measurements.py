@@ -1,0 +1,187 @@
+"""What is measured on the training split between the stages: the prior's spread, the boundary."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax.diffusion.boundary import closed_form_boundary
+from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.engine.hosts import broadcast, is_primary
+from diffsinger_jax.engine.sharding import global_batch, replicated
+from diffsinger_jax.engine.state import Params
+from diffsinger_jax.engine.workdir import CHECKPOINTS
+from diffsinger_jax.models.acoustic import AcousticModel
+from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
+from diffsinger_jax.pipeline.batches import train_batches
+from diffsinger_jax.pipeline.plan import BatchPlan, default_bucket_edges, make_buckets
+from diffsinger_jax.pipeline.prepared import PreparedCorpus
+from diffsinger_jax.tasks.acoustic.boundary_losses import mel_squares, step_margins
+from diffsinger_jax.tasks.acoustic.stage_losses import residual_squares
+from diffsinger_jax.tasks.acoustic.stages import AcousticRun, make_plan
+from diffsinger_jax.types import Batch
+
+PRIOR_BATCHES = 64
+"""How many training batches the spread around the blurry mel is measured on, at most."""
+SHAPES = 3
+"""Buckets of a measurement: compiling a shape costs more than some padding."""
+
+
+class MelError(NamedTuple):
+    """How far an auxiliary model's mels are from real ones, over all of a split.
+
+    Attributes:
+      distance: mean of (z - blurry z)^2 over real frames and bins.
+      square: mean of z^2 over the same.
+    """
+
+    distance: float
+    square: float
+
+    def boundary(self, schedule: NoiseSchedule) -> int:
+        """K by the closed form."""
+        return closed_form_boundary(schedule, self.distance, self.square)
+
+
+def measure_prior(run: AcousticRun, params: Params) -> jax.Array:
+    """Spread of the training split's mels around the blurry ones, f32[M] in units of z.
+
+    Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
+    """
+    file = run.workdir.folder / CHECKPOINTS / "prior_scale.json"
+    about = {"auxiliary_steps": run.config.auxiliary.steps, "start": run.config.start_from}
+    bins = run.acoustic.model.mel_bins
+    known = _known_prior(file, about) if is_primary() else None
+    scale = broadcast(np.full(bins, -1.0, np.float32) if known is None else known)
+    if np.min(scale) >= 0:
+        return scale
+    plan, _ = make_plan(run, run.config.denoiser.frames_per_batch)
+    sums = jax.jit(
+        functools.partial(residual_squares, run.acoustic.model, run.acoustic.scaling),
+        out_shardings=replicated(run.mesh),
+    )
+    total, count = np.zeros(bins), 0.0
+    title = "spread around the blurry mel"
+    for batch in _batches(run.corpus, "train", run.mesh, plan, title, most=PRIOR_BATCHES):
+        squares, frames = jax.device_get(sums(params, batch))
+        total, count = total + squares, count + frames
+    scale = np.sqrt(total / count).astype(np.float32)
+    if is_primary():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file) as partial:
+            partial.write_text(json.dumps({**about, "scale": scale.tolist()}) + "\n")
+    return scale
+
+
+def _known_prior(file: Path, about: dict[str, Any]) -> np.ndarray | None:
+    if not file.exists():
+        return None
+    kept = json.loads(file.read_text())
+    scale = np.asarray(kept.pop("scale"), np.float32)
+    return scale if kept == about else None
+
+
+def measure_error(
+    acoustic: AcousticModel,
+    params: Params,
+    corpus: PreparedCorpus,
+    mesh: Mesh,
+    *,
+    frames_per_batch: int,
+    split: str = "train",
+) -> MelError:
+    """The mean squares of a whole split, exact sums over its batches in float64."""
+    sums = jax.jit(
+        functools.partial(mel_squares, acoustic.model, acoustic.scaling),
+        out_shardings=replicated(mesh),
+    )
+    totals = np.zeros(3)
+    plan = _plan(corpus, split, frames_per_batch)
+    for batch in _batches(corpus, split, mesh, plan, "distance of the blurry mels"):
+        totals += [np.asarray(x, np.float64).sum() for x in sums(params, batch)]
+    distance, square, count = totals
+    return MelError(distance / count, square / count)
+
+
+def measure_margins(
+    predictor: BoundaryPredictor,
+    acoustic: AcousticModel,
+    params: Params,
+    corpus: PreparedCorpus,
+    mesh: Mesh,
+    *,
+    frames_per_batch: int,
+    split: str = "train",
+    most_mels: int | None = None,
+) -> np.ndarray:
+    """The boundary predictor's margin on the mels of a split at every step.
+
+    Args:
+      most_mels: a sample of so many, where all of them would take too long.
+
+    Returns:
+      f32[n, S] in [0, 1].
+    """
+    schedule = acoustic.make_process(params["prior_scale"]).schedule
+
+    def of_batch(params: Params, batch: Batch, number: int) -> tuple[jax.Array, jax.Array]:
+        key = jax.random.fold_in(jax.random.key(0), number)
+        margins = step_margins(
+            predictor, acoustic.model, acoustic.scaling, schedule, params, batch, key
+        )
+        return margins, batch.mask.any(axis=1)
+
+    measured = jax.jit(of_batch, out_shardings=replicated(mesh))
+    plan = _plan(corpus, split, frames_per_batch)
+    batches = _batches(corpus, split, mesh, plan, "margins of the boundary predictor")
+    parts = []
+    for number, batch in enumerate(batches):
+        margins, real = jax.device_get(measured(params, batch, np.int32(number)))
+        parts.append(margins[real])
+        if most_mels is not None and sum(map(len, parts)) >= most_mels:
+            break
+    return np.concatenate(parts)[:most_mels]
+
+
+def _plan(corpus: PreparedCorpus, split: str, frames_per_batch: int) -> BatchPlan:
+    """Few shapes over a split."""
+    lengths = corpus.lengths(split)
+    buckets = make_buckets(
+        lengths.frames,
+        lengths.phonemes,
+        bucket_edges=default_bucket_edges(lengths.frames, SHAPES),
+        frames_per_batch=frames_per_batch,
+    )
+    return BatchPlan(lengths.frames, buckets, seed=0)
+
+
+def _batches(
+    corpus: PreparedCorpus,
+    split: str,
+    mesh: Mesh,
+    plan: BatchPlan,
+    title: str,
+    *,
+    most: int | None = None,
+) -> Iterator[Batch]:
+    """The batches of one epoch or the first of them, as arrays over all devices."""
+    batches = train_batches(
+        corpus,
+        split,
+        plan,
+        host_index=jax.process_index(),
+        host_count=jax.process_count(),
+        rows_multiple=mesh.size,
+    )
+    count = min(most or plan.batches_per_epoch, plan.batches_per_epoch)
+    for _ in tqdm(range(count), desc=title, unit="batch", disable=not is_primary()):
+        yield global_batch(mesh, next(batches))

@@ -1,0 +1,201 @@
+"""The losses of the stages, as pure functions of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from diffsinger_jax.diffusion.processes import Process, q_sample
+from diffsinger_jax.engine.metrics import Mean
+from diffsinger_jax.engine.state import Params
+from diffsinger_jax.models.diffsinger import DiffSinger, hz_to_midi
+from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.tasks.acoustic.losses import (
+    DIFFUSION_LOSSES,
+    duration_losses,
+    mel_losses,
+    pitch_losses,
+)
+from diffsinger_jax.types import Batch
+
+Losses = dict[str, Mean]
+Parts = Callable[[Params, Batch, jax.Array, jax.Array, bool], Losses]
+"""(all params, batch, key, rows i32[B], train) -> a `Mean` for each part of a loss.
+
+What is drawn for a row follows from the key and the row's number alone: the same whatever rows
+are computed beside it, on however many devices.
+"""
+
+MakeProcess = Callable[[jax.Array], Process]
+"""prior_scale f32[M] -> process; a process that has no use for the scale ignores it."""
+
+_SHARED = 2**31 - 1
+"""In the place of a row's number: what all rows of a batch draw together."""
+
+
+class LossFn(NamedTuple):
+    """What a stage makes small: the sum of weight * mean over the parts that have a weight.
+
+    Attributes:
+      parts: see `Parts`; those without a weight are only reported.
+      weights: of the parts, by name.
+    """
+
+    parts: Parts
+    weights: Mapping[str, float]
+
+    def __call__(
+        self, params: Params, batch: Batch, key: jax.Array, train: bool
+    ) -> tuple[jax.Array, Losses]:
+        """The scalar of a whole batch, and its parts."""
+        parts = self.parts(params, batch, key, jnp.arange(batch.tokens.shape[0]), train)
+        return self.weighted(parts), parts
+
+    def weighted(self, parts: Losses) -> jax.Array:
+        """The scalar of these parts."""
+        return sum(weight * parts[name].compute() for name, weight in self.weights.items())
+
+
+def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str, float]) -> LossFn:
+    """Stage 1: blurry mel (L1 + SSIM), durations and pitch.
+
+    Args:
+      model: the acoustic model.
+      scaling: of the corpus.
+      weights: for each of mel_l1, mel_ssim, duration_phoneme, duration_note, pitch, voicing.
+    """
+
+    def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
+        variables = {"params": params}
+
+        def call(method, part, *args):
+            """With dropout in training, where each row has draws of its own."""
+            if not train:
+                return model.apply(variables, *args, method=method)
+
+            def of_row(row_key, *args):
+                args = jax.tree.map(lambda x: x[None], args)
+                rngs = {"dropout": row_key}
+                out = model.apply(variables, *args, train=True, rngs=rngs, method=method)
+                return jax.tree.map(lambda x: x[0], out)
+
+            return jax.vmap(of_row)(row_keys(jax.random.fold_in(key, part), rows), *args)
+
+        encoded = call(model.encode, 0, batch)
+        log_frames = call(model.predict_durations, 1, encoded, batch)
+        note, residual, voiced_logits = call(model.predict_pitch, 2, encoded, batch)
+        cond = model.apply(variables, encoded, batch, method=model.condition)
+        z = call(model.auxiliary_mel, 3, cond, batch.mask)
+
+        voiced = batch.f0 > 0
+        return {
+            **mel_losses(z, scaling.scale(batch.mel), scaling.half_range, batch.mask),
+            **duration_losses(log_frames, batch.ph_frames, batch.onset, batch.tokens > 0),
+            **pitch_losses(
+                residual,
+                voiced_logits,
+                distance=hz_to_midi(batch.f0) - note,
+                voiced=voiced,
+                mask=batch.mask,
+            ),
+        }
+
+    return LossFn(parts, weights)
+
+
+def denoiser_inputs(
+    model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
+) -> tuple[jax.Array, jax.Array]:
+    """Condition [B, T, H] and blurry mel z [B, T, M] of a batch, with nothing left to chance."""
+    variables = {"params": params}
+    encoded = model.apply(variables, batch, method=model.encode)
+    cond = model.apply(variables, encoded, batch, method=model.condition)
+    return cond, model.apply(variables, cond, batch.mask, method=model.auxiliary_mel)
+
+
+def denoiser_loss(
+    model: DiffSinger,
+    scaling: MelScaling,
+    make_process: MakeProcess,
+    *,
+    t_below: int,
+    distance: str,
+) -> LossFn:
+    """Stage 2: the distance between the denoiser's output and its target at random steps.
+
+    Args:
+      model: the acoustic model.
+      scaling: of the corpus.
+      make_process: see `MakeProcess`.
+      t_below: steps are drawn from [0, t_below): K, or S to learn the naive sampler too.
+      distance: a name in `DIFFUSION_LOSSES`.
+    """
+    measure = DIFFUSION_LOSSES[distance]
+
+    def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
+        process = make_process(params["prior_scale"])
+        cond, prior = denoiser_inputs(model, scaling, params, batch)
+        cond, prior = jax.lax.stop_gradient((cond, prior))
+        x0 = scaling.scale(batch.mel)
+        t = spread_steps(jax.random.fold_in(key, _SHARED), rows, t_below)
+        eps = row_noise(key, rows, x0.shape[1:])
+        x_t = q_sample(process.schedule, x0, t, eps)
+        output = model.apply(
+            {"params": params},
+            process.trunk_input(x_t, t, prior),
+            t,
+            cond,
+            prior,
+            batch.mask,
+            method=model.denoise,
+        )
+        target = process.target(x0, x_t, t, eps, prior)
+        return {"diffusion": Mean.of(measure(output - target), batch.mask[..., None])}
+
+    return LossFn(parts, {"diffusion": 1.0})
+
+
+def row_keys(key: jax.Array, rows: jax.Array) -> jax.Array:
+    """A random key for each row, [B], from the numbers of the rows i32[B]."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+
+
+def row_noise(key: jax.Array, rows: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Standard normal f32[B, *shape]; a row's draws follow from the key and its number."""
+    return jax.vmap(lambda row_key: jax.random.normal(row_key, shape))(row_keys(key, rows))
+
+
+def spread_steps(key: jax.Array, rows: jax.Array, below: int) -> jax.Array:
+    """Steps for the rows of a batch, i32[B]: each uniform in [0, below), together evenly spread.
+
+    One random offset for all, as Kingma et al. 2021 (variational diffusion models, appendix I.1)
+    have it: the loss of a small batch then varies less than with independent draws. The strides
+    are the golden ratio's, which spread any number of rows: who is in a batch besides a row, or
+    on another device, does not move it.
+
+    Args:
+      key: the same for all rows of the batch.
+      rows: i32[B], their numbers in the batch.
+      below: bound.
+    """
+    place = (jax.random.uniform(key) + rows.astype(jnp.float32) * GOLDEN) % 1.0
+    return jnp.minimum((place * below).astype(jnp.int32), below - 1)
+
+
+GOLDEN = (5**0.5 - 1) / 2
+
+
+def residual_squares(
+    model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
+) -> tuple[jax.Array, jax.Array]:
+    """Sums for the spread of real mels around the blurry ones.
+
+    Returns:
+      f32[M] sum of (z - blurry z)^2 over real frames; f32[] number of frames.
+    """
+    _, prior = denoiser_inputs(model, scaling, params, batch)
+    error = jnp.where(batch.mask[..., None], scaling.scale(batch.mel) - prior, 0.0)
+    return (error**2).sum(axis=(0, 1)), batch.mask.sum().astype(jnp.float32)

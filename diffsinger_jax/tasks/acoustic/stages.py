@@ -1,0 +1,164 @@
+"""The stages of a training: what each trains, from what, and in which batches."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from diffsinger_jax.engine.checkpoint import Checkpoints
+from diffsinger_jax.engine.state import Params
+from diffsinger_jax.engine.workdir import Workdir
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.models.acoustic import AcousticModel
+from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
+from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
+from diffsinger_jax.pipeline.mix import MixedCorpus
+from diffsinger_jax.pipeline.plan import BatchPlan, Bucket, default_bucket_edges, make_buckets
+from diffsinger_jax.tasks.acoustic.boundary_losses import BOUNDARY_PARAMS, boundary_loss
+from diffsinger_jax.tasks.acoustic.stage_losses import LossFn, auxiliary_loss, denoiser_loss
+
+DENOISER_PARAMS = ("denoiser",)
+"""What stage 2 trains."""
+ADDED_FIELDS = {
+    "row_groups": 1,
+    "remat": False,
+    "mesh": {"fsdp": 1},
+    "peak_flops": 0.0,
+    "stop_after_nonfinite": 10,
+    "save_every_minutes": 0.0,
+    "keep_every_steps": 0,
+}
+"""What a run trained with that began before configs had these fields."""
+AUXILIARY, DIFFUSION = "auxiliary", "diffusion"
+"""The mels that a stage can show beside the recordings."""
+
+
+class Stage(NamedTuple):
+    """One part of the training.
+
+    Attributes:
+      name: of its section in the config and its folder of checkpoints.
+      trained: top-level names of the params it trains.
+      loss_fn: what it makes small.
+      shown: mels that its evaluations draw and sound beside the recordings.
+    """
+
+    name: str
+    trained: tuple[str, ...]
+    loss_fn: LossFn
+    shown: tuple[str, ...] = ()
+
+
+class AcousticRun(NamedTuple):
+    """What the stages of one run share.
+
+    Attributes:
+      config: see configs/base.py.
+      workdir: of the run.
+      corpus: what is sung.
+      mesh: of all devices.
+      acoustic: the model.
+      profile: steps of a stage between which a trace is written; None for no trace.
+    """
+
+    config: ConfigDict
+    workdir: Workdir
+    corpus: MixedCorpus
+    mesh: Mesh
+    acoustic: AcousticModel
+    profile: tuple[int, int] | None = None
+
+
+def auxiliary_stage(run: AcousticRun) -> Stage:
+    """Stage 1."""
+    weights = run.config.auxiliary.weights.to_dict()
+    loss_fn = auxiliary_loss(run.acoustic.model, run.acoustic.scaling, weights)
+    return Stage("auxiliary", AUXILIARY_PARAMS, loss_fn, shown=(AUXILIARY,))
+
+
+def boundary_stage(run: AcousticRun, params: Params) -> tuple[Stage, Params]:
+    """Between the two: the boundary predictor, and `params` with its own to start from."""
+    acoustic, predictor = run.acoustic, boundary_predictor(run.config)
+    schedule = acoustic.make_process(params["prior_scale"]).schedule
+    loss_fn = boundary_loss(predictor, acoustic.model, acoustic.scaling, schedule)
+    key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("predictor"))
+    z, t = jnp.zeros((1, 1, acoustic.model.mel_bins)), jnp.zeros(1, jnp.int32)
+    start = jax.jit(predictor.init)(key, z, t, jnp.ones((1, 1), bool))["params"]
+    return Stage("boundary", BOUNDARY_PARAMS, loss_fn), {**params, "boundary": start}
+
+
+def boundary_predictor(config: ConfigDict) -> BoundaryPredictor:
+    """The predictor of a config's `boundary` section."""
+    return BoundaryPredictor(channels=config.boundary.channels, layers=config.boundary.layers)
+
+
+def denoiser_stage(run: AcousticRun) -> Stage:
+    """Stage 2."""
+    loss_fn = denoiser_loss(
+        run.acoustic.model,
+        run.acoustic.scaling,
+        run.acoustic.make_process,
+        t_below=run.config.denoiser.t_below,
+        distance=run.config.denoiser.distance,
+    )
+    return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
+
+
+def steps_done(run: AcousticRun, name: str) -> int:
+    """Of a stage, by its last checkpoint; 0 where there is none."""
+    folder = run.workdir.checkpoints / name
+    if not folder.is_dir():
+        return 0
+    checkpoints = Checkpoints(folder, keep=run.config.keep_checkpoints)
+    done = checkpoints.latest() or 0
+    checkpoints.close()
+    return done
+
+
+def require_finished(run: AcousticRun, name: str) -> None:
+    """Refuses to build on a stage that is not at its end.
+
+    Raises:
+      InputError: saying where the stage stands.
+    """
+    done, wanted = steps_done(run, name), run.config[name].steps
+    if done < wanted:
+        raise InputError(
+            f"the stage {name} in {run.workdir} stands at step {done} of {wanted}; "
+            f"finish it first, with run_train.py --stage={name}"
+        )
+
+
+def make_plan(run: AcousticRun, frames_per_batch: int) -> tuple[BatchPlan, tuple[Bucket, ...]]:
+    """The batches of the training split; the shapes take the validation split's examples too.
+
+    They follow from the config and the corpus alone: on however many devices and hosts they are
+    trained, who is in which batch stays the same (rows of padding make them divide).
+    """
+    splits = [s for s in ("train", "validation") if s in run.corpus.splits]
+    if "train" not in splits:
+        raise InputError(f"the corpus {run.corpus.path} has no examples to train on")
+    lengths = [run.corpus.lengths(split) for split in splits]
+    frames = np.concatenate([one.frames for one in lengths])
+    edges = run.config.get("bucket_edges", ())
+    edges = edges or default_bucket_edges(frames, run.config.buckets)
+    buckets = make_buckets(
+        frames,
+        np.concatenate([one.phonemes for one in lengths]),
+        bucket_edges=edges,
+        frames_per_batch=frames_per_batch,
+        names=[name for one in lengths for name in one.names],
+    )
+    shares = run.corpus.shares("train")
+    plan = BatchPlan(lengths[0].frames, buckets, seed=run.config.seed, shares=shares)
+    return plan, buckets
+
+
+def hash_name(name: str) -> int:
+    """A number for `fold_in`, the same in every run (Python's own hash is not)."""
+    return int.from_bytes(name.encode()[:4], "little") & 0x7FFFFFFF

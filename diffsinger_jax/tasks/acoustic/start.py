@@ -1,0 +1,163 @@
+"""Where training starts from when it does not start from nothing: a voice.
+
+A voice brings all that its weights fix: the model's sizes and ways, the noise schedule, what the
+denoiser predicts, the mel, and the range that mels are scaled by. Its phonemes, speakers and
+languages keep their numbers and their rows; what a corpus has beyond them gets rows behind.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.traverse_util
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from diffsinger_jax.engine.state import Params, is_below
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.pipeline.mix import MixedCorpus, open_corpora
+from diffsinger_jax.voices.voice import Voice, load_voice
+
+TABLES = {
+    "phonemes": "encoder/phoneme/embedding",
+    "speakers": "encoder/speaker/embedding",
+    "languages": "encoder/language/embedding",
+}
+"""The params with a row for each name of a vocabulary; a reference model has the first only."""
+MEAN_AT_FIRST = (TABLES["speakers"], TABLES["languages"])
+"""A new speaker or language begins as the mean of those that are known, a phoneme at random."""
+
+
+@functools.lru_cache(maxsize=1)  # a run asks for it more than once
+def _load(path: str) -> Voice:
+    try:
+        return load_voice(path)
+    except InputError as error:
+        raise InputError(f"config.start_from: {error}") from error
+
+
+def start_voice(config: ConfigDict) -> Voice | None:
+    """The voice of `config.start_from`; None if that is "".
+
+    Raises:
+      InputError: if it cannot be read.
+    """
+    path = config.get("start_from", "")
+    return _load(path) if path else None
+
+
+def with_voice(config: ConfigDict) -> ConfigDict:
+    """The config with the model, schedule and process of the voice that it starts from.
+
+    What says how to compute and not what, `model.dtype`, stays the config's.
+
+    Raises:
+      InputError: if the voice cannot be read.
+    """
+    voice = start_voice(config)
+    if voice is None:
+        return config
+    config = config.copy_and_resolve_references()
+    with config.unlocked(), config.ignore_type():
+        config.model = ConfigDict({**voice.model, "dtype": config.model.dtype})
+        config.schedule = ConfigDict(dict(voice.schedule))
+        config.process = voice.process
+    return config
+
+
+def open_training_corpus(config: ConfigDict) -> MixedCorpus:
+    """The corpora of `config.corpus`, numbered and scaled as the voice to start from is.
+
+    Raises:
+      InputError: if one cannot be read, or its mel is not the voice's.
+    """
+    voice = start_voice(config)
+    return open_corpora(config.corpus, base=voice.info if voice else None)
+
+
+def start_params(config: ConfigDict, fresh: Params) -> Params:
+    """The voice's params in the shapes of `fresh` ones, or those where there is no voice."""
+    voice = start_voice(config)
+    return fresh if voice is None else join_voice(fresh, voice.params)
+
+
+def join_voice(fresh: Params, trained: Params) -> Params:
+    """Params of a voice, with rows for what is new behind the rows that it has.
+
+    Args:
+      fresh: of the same model with perhaps more phonemes, speakers and languages.
+      trained: the voice's.
+    """
+    known = flax.traverse_util.flatten_dict(trained, sep="/")
+    joined = {}
+    for path, value in flax.traverse_util.flatten_dict(fresh, sep="/").items():
+        old = jnp.array(known[path])  # a copy: training donates its buffers
+        if path in TABLES.values():
+            new = value[len(old) :]
+            if path in MEAN_AT_FIRST:
+                new = jnp.broadcast_to(old.mean(axis=0), new.shape)
+            old = jnp.concatenate([old, new])
+        joined[path] = old
+    return flax.traverse_util.unflatten_dict(joined, sep="/")
+
+
+def frozen_paths(config: ConfigDict) -> tuple[str, ...]:
+    """`config.freeze`; one entry may hold several paths with commas between, as flags do."""
+    return tuple(path for entry in config.get("freeze", ()) for path in entry.split(","))
+
+
+def require_paths(params: Params, freeze: tuple[str, ...]) -> None:
+    """Refuses to freeze what the model does not have.
+
+    Args:
+      params: or their shapes.
+
+    Raises:
+      InputError: naming the path, and what there is.
+    """
+    paths = flax.traverse_util.flatten_dict(params, sep="/")
+    for top in freeze:
+        if not any(is_below(path, (top,)) for path in paths):
+            parent = top.rpartition("/")[0]
+            beside = sorted({_next(path, parent) for path in paths if is_below(path, (parent,))})
+            beside = beside or sorted(params)
+            raise InputError(
+                f"config.freeze names {top!r}, which is no param of the model; there are "
+                f"{', '.join(beside)}"
+            )
+
+
+def describe_start(config: ConfigDict, corpus: MixedCorpus) -> list[str]:
+    """Sentences for the user: what is taken from the voice, what is new, what does not fit."""
+    voice = start_voice(config)
+    if voice is None:
+        return []
+    said = [
+        f"training starts from the voice {voice.name} ({config.start_from}): its model, schedule, "
+        "process and mel range are kept"
+    ]
+    known = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
+    for kind, table in TABLES.items():
+        old, now = (getattr(info.vocabulary, kind) for info in (voice.info, corpus.info))
+        if new := ", ".join(now[len(old) :]):
+            rows = "with rows of their own" if table in known else "which its model sings alike"
+            said.append(f"new {kind}, {rows}: {new}")
+    low, high = (np.asarray(edge) for edge in (voice.info.mel_min, voice.info.mel_max))
+    infos = [part.info for part in corpus.parts]
+    beyond = max(
+        np.max(low - np.min([info.mel_min for info in infos], axis=0)),
+        np.max(np.max([info.mel_max for info in infos], axis=0) - high),
+    )
+    if beyond > 0:
+        said.append(
+            f"mels of the corpus go up to {beyond:.2f} beyond the voice's range, which stays; "
+            "singing clips them there"
+        )
+    return said
+
+
+def _next(path: str, parent: str) -> str:
+    """The path down to one name below the parent."""
+    depth = parent.count("/") + 2 if parent else 1
+    return "/".join(path.split("/")[:depth])

@@ -1,0 +1,282 @@
+"""The training program: stage 1, the blurry mel and the predictors; stage 2, the denoiser.
+
+    open the corpus -> batch plan -> model -> for each stage: restore or start,
+    [read a batch -> one update -> log -> save -> evaluate] ... -> write the voice
+
+With `config.sampling.k_step = "auto"` the boundary is found between the two, with a stage of its
+own for the learned predictor; stage 2 then learns the steps below it and the voice starts there.
+
+Where a stage starts: its own last checkpoint in the workdir, else the averaged params of the
+stage before it, else the voice of `config.start_from`, else random params.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax.diffusion.boundary import has_learned, learned_boundary
+from diffsinger_jax.engine.hosts import broadcast, is_primary, log_primary
+from diffsinger_jax.engine.report import describe_devices, describe_params
+from diffsinger_jax.engine.run_config import (
+    read_config,
+    require_same,
+    write_config,
+)
+from diffsinger_jax.engine.sharding import data_mesh
+from diffsinger_jax.engine.state import Params, split_params
+from diffsinger_jax.engine.workdir import Workdir, open_workdir
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
+from diffsinger_jax.pipeline.mix import MixedCorpus
+from diffsinger_jax.tasks.acoustic.measurements import measure_error, measure_margins, measure_prior
+from diffsinger_jax.tasks.acoustic.stage_run import run_stage
+from diffsinger_jax.tasks.acoustic.stages import (
+    DENOISER_PARAMS,
+    AcousticRun,
+    auxiliary_stage,
+    boundary_predictor,
+    boundary_stage,
+    denoiser_stage,
+    hash_name,
+    make_plan,
+    require_finished,
+)
+from diffsinger_jax.tasks.acoustic.start import (
+    describe_start,
+    frozen_paths,
+    open_training_corpus,
+    require_paths,
+    start_params,
+    start_voice,
+    with_voice,
+)
+from diffsinger_jax.tasks.config_check import (
+    AUTO,
+    STAGES,
+    check_config,
+    check_keys,
+    check_layout,
+)
+from diffsinger_jax.voices.voice import Voice, empty_batch, save_voice, voice_shapes
+
+NEW_FIELDS = {"kind": "acoustic", "start_from": "", "freeze": []}
+"""What a run began with that began before the config had them."""
+
+
+def train_and_evaluate(
+    config: ConfigDict,
+    workdir: str | Path,
+    stage: str = "all",
+    *,
+    profile: tuple[int, int] | None = None,
+) -> Voice | None:
+    """Trains the stages and writes the voice to `workdir/voice`.
+
+    Args:
+      config: see configs/base.py.
+      workdir: checkpoints, metrics, pictures and the voice go here; a run that was cut off goes
+        on from what is there.
+      stage: of `STAGE_CHOICES`; a single one builds on those before it, which must be finished.
+      profile: steps of each stage between which a trace is written to `workdir/profile`.
+
+    Returns:
+      The voice, None if its denoiser was not asked for.
+
+    Raises:
+      InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
+    """
+    check_keys(config)
+    config = with_voice(config)
+    check_config(config, stage)
+    check_layout(
+        devices=jax.device_count(),
+        hosts=jax.process_count(),
+        row_groups=config.row_groups,
+        fsdp=config.mesh.fsdp,
+    )
+    with open_workdir(workdir) as opened:
+        return _train(config, opened, stage, profile)
+
+
+def _train(
+    config: ConfigDict, workdir: Workdir, stage: str, profile: tuple[int, int] | None
+) -> Voice | None:
+    run = open_run(config, workdir)._replace(profile=profile)
+    check_run(run, stage)
+    _keep_config(config, workdir)
+    for sentence in describe_start(config, run.corpus):
+        log_primary(sentence)
+    describe_devices(config.mesh.fsdp)
+    params = initial_params(run)
+    describe_params(params)
+
+    params = run_stage(run, auxiliary_stage(run), params)
+    if stage == "auxiliary":
+        return None
+    if stage == "boundary":
+        run_stage(run, *boundary_stage(run, params))
+        log_primary(f"to see k: python -m diffsinger_jax.evaluation.boundary --workdir {workdir}")
+        return None
+    if config.sampling.k_step == AUTO:
+        run = run._replace(config=with_boundary(config, settle_boundary(run, params)))
+    if "prior_scale" not in frozen_paths(config):
+        params = {**params, "prior_scale": measure_prior(run, params)}
+    params = run_stage(run, denoiser_stage(run), params)
+
+    voice = make_voice(run.config, run.corpus, params)
+    if is_primary():
+        save_voice(workdir.folder / "voice", voice)
+    workdir.copy()
+    log_primary(f"the voice is in {workdir}/voice")
+    return voice
+
+
+def open_run(config: ConfigDict, workdir: Workdir) -> AcousticRun:
+    """What the stages of a run share."""
+    corpus = open_training_corpus(config)
+    acoustic = acoustic_model(
+        config.model.to_dict(), config.schedule.to_dict(), config.process, corpus.info
+    )
+    return AcousticRun(config, workdir, corpus, data_mesh(fsdp=config.mesh.fsdp), acoustic)
+
+
+def check_run(run: AcousticRun, stage: str) -> None:
+    """What can be known with the data, the devices and the workdir, but before any compiling.
+
+    Raises:
+      InputError: for the first thing that does not fit.
+    """
+    config, frozen = run.config, frozen_paths(run.config)
+    shapes = voice_shapes(run.acoustic)
+    require_paths(shapes, frozen)
+    for name, trained in (("auxiliary", AUXILIARY_PARAMS), ("denoiser", DENOISER_PARAMS)):
+        if config[name].steps and stage in ("all", name):
+            if not split_params(shapes, trained, frozen)[0]:
+                raise InputError(
+                    f"config.freeze leaves the stage {name} nothing to train; freeze less, or "
+                    f"give it no steps (--config.{name}.steps=0)"
+                )
+    for name in ("auxiliary", "denoiser") if stage == "all" else (stage,):
+        make_plan(run, config[name].frames_per_batch)  # says which example fits no bucket
+    if stage in ("boundary", "denoiser"):
+        require_finished(run, "auxiliary")
+
+
+def initial_params(run: AcousticRun) -> Params:
+    """Random ones, the same in every run with the config's seed; or the voice's to start from."""
+    key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("init"))
+    init = jax.jit(run.acoustic.model.init)
+    fresh = init(key, empty_batch(run.acoustic))["params"]
+    return start_params(run.config, fresh)
+
+
+def settle_boundary(run: AcousticRun, params: Params) -> int:
+    """K by `config.boundary.method`; found once and kept in the workdir, so that a run resumes."""
+    file, method = run.workdir.folder / "boundary_step.json", run.config.boundary.method
+    known = json.loads(file.read_text()) if is_primary() and file.exists() else {}
+    found = int(broadcast(np.int32(known["k_step"] if known.get("method") == method else -1)))
+    if found >= 0:
+        return found
+    k_step = BOUNDARY_METHODS[method](run, params)
+    log_primary(f"the boundary by the {method} method: k = {k_step} of {run.config.schedule.steps}")
+    if is_primary():
+        with atomic_write(file) as partial:
+            partial.write_text(json.dumps({"method": method, "k_step": k_step}) + "\n")
+    return k_step
+
+
+def with_boundary(config: ConfigDict, k_step: int) -> ConfigDict:
+    """The config for a k that was found: steps below it are learnt, the voice starts there."""
+    config = config.copy_and_resolve_references()
+    with config.ignore_type():
+        config.sampling.k_step = k_step
+    config.sampling.steps = min(config.sampling.steps, k_step)
+    config.denoiser.t_below = k_step
+    return config
+
+
+def make_voice(config: ConfigDict, corpus: MixedCorpus, params: Params) -> Voice:
+    """The finished voice, with its weights on the host."""
+    start = start_voice(config)
+    return Voice(
+        name=config.name,
+        info=corpus.info,
+        model=config.model.to_dict(),
+        schedule=config.schedule.to_dict(),
+        process=config.process,
+        sampling=config.sampling.to_dict(),
+        dictionary=config.dictionary,
+        params=jax.tree.map(np.asarray, params),
+        requires=start.requires if start else (),
+    )
+
+
+def _learned(run: AcousticRun, params: Params) -> int:
+    params = run_stage(run, *boundary_stage(run, params))
+    margins = measure_margins(
+        boundary_predictor(run.config),
+        run.acoustic,
+        params,
+        run.corpus,
+        run.mesh,
+        frames_per_batch=run.config.boundary.frames_per_batch,
+    )
+    if not has_learned(margins):
+        raise InputError(
+            "the boundary predictor cannot tell real mels from blurry ones even at the first step "
+            f"after {run.config.boundary.steps} steps; raise config.boundary.steps, or take "
+            "config.boundary.method=closed_form"
+        )
+    return learned_boundary(margins)
+
+
+def _closed_form(run: AcousticRun, params: Params) -> int:
+    error = measure_error(
+        run.acoustic,
+        params,
+        run.corpus,
+        run.mesh,
+        frames_per_batch=run.config.boundary.frames_per_batch,
+    )
+    return error.boundary(run.acoustic.make_process(params["prior_scale"]).schedule)
+
+
+BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}
+"""How `k_step = "auto"` finds k, by the name in a config."""
+
+
+def _keep_config(config: ConfigDict, workdir: Workdir) -> None:
+    """Keeps the config beside what it made, and refuses to go on with another model."""
+    before = read_config(workdir)
+    if before is not None:
+        require_same(
+            before,
+            config,
+            ("kind", "model", "schedule", "process", "corpus", "start_from", "freeze"),
+            workdir,
+            new_fields=NEW_FIELDS,
+        )
+        for name in STAGES:
+            was = before.get(name, {}).get("optimizer", "adamw")
+            if (workdir.checkpoints / name).exists() and was != config[name].optimizer:
+                raise InputError(
+                    f"the stage {name} in {workdir} was trained with {was}, not with "
+                    f"{config[name].optimizer}; give a fresh --workdir, or "
+                    f"--config.{name}.optimizer={was}"
+                )
+        wanted = config.boundary
+        was = before.get("boundary", wanted)
+        trained = workdir.checkpoints / "boundary"
+        if trained.exists() and any(was[x] != wanted[x] for x in ("channels", "layers")):
+            raise InputError(
+                f"{trained} holds a boundary predictor of another size; remove it, or give the "
+                "config.boundary that it was started with"
+            )
+    write_config(config, workdir)

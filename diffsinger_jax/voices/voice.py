@@ -1,0 +1,276 @@
+"""A voice: a folder with all that singing needs and nothing of how it was trained.
+
+voice.json           name, corpus (mel, vocabulary, statistics, licence), model, sampling
+params.safetensors   the weights, float32 or bfloat16; no code, unlike a pickle
+CARD.md              data, licence, credit and measured quality, for people
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
+from diffsinger_jax.diffusion.samplers import SAMPLERS
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
+from diffsinger_jax.types import Batch, CorpusInfo
+from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
+from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
+
+FORMAT_VERSION = 1
+STATIC_SAMPLING = ("k_step", "steps", "start", "method", "eta", "plms_interval")
+"""What of `sample_mel` a program is compiled for."""
+VOICE_FILE = "voice.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """A trained model that is ready to sing.
+
+    Attributes:
+      name: for metadata and people.
+      info: mel, vocabulary, statistics and licence of the corpus it was trained on.
+      model: keyword arguments of the model.
+      schedule: name and keyword arguments of the noise schedule.
+      process: what the denoiser predicts.
+      sampling: {"k_step", "steps", "temperature"} it sings with unless told otherwise; perhaps
+        "method", "eta", "start" and "plms_interval" too, see `AcousticModel.sample_mel`.
+      dictionary: how lyrics become phonemes, as "ja".
+      params: of the model, f32.
+      requires: what a score must give since the voice cannot predict it: "durations", "f0".
+      vocoder: path of the vocoder that it sounds best with; None for the built-in one.
+    """
+
+    name: str
+    info: CorpusInfo
+    model: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+    process: str
+    sampling: Mapping[str, Any]
+    dictionary: str
+    params: Mapping[str, Any]
+    requires: tuple[str, ...] = ()
+    vocoder: str | None = None
+
+    @property
+    def k_step(self) -> int:
+        """Where the walk starts unless told otherwise."""
+        return self.sampling["k_step"]
+
+    @property
+    def sampling_steps(self) -> int:
+        """How many of the k steps are visited unless told otherwise."""
+        return self.sampling["steps"]
+
+    @property
+    def method(self) -> str:
+        """The sampler it walks by unless told otherwise, a name in `SAMPLERS`."""
+        return self.sampling.get("method", "plms" if "plms_interval" in self.sampling else "ddpm")
+
+    @functools.cached_property
+    def acoustic(self) -> AcousticModel:
+        """Its pure functions."""
+        return acoustic_model(self.model, self.schedule, self.process, self.info)
+
+    def predict_frames(self, batch: Batch) -> jax.Array:
+        """See `AcousticModel.predict_frames`; jitted and kept, as the next two."""
+        return self._programs["predict_frames"](self.params, batch)
+
+    def predict_f0(self, batch: Batch) -> jax.Array:
+        """See `AcousticModel.predict_f0`."""
+        return self._programs["predict_f0"](self.params, batch)
+
+    def sample_mel(
+        self,
+        batch: Batch,
+        keys: jax.Array,
+        *,
+        k_step: int | None = None,
+        steps: int | None = None,
+        temperature: float | None = None,
+        method: str | None = None,
+    ) -> jax.Array:
+        """See `AcousticModel.sample_mel`; what is None is as the voice's `sampling` says.
+
+        Raises:
+          InputError: if k_step or steps are out of range, or there is no such method.
+        """
+        method = method or self.method
+        if method not in SAMPLERS:
+            raise InputError(f"the methods are {', '.join(SAMPLERS)}, there is no {method!r}")
+        longest = self.schedule["steps"]
+        if k_step is not None and not 0 <= k_step <= longest:
+            raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
+        own_walk = steps == self.sampling_steps and k_step in (None, self.k_step)
+        keeps_interval = steps is None or own_walk
+        given_k = k_step is not None and k_step != self.k_step
+        k_step = self.k_step if k_step is None else k_step
+        if steps is None:
+            steps = k_step if given_k else self.sampling_steps
+        elif not 1 <= steps <= max(k_step, 1):
+            raise InputError(f"a walk from k_step={k_step} takes 1 to {k_step} steps, got {steps}")
+        own_method = method == self.method
+        interval = self.sampling.get("plms_interval") if own_method else None
+        if interval is not None:
+            longest = max(k_step, 1)
+            interval = min(interval, longest) if keeps_interval else math.ceil(longest / steps)
+        return self._programs["sample_mel"](
+            self.params,
+            batch,
+            keys,
+            k_step=k_step,
+            steps=steps,
+            temperature=np.float32(
+                self.sampling["temperature"] if temperature is None else temperature
+            ),
+            start=self.sampling.get("start", "blurry"),
+            method=method,
+            eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
+            plms_interval=interval,
+        )
+
+    @functools.cached_property
+    def _programs(self) -> dict[str, TraceCache]:
+        scaling = self.info.mel_min.tolist(), self.info.mel_max.tolist()
+        about = self.acoustic.model, scaling, self.schedule, self.process
+        return {
+            "predict_frames": TraceCache(self.acoustic.predict_frames, about),
+            "predict_f0": TraceCache(self.acoustic.predict_f0, about),
+            "sample_mel": TraceCache(self.acoustic.sample_mel, about, STATIC_SAMPLING),
+        }
+
+
+def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32") -> None:
+    """Writes `voice.json` and the weights; the folder is a voice only once both are whole.
+
+    Args:
+      path: a folder, made if it is not there; a CARD.md in it is left alone.
+      voice: what to write.
+      dtype: of the stored weights, "float32" or "bfloat16" (half the size).
+
+    Raises:
+      InputError: if the folder cannot be written to.
+    """
+    folder = Path(path)
+    flat = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
+    stored = {name: jnp.asarray(value, jnp.dtype(dtype)) for name, value in flat.items()}
+    description = {
+        "format": FORMAT_VERSION,
+        "name": voice.name,
+        "dictionary": voice.dictionary,
+        "requires": list(voice.requires),
+        "process": voice.process,
+        "sampling": dict(voice.sampling),
+        "schedule": dict(voice.schedule),
+        "model": dict(voice.model),
+        "corpus": corpus_info_to_dict(voice.info),
+    }
+    if voice.vocoder is not None:
+        description["vocoder"] = _named_from(folder, voice.vocoder)
+    write_folder(folder, "voice", stored, VOICE_FILE, description)
+
+
+def load_voice(path: str | os.PathLike) -> Voice:
+    """Reads a voice folder.
+
+    Raises:
+      InputError: if the folder, a file in it, a field or a weight is missing or misshapen.
+    """
+    folder = Path(path)
+    description = _read_description(folder)
+    where = str(folder / VOICE_FILE)
+    params = read_weights(folder, "voice")
+    try:
+        voice = Voice(
+            name=description["name"],
+            info=corpus_info_from_dict(description["corpus"], where),
+            model=description["model"],
+            schedule=description["schedule"],
+            process=description["process"],
+            sampling=description["sampling"],
+            dictionary=description["dictionary"],
+            params=jax.device_put(
+                flax.traverse_util.unflatten_dict(
+                    {name: np.asarray(value, np.float32) for name, value in params.items()}, sep="/"
+                )
+            ),
+            requires=tuple(description.get("requires", ())),
+            vocoder=_vocoder_path(folder, description.get("vocoder"), where),
+        )
+    except KeyError as error:
+        raise InputError(f"{where} lacks the field {error}; write the voice again") from error
+    require_weights(params, voice_shapes(voice.acoustic), folder, f"the model in {VOICE_FILE}")
+    return voice
+
+
+def _vocoder_path(folder: Path, named: Any, where: str) -> str | None:
+    """Where the vocoder lies that a voice names: inside its folder, or anywhere."""
+    if named is not None and not isinstance(named, str):
+        raise InputError(f"{where}: vocoder is {named!r}, expected a folder, or leave it away")
+    return None if named is None else str(folder / named)
+
+
+def _named_from(folder: Path, vocoder: str) -> str:
+    """The inverse: relative if it lies in the voice's folder, so that the two travel together."""
+    path = Path(vocoder).absolute()
+    inside = path.is_relative_to(folder.absolute())
+    return str(path.relative_to(folder.absolute()) if inside else path)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / VOICE_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{folder} is not a voice: there is no {VOICE_FILE} in it; give a folder such as "
+            "data/voices/pjs or the voice/ that run_train.py writes into its workdir"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder / VOICE_FILE} is not JSON ({error}); copy it again") from error
+    if description.get("format") != FORMAT_VERSION:
+        raise InputError(
+            f"{folder / VOICE_FILE} has format {description.get('format')!r}, this program reads "
+            f"{FORMAT_VERSION}; use the program version that wrote it"
+        )
+    return description
+
+
+def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:
+    """Shapes of all params, without computing anything."""
+
+    def init() -> Any:
+        return acoustic.model.init(jax.random.key(0), empty_batch(acoustic))["params"]
+
+    return cached_shapes(init, acoustic.model)
+
+
+def empty_batch(acoustic: AcousticModel) -> Batch:
+    """One row, one phoneme, one frame; enough to initialize a model."""
+    per_phoneme, per_frame = jnp.zeros((1, 1)), jnp.zeros((1, 1))
+    ids = per_phoneme.astype(jnp.int32)
+    return Batch(
+        tokens=ids,
+        note_midi=per_phoneme,
+        note_sec=per_phoneme,
+        slur=ids,
+        onset=ids,
+        ph_frames=ids,
+        mel2ph=ids,
+        f0=per_frame,
+        mel=jnp.zeros((1, 1, acoustic.model.mel_bins)),
+        mask=per_frame.astype(bool),
+        speaker=jnp.zeros(1, jnp.int32),
+        language=ids,
+    )

@@ -1,0 +1,155 @@
+"""The boundary between the stages: trained, found, used, and reported, on real singing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import ablations, base, tiny
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation import boundary
+from diffsinger_jax.tasks.acoustic.task import train_and_evaluate, with_boundary
+from diffsinger_jax.voices.voice import load_voice
+
+
+def short_config(corpus, **sampling):
+    """tiny.py, shorter still."""
+    config = tiny.get_config()
+    config.corpus = str(corpus)
+    for stage in (config.auxiliary, config.boundary, config.denoiser):
+        stage.steps = 2
+    config.buckets = 1
+    config.songs_shown = 0
+    config.sampling.update(sampling)
+    return config.copy_and_resolve_references()
+
+
+@pytest.fixture(scope="module")
+def auto_run(prepared_mini, tmp_path_factory):
+    """A run with k_step = "auto" by the closed form, all stages, and a predictor beside it."""
+    workdir = tmp_path_factory.mktemp("auto")
+    config = short_config(prepared_mini, k_step="auto")
+    config.boundary.method = "closed_form"
+    voice = train_and_evaluate(config, workdir)
+    assert train_and_evaluate(config, workdir, "boundary") is None
+    return config, workdir, voice
+
+
+@pytest.mark.slow
+def test_auto_finds_k_between_the_stages_and_the_voice_samples_with_it(auto_run):
+    config, workdir, voice = auto_run
+    known = json.loads((workdir / "boundary_step.json").read_text())
+    assert known["method"] == "closed_form" and 1 <= known["k_step"] <= 100
+    assert voice.k_step == known["k_step"] == load_voice(workdir / "voice").k_step
+    assert voice.sampling_steps <= voice.k_step
+    assert "boundary" not in voice.params  # the predictor is no part of the voice
+    again = train_and_evaluate(config, workdir)  # opened again, the same k
+    assert again.k_step == voice.k_step
+
+    config = config.copy_and_resolve_references()
+    config.boundary.method = "learned"
+    with pytest.raises(InputError, match="even at the first step .* raise config.boundary.steps"):
+        train_and_evaluate(config, workdir)  # two steps teach it nothing, and that is said
+
+
+@pytest.mark.slow
+def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, capsys):
+    _, workdir, voice = auto_run
+    boundary.main(["--workdir", str(workdir), "--k_step", "2", "4", "--write", "grid"])
+    report = json.loads((workdir / "boundary.json").read_text())
+    found = report["found"]
+    assert found.keys() == {"closed_form", "learned", "grid"}
+    assert found["closed_form"] == voice.k_step and found["grid"] in (2, 4)
+    assert np.shape(report["learned"]["mean_margin"]) == (100,)
+    assert (workdir / "boundary.png").read_bytes().startswith(b"\x89PNG")
+    said = capsys.readouterr().out
+    assert all(f"{way}: k = {k} of 100" in said for way, k in found.items())
+    assert "learnt nothing" in said
+
+    written = load_voice(workdir / "voice")
+    assert written.k_step == written.sampling_steps == found["grid"]
+    assert written.sampling["temperature"] == voice.sampling["temperature"]
+    np.testing.assert_array_equal(
+        written.params["prior_scale"], np.asarray(voice.params["prior_scale"])
+    )
+
+
+@pytest.mark.slow
+def test_single_stages_build_on_each_other(auto_run, prepared_mini, tmp_path, capsys):
+    config = short_config(prepared_mini)
+    with pytest.raises(InputError, match="auxiliary .* step 0 of 2.*--stage=auxiliary"):
+        train_and_evaluate(config, tmp_path, "denoiser")
+    _, trained, _ = auto_run
+    stage = Path("checkpoints", "auxiliary")
+    shutil.copytree(trained / stage, tmp_path / stage)
+    assert train_and_evaluate(config, tmp_path, "auxiliary") is None
+    assert not (tmp_path / "checkpoints" / "denoiser").exists()
+    boundary.main(["--workdir", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "closed_form: k = " in said
+    assert "learned: not measured" in said and "--stage=boundary" in said
+    assert "grid: not measured" in said
+    with pytest.raises(InputError, match="is not a voice"):
+        boundary.main(["--workdir", str(tmp_path), "--write", "grid"])
+
+
+@pytest.mark.parametrize(
+    "changes,word",
+    [
+        ({"stage": "second"}, "--stage"),
+        ({"k_step": 101}, "k_step"),
+        ({"k_step": "automatic"}, "auto"),
+        ({"method": "guess"}, "closed_form"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_done(tmp_path, changes, word):
+    config = short_config("nowhere")
+    with config.ignore_type():
+        config.sampling.k_step = changes.get("k_step", 8)
+    config.boundary.method = changes.get("method", "learned")
+    with pytest.raises(InputError, match=word):
+        train_and_evaluate(config, tmp_path / "work", changes.get("stage", "all"))
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="config.json"):
+        boundary.main(["--workdir", str(tmp_path)])
+    with pytest.raises(InputError, match="gs://bucket/run is in a bucket; copy it"):
+        boundary.main(["--workdir", "gs://bucket/run"])
+
+
+def test_a_found_k_bounds_what_is_learnt_and_walked():
+    config = base.get_config()
+    config.sampling.k_step = "auto"
+    found = with_boundary(config, 40)
+    assert (found.sampling.k_step, found.sampling.steps, found.denoiser.t_below) == (40, 40, 40)
+    assert config.sampling.k_step == "auto" and config.denoiser.t_below == 100
+    found = with_boundary(config, 70)
+    assert (found.sampling.k_step, found.sampling.steps, found.denoiser.t_below) == (70, 51, 70)
+
+
+@pytest.mark.parametrize("scale", ablations.SCALES)
+def test_ablations_are_the_papers(scale):
+    configs = {name: ablations.get_config(f"{scale}/{name}") for name in ablations.ABLATIONS}
+    plain = configs["shallow"]
+    for name, config in configs.items():
+        assert config.sampling.k_step == config.sampling.steps == config.denoiser.t_below
+        # The auxiliary stage is shared: nothing but the denoiser's size may differ in the model.
+        differ = {k for k in plain.model if plain.model[k] != config.model[k]}
+        assert differ <= {"denoiser_channels", "denoiser_layers"}, name
+        assert config.auxiliary == plain.auxiliary and config.seed == plain.seed
+    assert configs["naive"].sampling.k_step == plain.schedule.steps
+    if scale == "full":
+        channels = [
+            configs[n].model.denoiser_channels for n in ("channels_half", "channels_double")
+        ]
+        layers = [configs[n].model.denoiser_layers for n in ("layers_half", "layers_more")]
+        assert channels == [128, 512] and layers == [10, 30]
+
+
+def test_an_unknown_ablation_names_those_there_are():
+    with pytest.raises(ValueError, match="channels_half"):
+        ablations.get_config("small/channels_huge")

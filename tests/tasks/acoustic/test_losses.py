@@ -1,0 +1,124 @@
+"""Losses against numpy in float64, and exact under padding and splitting."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from random_batches import grow, random_batch, random_params, small_acoustic_model
+
+from diffsinger_jax.engine.metrics import Mean
+from diffsinger_jax.engine.state import create_state, split_params
+from diffsinger_jax.engine.supervised import train_step
+from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
+from diffsinger_jax.tasks.acoustic.losses import ssim
+from diffsinger_jax.tasks.acoustic.stage_losses import (
+    auxiliary_loss,
+    denoiser_loss,
+    spread_steps,
+)
+
+WEIGHTS = dict.fromkeys(
+    ("mel_l1", "mel_ssim", "duration_phoneme", "duration_note", "pitch", "voicing"), 1.0
+)
+
+
+def ssim_by_hand(x, y):
+    """Wang et al. 2004, eq. 13, one window at a time in float64."""
+    window = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+    window = np.outer(window, window) / np.outer(window, window).sum()
+    x, y = (np.pad(np.asarray(a, np.float64), 5) for a in (x, y))
+    out = np.zeros((x.shape[0] - 10, x.shape[1] - 10))
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            a, b = x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11]
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            var_a = (window * a * a).sum() - mean_a**2
+            var_b = (window * b * b).sum() - mean_b**2
+            covariance = (window * a * b).sum() - mean_a * mean_b
+            out[i, j] = (2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)
+            out[i, j] /= (mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4)
+    return out
+
+
+def test_ssim_is_that_of_the_paper():
+    x, y = np.random.default_rng(0).uniform(0, 2, (2, 14, 9)).astype(np.float32)
+    np.testing.assert_allclose(ssim(x[None], y[None])[0], ssim_by_hand(x, y), atol=2e-5)
+    np.testing.assert_allclose(ssim(x[None], x[None]), 1.0, atol=1e-5)
+
+
+def test_means_of_parts_merge_exactly():
+    values, mask = jnp.arange(12.0), jnp.arange(12) % 3 > 0
+    whole = Mean.of(values, mask)
+    parts = Mean.of(values[:5], mask[:5]).merge(Mean.of(values[5:], mask[5:]))
+    assert float(whole.compute()) == float(parts.compute()) == np.arange(12)[mask].mean()
+
+
+@pytest.fixture(scope="module")
+def acoustic():
+    return small_acoustic_model()
+
+
+@pytest.fixture(scope="module")
+def params(acoustic):
+    return random_params(acoustic)
+
+
+def test_padding_changes_neither_auxiliary_loss_nor_gradient(acoustic, params):
+    loss_fn = auxiliary_loss(acoustic.model, acoustic.scaling, WEIGHTS)
+    loss = jax.jit(
+        jax.value_and_grad(lambda p, b: loss_fn(p, b, jax.random.key(0), False), has_aux=True)
+    )
+    batch = random_batch()
+    (one, parts), gradient = loss(params, batch)
+    (two, _), padded = loss(params, grow(batch, rows=1, frames=17, phonemes=6))
+    assert set(parts) == set(WEIGHTS)
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), gradient, padded)
+
+
+def test_padding_frames_change_no_diffusion_loss(acoustic, params):
+    # Rows draw their step and noise together, so only frames and phonemes are padded here.
+    loss_fn = denoiser_loss(
+        acoustic.model, acoustic.scaling, acoustic.make_process, t_below=20, distance="l2"
+    )
+    loss = jax.jit(lambda p, b: loss_fn(p, b, jax.random.key(0), False)[0])
+    batch = random_batch(rows=1)
+    np.testing.assert_allclose(
+        loss(params, batch), loss(params, grow(batch, frames=17, phonemes=6)), rtol=1e-5
+    )
+
+
+def test_steps_are_uniform_and_spread():
+    keys = jax.random.split(jax.random.key(0), 4000)
+    draws = jax.vmap(lambda key: spread_steps(key, jnp.arange(5), 20))(keys)
+    counts = np.bincount(np.asarray(draws).ravel(), minlength=20)
+    assert counts.min() > 800 and counts.max() < 1200  # 1000 expected of each
+    gaps = np.diff(np.sort(np.asarray(draws), axis=1), axis=1)
+    assert gaps.min() >= 2  # of 20 * (0.618^4 = 0.146), give or take the rounding
+
+
+@pytest.mark.parametrize("stage", ["auxiliary", "denoiser"])
+def test_a_step_learns_and_leaves_the_frozen_alone(acoustic, params, stage):
+    if stage == "auxiliary":
+        trained = AUXILIARY_PARAMS
+        loss_fn = auxiliary_loss(acoustic.model, acoustic.scaling, WEIGHTS)
+    else:
+        trained = ("denoiser",)
+        loss_fn = denoiser_loss(
+            acoustic.model, acoustic.scaling, acoustic.make_process, t_below=20, distance="l2"
+        )
+    mine, frozen = split_params(params, trained)
+    optimizer = optax.adam(3e-3)
+    state = create_state(mine, optimizer)
+    step = jax.jit(
+        functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, ema_decay=0.9)
+    )
+    batch, losses = random_batch(), []
+    for _ in range(40):
+        state, metrics = step(state, frozen, batch, jax.random.key(0))
+        losses.append(float(metrics["loss"]))
+    assert int(state.step) == 40 and set(state.params) == set(trained)
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])

@@ -1,0 +1,166 @@
+"""Every contradiction in a config is one sentence, before anything is computed."""
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import ablations, base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.tasks.acoustic import task as loop
+from diffsinger_jax.tasks.config_check import (
+    AUTO,
+    BOUNDARY_METHODS,
+    check_config,
+    check_keys,
+    check_layout,
+)
+
+
+@pytest.mark.parametrize("module", [base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny])
+def test_the_configs_that_ship_are_sound(module):
+    check_keys(module.get_config())
+    for stage in ("all", "auxiliary", "boundary", "denoiser"):
+        check_config(module.get_config(), stage)
+
+
+@pytest.mark.parametrize(
+    "name", [f"{s}/{a}" for s in ablations.SCALES for a in ablations.ABLATIONS]
+)
+def test_the_ablations_are_sound(name):
+    check_config(ablations.get_config(name))
+
+
+WRONG = {
+    # field: value -> what is said
+    "k beyond the schedule": ({"sampling.k_step": 101}, "0 to 100 .config.schedule.steps. or 'a"),
+    "k of another kind": ({"sampling.k_step": "half"}, "got 'half'"),
+    "more steps than k": ({"sampling.steps": 9}, "steps is 9, expected 1 to 8, since a walk"),
+    "no steps": ({"sampling.steps": 0}, "steps is 0, expected 1 to 8"),
+    "steps not learnt": (
+        {"denoiser.t_below": 7},
+        "k_step is 8, but the denoiser learns only the steps below 7",
+    ),
+    "learning beyond the schedule": (
+        {"denoiser.t_below": 101},
+        "t_below is 101, expected 1 to 100",
+    ),
+    "learning nothing": ({"denoiser.t_below": 0}, "t_below is 0"),
+    "an empty schedule": ({"schedule.steps": 0}, "config.schedule.steps is 0"),
+    "a schedule of no name": ({"schedule.name": "sine"}, "linear, cosine, got 'sine'"),
+    "a process": ({"process": "flow"}, "config.process is one of eps, residual.*got 'flow'"),
+    "a distance": ({"denoiser.distance": "l3"}, "distance is one of l1, l2, got 'l3'"),
+    "a dtype": ({"model.dtype": "float16"}, "dtype is one of float32, bfloat16"),
+    "a method": ({"boundary.method": "guess"}, "method is one of learned, closed_form"),
+    "a sampler": ({"sampling.method": "euler"}, "config.sampling.method is one of ddpm.*'euler'"),
+    "an optimizer": ({"denoiser.optimizer": "sgd"}, "denoiser.optimizer is one of adamw, muon"),
+    "a dictionary": ({"dictionary": "tlh"}, "config.dictionary is 'tlh'.*there is one for.*ja"),
+    "a learning rate": ({"denoiser.learning_rate.name": "flat"}, "rsqrt, halving, cosine.* 'flat'"),
+    "another rate's fields": (
+        {"auxiliary.learning_rate.name": "halving"},
+        "auxiliary.learning_rate has .*, which the halving one does not know",
+    ),
+    "a rate with no end": (
+        {"denoiser.learning_rate.warmup_steps": 20},
+        "learning_rate cannot be cosine with .*total_steps = 20",
+    ),
+    "beta": ({"schedule.beta_max": 1.5}, "cannot be linear with .*beta_max = 1.5"),
+    "heads": ({"model.heads": 3}, "hidden is 32, which 3 attention heads"),
+    "an even kernel": ({"model.kernel_size": 4}, "kernel_size is 4, expected an odd number"),
+    "no layers": ({"model.encoder_layers": 0}, "encoder_layers is 0, expected 1 or more"),
+    "negative channels": ({"model.denoiser_channels": -1}, "denoiser_channels is -1, expected 1"),
+    "dropout": ({"model.dropout": 1.0}, "dropout is 1.0, expected a number from 0 to below 1"),
+    "betas": ({"denoiser.betas": (0.9, 1.5)}, "denoiser.betas is .0.9, 1.5., expected a number"),
+    "a rate of 0": ({"denoiser.learning_rate.peak": 0.0}, "peak is 0.0, expected more than 0"),
+    "a loss below 0": ({"auxiliary.weights.pitch": -1.0}, "weights.pitch is -1.0, expected 0"),
+    "no frames": ({"auxiliary.frames_per_batch": 0}, "frames_per_batch is 0, expected 1 or more"),
+    "no buckets": ({"buckets": 0}, "config.buckets is 0"),
+    "never saved": ({"save_every_steps": 0}, "save_every_steps is 0, expected 1 or more"),
+    "never kept": ({"keep_checkpoints": -3}, "keep_checkpoints is -3"),
+    "no number": ({"sampling.temperature": float("nan")}, "temperature is nan"),
+    "stage 2 without stage 1": (
+        {"auxiliary.steps": 0},
+        "auxiliary.steps is 0, but stage 2 builds on stage 1",
+    ),
+    "no denoiser": ({"denoiser.steps": 0}, "denoiser.steps is 0, but the voice sings with it"),
+    "no predictor": ({"boundary.steps": 0, "sampling.k_step": AUTO}, "to learn the boundary"),
+    "edges": ({"bucket_edges": (64, -1)}, "bucket_edges is .64, -1."),
+    "paths": ({"freeze": (1,)}, "expected paths of params"),
+}
+
+
+def changed(fields):
+    config = tiny.get_config()
+    config.schedule.steps = 100
+    with config.ignore_type():
+        config.update_from_flattened_dict(fields)
+    return config
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_is_said(case):
+    fields, said = WRONG[case]
+    with pytest.raises(InputError, match=said) as caught:
+        check_config(changed(fields))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_weights_of_nothing():
+    config = tiny.get_config()
+    for name in config.auxiliary.weights:
+        config.auxiliary.weights[name] = 0.0
+    with pytest.raises(InputError, match="all of config.auxiliary.weights .*mel_l1, .* are 0"):
+        check_config(config)
+    check_config(config, "denoiser")
+
+
+def test_fields_that_nothing_reads_and_fields_that_lack():
+    config = tiny.get_config()
+    config.sampling.k_stop = 5
+    with pytest.raises(InputError, match="config.sampling.k_stop.*nearest.*config.sampling.k_step"):
+        check_keys(config)
+    del config.sampling.k_stop
+    config.auxiliary.weights.energy = 1.0
+    with pytest.raises(InputError, match="config.auxiliary.weights.energy, which nothing reads"):
+        check_keys(config)
+    del config.auxiliary.weights.energy
+    check_keys(config)
+    del config.denoiser.clip_norm
+    with pytest.raises(InputError, match="lacks the field config.denoiser.clip_norm"):
+        check_keys(config)
+    config = tiny.get_config()
+    config.model.depth = 3
+    with pytest.raises(InputError, match="config.model.depth, which nothing reads"):
+        check_config(config)
+
+
+def test_a_stage():
+    with pytest.raises(InputError, match="--stage is one of all, auxiliary, boundary, denoiser"):
+        check_config(tiny.get_config(), "vocoder")
+    assert set(loop.BOUNDARY_METHODS) == set(BOUNDARY_METHODS)
+
+
+def test_a_voice_may_stand_for_a_stage_and_bring_another_model():
+    config = tiny.get_config()
+    config.start_from = "voices/any"
+    config.auxiliary.steps = 0
+    config.model = ConfigDict({"hidden": 8, "score_inputs": "midi", "dtype": "float32"})
+    check_config(config)
+    check_config(config, "denoiser")
+
+
+LAYOUT = dict(devices=8, hosts=2, row_groups=8, fsdp=2)
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"devices": 4, "hosts": 3}, "4 devices do not divide among 3 hosts"),
+        ({"row_groups": 6}, "row_groups is 6, expected a power of two.*take 8"),
+        ({"devices": 3, "hosts": 1, "fsdp": 1}, "row_groups is 8, which 3 devices"),
+        ({"fsdp": 3}, "fsdp is 3, which does not divide 8 devices"),
+    ],
+)
+def test_layouts_that_do_not_divide(changes, words):
+    check_layout(**LAYOUT)
+    check_layout(devices=6, hosts=2, row_groups=1, fsdp=1)
+    with pytest.raises(InputError, match=words):
+        check_layout(**{**LAYOUT, **changes})
