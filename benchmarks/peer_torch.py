@@ -41,7 +41,7 @@ class ResidualLayer(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """The WaveNet of `diffsinger_jax.modules.wavenet`, for rows without padding."""
+    """The WaveNet of `diffsinger_jax.modules.trunks.wavenet`, for rows without padding."""
 
     def __init__(self, data: int, condition: int, channels: int, layers: int, cycle: int):
         """D, H, C, layers and the dilations' cycle."""

@@ -51,7 +51,7 @@ from diffsinger_jax.diffusion.samplers import SAMPLERS  # noqa: E402
 from diffsinger_jax.diffusion.schedule import linear_schedule  # noqa: E402
 from diffsinger_jax.diffusion.walk import start_walk  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
-from diffsinger_jax.modules.wavenet import WaveNet  # noqa: E402
+from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 from diffsinger_jax.types import MEL_SPECS, MelSpec  # noqa: E402
 
 SCHEDULE = linear_schedule(100)
@@ -112,7 +112,7 @@ def our_walk(net: WaveNet, case: Case, k_step: int) -> Callable[[Any, Inputs], j
 
         mask = jnp.ones(inputs.start.shape[:2], bool)
         projected = call("project_condition", inputs.cond)
-        embedded = call("embed_step", jnp.arange(k_step, dtype=jnp.float32))
+        embedded = call("embed_steps", jnp.arange(k_step, dtype=jnp.float32))
 
         def predict_x0(x_t: jax.Array, t: jax.Array) -> jax.Array:
             return process.x0(call("run", x_t, embedded[t], projected, mask), x_t, t, x_t)

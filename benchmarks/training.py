@@ -43,7 +43,7 @@ from sampling import make_params  # noqa: E402
 
 from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.engine.optimizers import make_optimizer  # noqa: E402
-from diffsinger_jax.modules.wavenet import WaveNet  # noqa: E402
+from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 
 LEARNING_RATE, BETAS, CLIP_NORM = 1e-3, (0.9, 0.98), 1.0
 PEERS = ("eager", "compiled")

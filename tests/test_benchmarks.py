@@ -18,7 +18,7 @@ import sampling  # noqa: E402
 import training  # noqa: E402
 
 from diffsinger_jax.errors import InputError  # noqa: E402
-from diffsinger_jax.modules.wavenet import WaveNet  # noqa: E402
+from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 
 SMALL = ["--layers", "2", "--channels", "16", "--hidden", "8", "--repeats", "1"]
 

@@ -25,7 +25,7 @@ from diffsinger_jax.modules.reference_pitch import (
 )
 from diffsinger_jax.modules.score_encoder import ScoreEncoder
 from diffsinger_jax.modules.transformer import FFTStack
-from diffsinger_jax.modules.wavenet import WaveNet
+from diffsinger_jax.modules.trunks.wavenet import WaveNet
 from diffsinger_jax.types import Batch
 
 A4_HZ, A4_MIDI = 440.0, 69.0
@@ -281,7 +281,7 @@ class DiffSinger(nn.Module):
 
     def embed_steps(self, t: jax.Array) -> jax.Array:
         """What of the denoiser depends on the steps i32[n] alone: computed once for a walk."""
-        return self.denoiser.embed_step(t.astype(jnp.float32))
+        return self.denoiser.embed_steps(t.astype(jnp.float32))
 
     def denoise_prepared(
         self, x: jax.Array, step: jax.Array, projected: Sequence[jax.Array], mask: jax.Array

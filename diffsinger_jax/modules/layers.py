@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,21 @@ Dtype = jnp.dtype | type
 
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 """PyTorch's `kaiming_normal_`, what the reference starts its convolutions with."""
+
+torch_uniform = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+"""What PyTorch starts a layer with unless told otherwise: uniform within 1 / sqrt(fan in)."""
+
+NORM_EPSILON = 1e-5
+"""Of layer norms, in the transformer and in the trunks."""
+
+GATES = {"swiglu": nn.silu, "atanglu": jnp.arctan}
+"""What a gated linear unit multiplies with, of its second half (Shazeer 2020, GLU variants)."""
+
+
+def gated(gate: str, x: jax.Array) -> jax.Array:
+    """[..., 2C] -> [..., C]: the first half times the gate of the second, a name in `GATES`."""
+    value, other = jnp.split(x, 2, axis=-1)
+    return value * GATES[gate](other)
 
 
 class Embed(nn.Module):
@@ -100,6 +118,69 @@ class Conv1D(nn.Module):
         side_by_side = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
         flat = kernel.astype(self.dtype).reshape(self.kernel_size * width, self.features)
         return matmul(side_by_side, flat) + bias.astype(self.dtype)[None, None, :]
+
+
+class DepthwiseConv(nn.Module):
+    """A convolution over time for each channel alone, zeros outside, length kept.
+
+    Written as a sum of shifted products, which compiles to one pass over x; XLA's own grouped
+    convolution is far slower on CPUs.
+
+    Attributes:
+      kernel_size: odd.
+    """
+
+    kernel_size: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, C] -> [B, T, C]."""
+        init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform", in_axis=0)
+        kernel = self.param("kernel", init, (self.kernel_size, x.shape[-1]))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return (
+            depthwise(x.astype(self.dtype), kernel.astype(self.dtype))
+            + bias.astype(self.dtype)[None, None, :]
+        )
+
+
+def depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """y_t = sum_i kernel_i x_{t + i - K // 2}: x [B, T, C], kernel [K, C] -> [B, T, C]."""
+    size, frames = kernel.shape[0], x.shape[1]
+    padded = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
+    return sum(
+        jax.lax.slice_in_dim(padded, i, i + frames, axis=1) * kernel[i][None, None, :]
+        for i in range(size)
+    )
+
+
+class PReLU(nn.Module):
+    """x where x > 0, slope x elsewhere; a slope for each channel (He et al. 2015)."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., C] -> [..., C]."""
+        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
+        slope = slope.astype(x.dtype).reshape((1,) * (x.ndim - 1) + slope.shape)
+        return jnp.where(x > 0, x, slope * x)
+
+
+class _Plain(nn.Module):
+    """An activation without parameters, called as those that have some."""
+
+    function: Callable[[jax.Array], jax.Array]
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.function(x)
+
+
+CHANNEL_ACTIVATIONS: Mapping[str, Callable[..., nn.Module]] = {
+    "prelu": PReLU,
+    "silu": functools.partial(_Plain, nn.silu),
+    "relu": functools.partial(_Plain, nn.relu),
+}
+"""Activations as modules, since some have parameters."""
 
 
 def sinusoid(positions: jax.Array, features: int) -> jax.Array:

@@ -10,9 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import Conv1D, Dtype, Linear, masked
+from diffsinger_jax.modules.layers import NORM_EPSILON, Conv1D, Dtype, Linear, masked
 
-NORM_EPSILON = 1e-5
 MASKED_LOGIT = -1e30
 """Finite, so that a row without a real place is a mean and not NaN."""
 

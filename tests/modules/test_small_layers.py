@@ -1,4 +1,4 @@
-"""The trunk and the small layers, against plain references."""
+"""The small layers, against plain references."""
 
 import functools
 
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from diffsinger_jax.modules.dilated import im2col, winograd
-from diffsinger_jax.modules.layers import Conv1D, sinusoidal_positions
+from diffsinger_jax.modules.layers import Conv1D, DepthwiseConv, sinusoidal_positions
 from diffsinger_jax.modules.length_regulator import expand_to_frames, segment_sum
-from diffsinger_jax.modules.wavenet import WaveNet
 
 
 def test_convolution_is_a_convolution():
@@ -26,6 +25,22 @@ def test_convolution_is_a_convolution():
         dimension_numbers=("NWC", "WIO", "NWC"),
     )
     np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [20, 3])
+def test_depthwise_convolution_is_a_convolution_of_each_channel(frames):
+    layer = DepthwiseConv(5)
+    x = jax.random.normal(jax.random.key(0), (2, frames, 7))
+    variables = layer.init(jax.random.key(1), x)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        variables["params"]["kernel"][:, None, :],
+        window_strides=(1,),
+        padding="SAME",
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=7,
+    )
+    np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("convolve", [im2col, winograd])
@@ -76,18 +91,3 @@ def test_groups_run_from_one_onset_to_the_next():
     )
     np.testing.assert_array_equal(sums[0], [3, 12, 0, 0, 0])
     np.testing.assert_array_equal(is_group[0], [True, True, False, False, False])
-
-
-def test_trunk_starts_at_zero_and_sees_no_padding():
-    trunk = WaveNet(data=4, channels=8, layers=3, dilation_cycle=2)
-    x, cond = jax.random.normal(jax.random.key(0), (2, 1, 15, 4))
-    t, mask = jnp.asarray([3.5]), jnp.arange(15)[None] < 9
-    apply = jax.jit(trunk.apply)
-    variables = jax.jit(trunk.init)(jax.random.key(1), x, t, cond, mask)
-    assert np.all(apply(variables, x, t, cond, mask) == 0)
-
-    variables["params"]["head"]["dense"]["kernel"] = jax.random.normal(jax.random.key(2), (8, 4))
-    whole = apply(variables, x, t, cond, mask)
-    short = apply(variables, x[:, :9], t, cond[:, :9], mask[:, :9])
-    np.testing.assert_allclose(whole[:, :9], short, atol=1e-5)
-    assert np.abs(whole[:, :9]).max() > 0 and np.all(whole[:, 9:] == 0)

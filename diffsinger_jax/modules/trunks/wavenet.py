@@ -13,10 +13,7 @@ from diffsinger_jax.modules.layers import Dtype, Linear, kaiming_normal, masked,
 
 
 class WaveNet(nn.Module):
-    """x [B, T, D], t f32[B], cond [B, T, H], mask [B, T] -> [B, T, D].
-
-    What does not depend on x is split off, so that a sampler computes it once:
-    `project_condition` for all layers, `embed_step` for every step of the walk.
+    """See `trunks.protocol.Trunk`.
 
     Attributes:
       data: D, channels in and out.
@@ -50,12 +47,12 @@ class WaveNet(nn.Module):
     def project_condition(self, cond: jax.Array) -> list[jax.Array]:
         """[B, T, H] -> [B, T, 2C] for each layer, in one matrix product for all.
 
-        Arrays of their own, so that each layer reads its own without gaps at every step of a walk.
+        Arrays of their own, so that each layer reads its own without gaps at every step.
         """
         return jnp.split(self.condition(cond), self.layers, axis=-1)
 
-    def embed_step(self, t: jax.Array) -> jax.Array:
-        """t f32[B] -> [B, layers, C]; sinusoid, two layers with Mish, one projection a layer."""
+    def embed_steps(self, t: jax.Array) -> jax.Array:
+        """t f32[n] -> [n, layers, C]; sinusoid, two layers with Mish, one projection a layer."""
         h = self.step_out(jax.nn.mish(self.step_in(sinusoid(t, self.channels))))
         return jnp.stack([project(h) for project in self.step_projection], axis=1)
 
@@ -77,5 +74,5 @@ class WaveNet(nn.Module):
         return masked(self.head(y).astype(jnp.float32), mask)
 
     def __call__(self, x: jax.Array, t: jax.Array, cond: jax.Array, mask: jax.Array) -> jax.Array:
-        """The trunk's one signature; see the class."""
-        return self.run(x, self.embed_step(t), self.project_condition(cond), mask)
+        """The trunk's one signature; see the protocol."""
+        return self.run(x, self.embed_steps(t), self.project_condition(cond), mask)
