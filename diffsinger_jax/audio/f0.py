@@ -18,7 +18,7 @@ F0_CEIL_HZ = 1100.0
 """Just above C6, a soprano's high C."""
 
 
-def _world():
+def world():
     """pyworld, imported only where it is used."""
     with warnings.catch_warnings():
         # pyworld 0.3.5 asks pkg_resources for its own version, which setuptools deprecates.
@@ -30,7 +30,7 @@ def _world():
 
 def _harvest(wav: np.ndarray, rate: int, hop: int, floor: float, ceil: float) -> np.ndarray:
     """Morise 2017, "Harvest": robust, and voiced whenever in doubt."""
-    f0, _ = _world().harvest(
+    f0, _ = world().harvest(
         wav, rate, f0_floor=floor, f0_ceil=ceil, frame_period=1000.0 * hop / rate
     )
     return f0
@@ -38,11 +38,11 @@ def _harvest(wav: np.ndarray, rate: int, hop: int, floor: float, ceil: float) ->
 
 def _dio(wav: np.ndarray, rate: int, hop: int, floor: float, ceil: float) -> np.ndarray:
     """Morise et al. 2009, "DIO", refined by StoneMask: some ten times faster than Harvest."""
-    world = _world()
-    coarse, times = world.dio(
+    pyworld = world()
+    coarse, times = pyworld.dio(
         wav, rate, f0_floor=floor, f0_ceil=ceil, frame_period=1000.0 * hop / rate
     )
-    return world.stonemask(wav, coarse, times, rate)
+    return pyworld.stonemask(wav, coarse, times, rate)
 
 
 def _pyin(wav: np.ndarray, rate: int, hop: int, floor: float, ceil: float) -> np.ndarray:
@@ -107,3 +107,19 @@ def extract_f0(
     padded = np.pad(np.asarray(wav, np.float64), (first * spec.hop - offset, tail))
     f0 = F0_EXTRACTORS[method](padded, spec.sample_rate, spec.hop, f0_floor, f0_ceil)
     return f0[first : first + frames].astype(np.float32)
+
+
+def interpolate_f0(f0: np.ndarray) -> np.ndarray:
+    """f0 with unvoiced stretches filled in: linear in log f0, the ends held.
+
+    Args:
+      f0: [T] Hz, 0 unvoiced.
+
+    Returns:
+      f64[T] Hz; zeros if no frame is voiced.
+    """
+    f0 = np.asarray(f0, np.float64)
+    voiced = np.flatnonzero(f0 > 0)
+    if not len(voiced):
+        return np.zeros_like(f0)
+    return 2.0 ** np.interp(np.arange(len(f0)), voiced, np.log2(f0[voiced]))
