@@ -23,6 +23,20 @@ def expand_to_frames(x: jax.Array, mel2ph: jax.Array) -> jax.Array:
     return jnp.take_along_axis(with_pad_row, index, axis=1)
 
 
+def frames_per_phoneme(mel2ph: jax.Array, phonemes: int) -> jax.Array:
+    """How many frames each phoneme has.
+
+    Args:
+      mel2ph: i32[B, T], 1-based phoneme of each frame, 0 on padding.
+      phonemes: N.
+
+    Returns:
+      i32[B, N].
+    """
+    member = mel2ph[:, :, None] == jnp.arange(1, phonemes + 1)[None, None, :]  # [B, T, N]
+    return jnp.sum(member, axis=1, dtype=jnp.int32)
+
+
 def segment_sum(values: jax.Array, onset: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Sums over the phonemes that together fill a note: from one onset up to the next.
 
