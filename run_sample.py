@@ -137,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voice: {voice.name} ({voice.info.licence})")
         for path, stem, score in zip(flags.score, stems, scores, strict=True):
             print(f"{path}: {score.duration_sec:.1f} s")
+            if ignored := synthesizer.ignored_curves(score):
+                print(f"ignored, since the voice has no input for them: {', '.join(ignored)}")
             for take in range(flags.takes):
                 name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
                 (_stream if flags.stream else _sing)(

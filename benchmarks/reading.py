@@ -33,6 +33,8 @@ from diffsinger_jax import cli  # noqa: E402
 
 def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) -> dict[str, Any]:
     """One row of the table."""
+    import jax
+
     from diffsinger_jax.engine.workdir import Workdir
     from diffsinger_jax.pipeline.batches import train_batches
     from diffsinger_jax.pipeline.plan import PADDING_ROW
@@ -51,7 +53,9 @@ def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) ->
     )
     list(itertools.islice(read, batches))
     started = time.perf_counter()
-    sizes = [sum(x.nbytes for x in batch) for batch in itertools.islice(read, batches)]
+    sizes = [
+        sum(x.nbytes for x in jax.tree.leaves(batch)) for batch in itertools.islice(read, batches)
+    ]
     read_sec = (time.perf_counter() - started) / batches
     lengths = setting.corpus.lengths("train").frames
     frames = [

@@ -76,7 +76,10 @@ class Stepper:
         source = setting.corpus.source("train")
         examples = [source[int(i)] for i in fitting.nonzero()[0][: bucket.rows]]
         examples = [examples[i % len(examples)] for i in range(bucket.rows)]
-        self.batch = global_batch(mesh, collate(examples, bucket, setting.corpus.info.mel.n_mels))
+        self.batch = global_batch(
+            mesh,
+            collate(examples, bucket, setting.corpus.info.mel.n_mels, curves=setting.corpus.curves),
+        )
         self.frames = rows * bucket.frames
         self.numbers = sum(x.size for x in jax.tree.leaves(trained))
 

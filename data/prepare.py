@@ -41,6 +41,9 @@ def main() -> int | None:
         "--mel", default="24k_hop128", help="a mel representation by name, or a voice's folder"
     )
     parser.add_argument("--f0", default="harvest", help="an f0 extractor by name")
+    parser.add_argument(
+        "--curves", nargs="*", default=[], metavar="NAME", help="further curves of each recording"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
         "--beam",
@@ -92,6 +95,7 @@ def main() -> int | None:
         test=recipe.test if flags.test is None else tuple(flags.test),
         validation=recipe.validation if flags.validation is None else tuple(flags.validation),
         licence=recipe.licence,
+        curves=tuple(flags.curves),
     )
     if flags.check_only:
         report(build.check_only(songs, settings, flags.out, flags.jobs, beam=beam))

@@ -14,11 +14,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+
+Array: TypeAlias = Any
+"""An array of numpy on the host and of JAX on the device: what is computed for both says this."""
 
 SILENCE = "SP"
 """The phoneme of a rest, in every corpus and voice (HTS corpora say `pau` or `sil`)."""
@@ -235,6 +238,9 @@ class Vocabulary:
 class Batch(NamedTuple):
     """Padded arrays for one jitted call; a pytree. Padding is 0 (False in `mask`).
 
+    Axes, dtypes and where each comes from stand in `features.FEATURES`. For a part of the rows
+    take `jax.tree.map(lambda x: x[rows], batch)`: the last field is a dict.
+
     Attributes:
       tokens: i32[B, N] phoneme ids, 0 pad.
       note_midi: f32[B, N] pitch of the phoneme's note, 0 rest.
@@ -249,20 +255,22 @@ class Batch(NamedTuple):
       mask: bool[B, T] True on real frames.
       speaker: i32[B].
       language: i32[B, N].
+      curves: the optional features that the model declares, by name: f32[B, T] each, or f32[B].
     """
 
-    tokens: np.ndarray
-    note_midi: np.ndarray
-    note_sec: np.ndarray
-    slur: np.ndarray
-    onset: np.ndarray
-    ph_frames: np.ndarray
-    mel2ph: np.ndarray
-    f0: np.ndarray
-    mel: np.ndarray
-    mask: np.ndarray
-    speaker: np.ndarray
-    language: np.ndarray
+    tokens: Array
+    note_midi: Array
+    note_sec: Array
+    slur: Array
+    onset: Array
+    ph_frames: Array
+    mel2ph: Array
+    f0: Array
+    mel: Array
+    mask: Array
+    speaker: Array
+    language: Array
+    curves: Mapping[str, Array] = {}  # noqa: RUF012 (never written to)
 
 
 @dataclasses.dataclass(frozen=True)

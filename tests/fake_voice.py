@@ -28,6 +28,7 @@ class FakeVoice:
     dictionary: str = "ja"
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
+    curves: tuple[str, ...] = ()
 
     def __post_init__(self):
         self.info = CorpusInfo(

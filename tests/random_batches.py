@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 
+from diffsinger_jax.features import FEATURES, core_names
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
-from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
 from diffsinger_jax.voices.voice import empty_batch
 
 SPEC = MelSpec(n_mels=12, hop=256, n_fft=1024, win=1024)
@@ -60,13 +61,12 @@ def random_batch(*, rows=3, frames=48, phonemes=10, seed=0):
 def grow(batch, *, rows=0, frames=0, phonemes=0):
     """The same batch with more padding."""
 
-    def pad(field, x):
-        width = [(0, rows)] + [(0, 0)] * (x.ndim - 1)
-        if x.ndim > 1:
-            width[1] = (0, frames if field in ("mel2ph", "f0", "mel", "mask") else phonemes)
-        return np.pad(x, width)
+    def pad(name, x):
+        more = FEATURES[name].shape(rows, frames, phonemes, 0)
+        return np.pad(x, [(0, extra) for extra in more])
 
-    return type(batch)(**{name: pad(name, x) for name, x in batch._asdict().items()})
+    core = {name: pad(name, getattr(batch, name)) for name in core_names()}
+    return Batch(**core, curves={name: pad(name, x) for name, x in batch.curves.items()})
 
 
 def small_acoustic_model(*, process="residual", **model):

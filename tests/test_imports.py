@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "diffsinger_jax"
 
 BASE = {"types", "errors", "atomic_write"}
-HOST = BASE | {"score", "audio", "metrics", "corpus", "pipeline", "plots"}
+TABLE = {"features"}
+HOST = BASE | TABLE | {"score", "audio", "metrics", "corpus", "pipeline", "plots"}
 PURE = {"types", "diffusion", "modules", "models"}
 VOICES = HOST | PURE | {"voices"}
 NO_DEVICE = {"jax", "flax", "optax", "orbax"}
@@ -20,6 +21,7 @@ RULES = {
     "types": ({"errors"}, NO_DEVICE | {"tensorflow_datasets"}),
     "errors": (set(), NO_DEVICE),
     "atomic_write": (set(), NO_DEVICE),
+    "features": (BASE | {"audio"}, NO_DEVICE | {"tensorflow_datasets"}),
     "score": (BASE, NO_DEVICE | {"tensorflow_datasets"}),
     "audio": (BASE, {"flax", "optax", "orbax", "tensorflow_datasets"}),
     "metrics": (BASE | {"audio"}, NO_DEVICE | {"tensorflow_datasets"}),

@@ -32,6 +32,7 @@ from diffsinger_jax.corpus.pieces import cut_song, make_example
 from diffsinger_jax.corpus.shards import Example, write_shards
 from diffsinger_jax.corpus.songs import SPLITS, SungSong, assign_splits
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.features import extractor
 from diffsinger_jax.types import BREATH, SILENCE, CorpusInfo, MelSpec, Vocabulary
 
 CHECKS_FILE = "checks.csv"
@@ -49,6 +50,7 @@ class Settings:
       keep_faulty: prefixes of names that are used although they fail the check; "" is all.
       test, validation: prefixes of the songs held out.
       licence: see `CorpusInfo`.
+      curves: names of optional features in `FEATURES`, made of each recording and kept with it.
     """
 
     name: str
@@ -59,10 +61,13 @@ class Settings:
     test: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     licence: str = ""
+    curves: tuple[str, ...] = ()
 
     def validate(self) -> None:
         """Raises InputError for a name or number that cannot be."""
         require_extractor(self.f0)
+        for name in self.curves:
+            extractor(name)
         if not self.max_piece_sec > 0:
             raise InputError(f"--max_piece_sec is {self.max_piece_sec}, expected more than 0")
 
@@ -172,7 +177,9 @@ def _check(
     _check_prefixes(songs, settings.keep_faulty)
     spec = settings.mel
     jobs = {
-        song.name: FeatureJob(song.name, song.wav, digests[song.wav], spec, settings.f0)
+        song.name: FeatureJob(
+            song.name, song.wav, digests[song.wav], spec, settings.f0, settings.curves
+        )
         for song in songs
         if song.wav in digests
     }
@@ -214,7 +221,9 @@ def _write_corpus(
     if beam is not None:
         from diffsinger_jax.corpus.on_beam import value_range_on_beam, write_shards_on_beam
 
-        folder = write_shards_on_beam(staging, spec.n_mels, by_split, examples_of, beam)
+        folder = write_shards_on_beam(
+            staging, spec.n_mels, by_split, examples_of, beam, settings.curves
+        )
         mel_min, mel_max = value_range_on_beam(staging, by_split["train"], examples_of, beam)
     else:
 
@@ -223,7 +232,7 @@ def _write_corpus(
                 yield from examples_of(song)
 
         splits = {split: functools.partial(examples, split) for split in by_split}
-        folder = write_shards(staging, spec.n_mels, splits)
+        folder = write_shards(staging, spec.n_mels, splits, settings.curves)
         mel_min, mel_max = value_range(example["mel"] for example in examples("train"))
     info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence)
     write_corpus_info(folder, info)
@@ -258,7 +267,10 @@ def _fingerprint(
     songs: Sequence[SungSong], digests: Mapping[Path, bytes], settings: Settings
 ) -> str:
     """A hash of the settings and of everything the songs were read from."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings)).encode())
+    fields = dataclasses.asdict(settings)
+    if not settings.curves:
+        del fields["curves"]  # corpora of before there were any keep their fingerprint
+    digest = hashlib.sha256(json.dumps(fields).encode())
     for song in songs:
         digest.update(song.name.encode())
         for source in song.sources:

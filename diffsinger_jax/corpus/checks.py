@@ -65,6 +65,11 @@ def _sound(features: SongFeatures) -> Iterator[Finding]:
     if features.clipped_runs:
         verdict = "fail" if features.clipped_runs >= CLIPPED_RUNS_FAIL else "warn"
         yield verdict, f"the audio is clipped, in {features.clipped_runs} place(s)"
+    for name, curve in features.curves.items():
+        if curve.shape != features.f0.shape:
+            yield "fail", f"the curve {name} has {curve.shape} values for {len(features.f0)} frames"
+        elif not np.all(np.isfinite(curve)):
+            yield "fail", f"the curve {name} has values that are no numbers"
 
 
 def _extent(song: SungSong, features: SongFeatures) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -20,9 +20,11 @@ from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import read_wav, resample
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.features import extractor
 from diffsinger_jax.types import MelSpec
 
 _VERSION = 1  # of the features: a change of their code makes caches of older builds invalid
+_CURVE = "curve/"  # before the names of optional features in a cache file
 _CLIPPED = 0.999
 _CLIPPED_RUN = 3  # so many samples in a row at full scale are clipping, one is a normalised peak
 
@@ -38,6 +40,7 @@ class SongFeatures:
       channels: in the file; the features are of their average.
       peak: largest |sample|.
       clipped_runs: how often several samples in a row stand at full scale.
+      curves: the optional features that were asked for, f32[T] by name.
     """
 
     mel: np.ndarray
@@ -46,6 +49,7 @@ class SongFeatures:
     channels: int
     peak: float
     clipped_runs: int
+    curves: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +62,7 @@ class FeatureJob:
       digest: of the file's contents.
       spec: of the mel.
       f0_method: a name in `F0_EXTRACTORS`.
+      curves: names of optional features in `FEATURES`.
     """
 
     name: str
@@ -65,10 +70,13 @@ class FeatureJob:
     digest: bytes
     spec: MelSpec
     f0_method: str
+    curves: tuple[str, ...] = ()
 
     def cache_file(self, folder: Path) -> Path:
         """Named by a hash of the settings and the sound file's contents."""
-        settings = json.dumps([_VERSION, dataclasses.asdict(self.spec), self.f0_method])
+        settings = json.dumps(
+            [_VERSION, dataclasses.asdict(self.spec), self.f0_method, *self.curves]
+        )
         digest = hashlib.sha256(settings.encode() + self.digest).hexdigest()
         return folder / f"{digest}.npz"  # names may hold what file names may not
 
@@ -102,21 +110,29 @@ def compute_features(job: FeatureJob) -> SongFeatures:
         np.pad(full_scale, (1, _CLIPPED_RUN - 1)), _CLIPPED_RUN + 1
     )  # [L, 1 + run]: a run starts after a sample that is not clipped
     resampled = resample(wav, rate, job.spec.sample_rate)
+    f0 = extract_f0(resampled, job.spec, job.f0_method)
     return SongFeatures(
         mel=log_mel(resampled, job.spec),
-        f0=extract_f0(resampled, job.spec, job.f0_method),
+        f0=f0,
         duration_sec=len(wav) / rate,
         channels=soundfile.info(job.wav).channels,
         peak=float(np.max(np.abs(wav), initial=0.0)),
         clipped_runs=int(np.sum(~runs[:, 0] & runs[:, 1:].all(axis=1))),
+        curves={
+            name: np.asarray(extractor(name)(resampled, f0, job.spec), np.float32)
+            for name in job.curves
+        },
     )
 
 
 def load_features(file: Path) -> SongFeatures:
     """Reads what `fill_cache` has kept of one recording."""
     with np.load(file) as arrays:
-        fields = {name: arrays[name] for name in arrays.files}
-    return SongFeatures(**{k: v if v.ndim else v.item() for k, v in fields.items()})
+        kept = {name: arrays[name] for name in arrays.files}
+    curves = {
+        name.removeprefix(_CURVE): kept.pop(name) for name in list(kept) if name.startswith(_CURVE)
+    }
+    return SongFeatures(**{k: v if v.ndim else v.item() for k, v in kept.items()}, curves=curves)
 
 
 def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iterator[str]:
@@ -153,7 +169,9 @@ def fill_one(job: FeatureJob, folder: Path) -> str:
     """Computes one cache file, whole or not at all, and returns the song's name."""
     target = job.cache_file(folder)
     with atomic_write(target) as partial, partial.open("wb") as file:
-        np.savez(file, **dataclasses.asdict(compute_features(job)))
+        fields = dataclasses.asdict(compute_features(job))
+        curves = {_CURVE + name: curve for name, curve in fields.pop("curves").items()}
+        np.savez(file, **fields, **curves)
     return job.name
 
 

@@ -45,6 +45,7 @@ def write_shards_on_beam(
     songs: Mapping[str, Sequence[Any]],
     examples_of: Callable[[Any], Iterable[Example]],
     options: Sequence[str],
+    curves: Sequence[str] = (),
 ) -> Path:
     """As `shards.write_shards`, from the songs of each split and what makes examples of one."""
     splits = {
@@ -55,7 +56,7 @@ def write_shards_on_beam(
     }
     download = tfds.download.DownloadConfig(beam_options=PipelineOptions(list(options)))
     return write_with(
-        RecordBuilder(example_features(n_mels), splits, folder), download_config=download
+        RecordBuilder(example_features(n_mels, curves), splits, folder), download_config=download
     )
 
 

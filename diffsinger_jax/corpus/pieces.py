@@ -133,6 +133,7 @@ def make_example(
         "ph_frames": ph_frames,
         "f0": features.f0[start : start + total],
         "mel": features.mel[start : start + total],
+        **{name: curve[start : start + total] for name, curve in features.curves.items()},
     }
 
 

@@ -12,30 +12,25 @@ from unittest import mock
 import numpy as np
 import tensorflow_datasets as tfds
 
+from diffsinger_jax.features import FEATURES, core_names
+
 Example = Mapping[str, np.ndarray | str]
 
 
-def example_features(n_mels: int) -> tfds.features.FeaturesDict:
-    """The record of one piece, N phonemes and T frames; sum(ph_frames) = T."""
+def example_features(n_mels: int, curves: Iterable[str] = ()) -> tfds.features.FeaturesDict:
+    """The record of one piece, N phonemes and T frames; sum(ph_frames) = T.
 
-    def per_phoneme(dtype: type) -> tfds.features.Tensor:
-        return tfds.features.Tensor(shape=(None,), dtype=dtype)
-
-    return tfds.features.FeaturesDict(
-        {
-            "name": tfds.features.Text(),
-            "speaker": tfds.features.Scalar(np.int32),
-            "language": per_phoneme(np.int32),
-            "tokens": per_phoneme(np.int32),
-            "note_midi": per_phoneme(np.float32),
-            "note_sec": per_phoneme(np.float32),
-            "slur": per_phoneme(np.int32),
-            "onset": per_phoneme(np.int32),
-            "ph_frames": per_phoneme(np.int32),
-            "f0": tfds.features.Tensor(shape=(None,), dtype=np.float32),  # [T]
-            "mel": tfds.features.Tensor(shape=(None, n_mels), dtype=np.float32),  # [T, M]
-        }
-    )
+    Args:
+      n_mels: M.
+      curves: names of the optional features in it.
+    """
+    columns: dict[str, tfds.features.FeatureConnector] = {"name": tfds.features.Text()}
+    for name in (*core_names(), *curves):
+        feature = FEATURES[name]
+        if not feature.derived:
+            shape = {"item": (), "mel": (None, n_mels)}.get(feature.axis, (None,))
+            columns[name] = tfds.features.Tensor(shape=shape, dtype=np.dtype(feature.dtype).type)
+    return tfds.features.FeaturesDict(columns)
 
 
 def recording_features() -> tfds.features.FeaturesDict:
@@ -80,10 +75,13 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 
 
 def write_shards(
-    folder: Path, n_mels: int, splits: Mapping[str, Callable[[], Iterable[Example]]]
+    folder: Path,
+    n_mels: int,
+    splits: Mapping[str, Callable[[], Iterable[Example]]],
+    curves: Iterable[str] = (),
 ) -> Path:
     """`write_records` of pieces of songs, see `example_features`."""
-    return write_records(folder, example_features(n_mels), splits)
+    return write_records(folder, example_features(n_mels, curves), splits)
 
 
 def write_records(

@@ -35,6 +35,7 @@ class Singer(Protocol):
     k_step: int
     schedule: Mapping[str, object]
     sampling: Mapping[str, object]
+    curves: tuple[str, ...]
 
     def predict_frames(self, batch: Batch) -> jax.Array:
         """f32[B, N] durations in frames."""
@@ -157,7 +158,8 @@ def mels_of(
 ) -> list[np.ndarray]:
     """f32[T, M] log mel of every piece; `how` goes to the voice's `sample_mel`."""
     mels: list[np.ndarray] = [np.zeros(0)] * len(examples)
-    for indices, batch in _batches(examples, voice.info.mel.n_mels, frames_per_batch):
+    batches = _batches(examples, voice.info.mel.n_mels, frames_per_batch, voice.curves)
+    for indices, batch in batches:
         keys = _row_keys(seed, indices)
         sampled = np.asarray(voice.sample_mel(batch, keys, k_step=k_step, **how), np.float32)
         for row, index in _real(indices):
@@ -194,7 +196,7 @@ def _first_frame(frames: np.ndarray) -> np.ndarray:
 
 
 def _batches(
-    examples: Sequence[Example], n_mels: int, frames_per_batch: int
+    examples: Sequence[Example], n_mels: int, frames_per_batch: int, curves: Sequence[str] = ()
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """(indices, `PADDING_ROW` where there is none; their batch) in few shapes."""
     frames = np.array([int(np.sum(e["ph_frames"])) for e in examples])
@@ -207,7 +209,7 @@ def _batches(
     )
     for bucket, indices in plan_epoch(frames, buckets, seed=None):
         rows = [None if i == PADDING_ROW else examples[i] for i in indices]
-        yield indices, collate(rows, bucket, n_mels)
+        yield indices, collate(rows, bucket, n_mels, curves)
 
 
 def _real(indices: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import export
 
@@ -28,6 +28,7 @@ from diffsinger_jax import cli
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.features import FEATURES, empty_batch
 from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME, SHORTEST_FRAMES
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.sampling import QUALITIES, sampling_arguments
@@ -37,21 +38,25 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 """That a file runs on, wherever it was written."""
 
 
-def feature_shapes(frames: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """What a program for T frames is called with: the fields of `types.Batch` that a voice reads.
+def feature_shapes(frames: int, curves: Sequence[str] = ()) -> dict[str, jax.ShapeDtypeStruct]:
+    """What a program for T frames is called with: the rows of `FEATURES` that a voice reads.
 
-    tokens, note_midi, note_sec, slur, onset, language [1, N]; mel2ph, f0, mask [1, T]; speaker [1].
+    tokens, note_midi, note_sec, slur, onset, language [1, N]; mel2ph, f0, mask [1, T]; speaker
+    [1]; and the voice's curves [1, T].
     """
-    per_phoneme, per_frame = (1, frames // FRAMES_PER_PHONEME), (1, frames)
-    shapes = {
-        **{name: (per_phoneme, "int32") for name in ("tokens", "slur", "onset", "language")},
-        **{name: (per_phoneme, "float32") for name in ("note_midi", "note_sec")},
-        "mel2ph": (per_frame, "int32"),
-        "f0": (per_frame, "float32"),
-        "mask": (per_frame, "bool"),
-        "speaker": ((1,), "int32"),
+    empty = _empty_batch(frames, mel_bins=1, curves=curves)
+    arrays = {**empty._asdict(), **empty.curves}
+    inputs = {
+        name: jax.ShapeDtypeStruct(arrays[name].shape, arrays[name].dtype)
+        for name, feature in FEATURES.items()
+        if name in arrays and not feature.target
     }
-    return {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
+    return dict(sorted(inputs.items()))
+
+
+def _empty_batch(frames: int, *, mel_bins: int, curves: Sequence[str]) -> Batch:
+    phonemes = frames // FRAMES_PER_PHONEME
+    return empty_batch(rows=1, frames=frames, phonemes=phonemes, mel_bins=mel_bins, curves=curves)
 
 
 def export_program(
@@ -84,18 +89,19 @@ def export_program(
 
     def sing(features: dict[str, jax.Array], seed: jax.Array) -> jax.Array:
         mel_key, noise_key = jax.random.split(jax.random.key(seed))
-        batch = Batch(
-            ph_frames=jnp.zeros_like(features["tokens"]),
-            mel=jnp.zeros((1, frames, spec.n_mels)),
-            **features,
-        )
+        empty = _empty_batch(frames, mel_bins=spec.n_mels, curves=voice.curves)
+        curves = {name: features[name] for name in voice.curves}
+        core = {name: array for name, array in features.items() if name not in curves}
+        batch = empty._replace(**core, curves=curves)
         mel = voice.sample_mel(batch, mel_key[None], **how)
         if not with_wav:
             return mel
         return harmonic_plus_noise(mel, batch.f0, spec, key=noise_key, mask=batch.mask)
 
     seed = jax.ShapeDtypeStruct((), "uint32")
-    return export.export(jax.jit(sing), platforms=platforms)(feature_shapes(frames), seed)
+    return export.export(jax.jit(sing), platforms=platforms)(
+        feature_shapes(frames, voice.curves), seed
+    )
 
 
 def main() -> None:

@@ -33,7 +33,11 @@ def build_model(model: Mapping[str, Any], info: CorpusInfo) -> DiffSinger:
         mel_bins=info.mel.n_mels,
         mel_low=tuple(map(float, info.mel_min)),
         mel_high=tuple(map(float, info.mel_max)),
-        **{**model, "dtype": jnp.dtype(model.get("dtype", "float32"))},
+        **{
+            **model,
+            "dtype": jnp.dtype(model.get("dtype", "float32")),
+            "curves": tuple(model.get("curves", ())),  # JSON gives a list
+        },
     )
 
 

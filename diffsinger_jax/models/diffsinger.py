@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.modules.curves import CurveEmbedding
 from diffsinger_jax.modules.layers import Dtype, Linear, masked, sinusoidal_positions
 from diffsinger_jax.modules.length_regulator import expand_to_frames
 from diffsinger_jax.modules.predictors import (
@@ -35,6 +36,7 @@ AUXILIARY_PARAMS = (
     "duration_predictor",
     "pitch_predictor",
     "pitch_embedding",
+    "curve_embedding",
     "auxiliary_decoder",
 )
 """What the first stage trains; the second trains `denoiser` and leaves these as they are."""
@@ -111,6 +113,7 @@ class DiffSinger(nn.Module):
       pitch_settings: further keyword arguments of that predictor.
       pitch_input: how f0 enters the condition, a name in `PITCH_INPUTS`, or "none".
       pitch_input_settings: further keyword arguments of that embedding.
+      curves: names of the optional features that enter the condition, see `features.FEATURES`.
       auxiliary_output: what the auxiliary decoder's last layer puts out, "z" or "log_mel".
       denoiser_channels, denoiser_layers, dilation_cycle: of the WaveNet.
       condition_on_prior: whether the denoiser is shown the blurry mel beside the condition.
@@ -145,6 +148,7 @@ class DiffSinger(nn.Module):
     pitch_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     pitch_input: str = "continuous"
     pitch_input_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    curves: tuple[str, ...] = ()
     auxiliary_output: str = "z"
     denoiser_channels: int = 256
     denoiser_layers: int = 20
@@ -190,6 +194,8 @@ class DiffSinger(nn.Module):
             self.pitch_embedding = PITCH_INPUTS[self.pitch_input](
                 self.hidden, **self.pitch_input_settings
             )
+        if self.curves:
+            self.curve_embedding = CurveEmbedding(self.curves, self.hidden)
         self.auxiliary_decoder = AuxiliaryDecoder(
             self.mel_bins,
             layers=self.decoder_layers,
@@ -255,6 +261,8 @@ class DiffSinger(nn.Module):
         cond = expand_to_frames(encoded, batch.mel2ph)  # [B, N, H] -> [B, T, H]
         if self.pitch_input != "none":
             cond += self.pitch_embedding(batch.f0)
+        if self.curves:
+            cond += self.curve_embedding(batch.curves)  # [B, T] each -> [B, T, H]
         return cond * batch.mask[..., None]
 
     def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:

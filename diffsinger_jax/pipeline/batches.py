@@ -90,4 +90,4 @@ def pad_rows(planned: PlannedBatch, multiple: int) -> PlannedBatch:
 
 def _load(source: Sequence[Example], planned: PlannedBatch, corpus: PreparedCorpus) -> Batch:
     examples = [None if i == PADDING_ROW else source[int(i)] for i in planned.indices]
-    return collate(examples, planned.bucket, corpus.info.mel.n_mels)
+    return collate(examples, planned.bucket, corpus.info.mel.n_mels, corpus.curves)

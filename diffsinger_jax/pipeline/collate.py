@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from diffsinger_jax.features import FEATURES, empty_batch, neutral_value
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.types import Batch
 
 Example = Mapping[str, np.ndarray]
-"""One piece of a song: name, speaker, language, tokens, note_midi, note_sec, slur, onset,
-ph_frames i32[N], f0 f32[T], mel f32[T, M]; sum(ph_frames) = T."""
+"""One piece of a song, unpadded: its name and the rows of `FEATURES` that are not derived, as
+tokens i32[N], f0 f32[T], mel f32[T, M]; sum(ph_frames) = T."""
 
 
 def mel_to_phoneme(ph_frames: np.ndarray) -> np.ndarray:
@@ -19,7 +20,9 @@ def mel_to_phoneme(ph_frames: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(1, len(ph_frames) + 1, dtype=np.int32), ph_frames)
 
 
-def collate(examples: Sequence[Example | None], bucket: Bucket, n_mels: int) -> Batch:
+def collate(
+    examples: Sequence[Example | None], bucket: Bucket, n_mels: int, curves: Sequence[str] = ()
+) -> Batch:
     """Puts examples into one padded batch of the bucket's shape.
 
     Args:
@@ -27,35 +30,33 @@ def collate(examples: Sequence[Example | None], bucket: Bucket, n_mels: int) -> 
         padding. An example without "f0" or "mel" leaves them 0, one without "ph_frames" has no
         frames: what a voice predicts from comes this way.
       n_mels: M.
+      curves: names of the optional features that the batch shall have; an example without one
+        has its neutral value.
 
     Returns:
       Everything 0 and `mask` False where there is padding; a row of padding is all padding.
+
+    Raises:
+      InputError: for an example without a curve that has no neutral value.
     """
     rows, frames, phonemes = bucket
-    batch = Batch(
-        tokens=np.zeros((rows, phonemes), np.int32),
-        note_midi=np.zeros((rows, phonemes), np.float32),
-        note_sec=np.zeros((rows, phonemes), np.float32),
-        slur=np.zeros((rows, phonemes), np.int32),
-        onset=np.zeros((rows, phonemes), np.int32),
-        ph_frames=np.zeros((rows, phonemes), np.int32),
-        mel2ph=np.zeros((rows, frames), np.int32),
-        f0=np.zeros((rows, frames), np.float32),
-        mel=np.zeros((rows, frames, n_mels), np.float32),
-        mask=np.zeros((rows, frames), bool),
-        speaker=np.zeros((rows,), np.int32),
-        language=np.zeros((rows, phonemes), np.int32),
-    )
+    batch = empty_batch(rows=rows, frames=frames, phonemes=phonemes, mel_bins=n_mels, curves=curves)
+    arrays = {**batch._asdict(), **batch.curves}
     for row, example in enumerate(examples):
         if example is None:
             continue
-        for field in Batch._fields:
-            if field in example and field != "speaker":
-                values = example[field]
-                getattr(batch, field)[row, : len(values)] = values
-        batch.speaker[row] = example["speaker"]
-        if "ph_frames" in example:
-            mel2ph = mel_to_phoneme(example["ph_frames"])
-            batch.mel2ph[row, : len(mel2ph)] = mel2ph
-            batch.mask[row, : len(mel2ph)] = True
+        mel2ph = mel_to_phoneme(example.get("ph_frames", np.zeros(0, np.int32)))
+        derived = {"mel2ph": mel2ph, "mask": np.ones(len(mel2ph), bool)}
+        for name in curves:
+            if name not in example:
+                value = neutral_value(name, str(example.get("name", "an example")))
+                per_frame = FEATURES[name].axis == "frame"
+                derived[name] = np.full(len(mel2ph), value) if per_frame else np.asarray(value)
+        for name, values in {**example, **derived}.items():
+            if name not in FEATURES or name not in arrays:
+                continue  # its name, and curves that nobody asked for
+            if np.ndim(values):
+                arrays[name][row, : len(values)] = values
+            else:
+                arrays[name][row] = values
     return batch

@@ -36,6 +36,11 @@ class MixedCorpus:
     parts: tuple[PreparedCorpus, ...]
     weights: tuple[Fraction, ...]
 
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Names of the optional features that its batches have."""
+        return self.parts[0].curves
+
     def source(self, split: str) -> Sequence[Example]:
         """The examples of a split by number, one corpus after the other."""
         parts = self._having(split)
@@ -99,7 +104,9 @@ def parse_corpora(text: str) -> list[tuple[str, Fraction]]:
     return corpora
 
 
-def open_corpora(text: str, base: CorpusInfo | None = None) -> MixedCorpus:
+def open_corpora(
+    text: str, base: CorpusInfo | None = None, curves: Sequence[str] = ()
+) -> MixedCorpus:
     """Opens the corpora of a training.
 
     Without a base the vocabulary is that of the first corpus with what the others have beyond it
@@ -109,13 +116,14 @@ def open_corpora(text: str, base: CorpusInfo | None = None) -> MixedCorpus:
     Args:
       text: see `parse_corpora`.
       base: what to go on from.
+      curves: names of the optional features that batches shall have.
 
     Raises:
-      InputError: for a folder that is no prepared corpus, one without a training split, and mels
-        that differ.
+      InputError: for a folder that is no prepared corpus, one without a training split or a
+        curve that has no neutral value, and mels that differ.
     """
     corpora = parse_corpora(text)
-    parts = tuple(open_corpus(path) for path, _ in corpora)
+    parts = tuple(open_corpus(path, curves) for path, _ in corpora)
     for part in parts:
         if "train" not in part.splits:
             raise InputError(f"the corpus {part.path} has no examples to train on")

@@ -14,6 +14,7 @@ from etils import epath
 
 from diffsinger_jax.corpus.info import read_corpus_info
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.features import require_columns
 from diffsinger_jax.pipeline.collate import Example
 from diffsinger_jax.types import CorpusInfo
 
@@ -40,11 +41,13 @@ class PreparedCorpus:
       path: of its folder.
       info: what it says of itself.
       splits: their names, those with examples only.
+      curves: names of the optional features that its batches have.
     """
 
     path: str
     info: CorpusInfo
     splits: tuple[str, ...]
+    curves: tuple[str, ...] = ()
 
     def source(self, split: str) -> Sequence[Example]:
         """The examples of a split by number, read from the shards when asked for.
@@ -71,14 +74,16 @@ class PreparedCorpus:
         return split
 
 
-def open_corpus(path: str | os.PathLike) -> PreparedCorpus:
+def open_corpus(path: str | os.PathLike, curves: Sequence[str] = ()) -> PreparedCorpus:
     """Opens the folder that preparing a corpus wrote.
 
     Args:
       path: on a disk, or in a bucket as "gs://bucket/prepared/pjs".
+      curves: names of the optional features that its batches shall have.
 
     Raises:
-      InputError: for a folder that is missing, empty, unfinished or something else.
+      InputError: for a folder that is missing, empty, unfinished or something else, and for one
+        that lacks a curve which has no neutral value.
     """
     path = os.fspath(path)
     path = path if "://" in path else os.path.abspath(path)
@@ -92,7 +97,8 @@ def open_corpus(path: str | os.PathLike) -> PreparedCorpus:
     splits = tuple(name for name, split in builder.info.splits.items() if split.num_examples)
     if not splits:
         raise InputError(f"the corpus {path} has no examples; see its checks.csv for the reasons")
-    return PreparedCorpus(path=path, info=info, splits=splits)
+    require_columns(curves, builder.info.features, f"the corpus {path}")
+    return PreparedCorpus(path=path, info=info, splits=splits, curves=tuple(curves))
 
 
 # Cached by path, so that a PreparedCorpus stays a plain value that can be compared and pickled.

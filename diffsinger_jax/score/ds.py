@@ -17,7 +17,7 @@ import numpy as np
 from diffsinger_jax import cli
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, parse_segment
+from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, curve_keys, parse_segment
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel, nucleus_index
 from diffsinger_jax.score.pitch_names import name_of_midi
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score
@@ -246,11 +246,13 @@ def _segment_json(piece: Piece, score: Score) -> dict[str, Any]:
     segment["note_seq"] = " ".join(name_of_midi(note.midi) for note in piece.notes)
     segment["note_dur"] = _joined(note.duration_sec for note in piece.notes)
     segment["note_slur"] = _joined(int(note.slur) for note in piece.notes)
-    for name, (key, step_key) in CURVE_KEYS.items():
-        if name in piece.curves:
-            # str of a float32 has the fewest digits that give it back.
-            segment[key] = " ".join(map(str, np.asarray(piece.curves[name].values, np.float32)))
-            segment[step_key] = float(piece.curves[name].timestep_sec)
+    for name in (*CURVE_KEYS, *sorted(set(piece.curves) - set(CURVE_KEYS))):
+        if name not in piece.curves:
+            continue
+        key, step_key = curve_keys(name)
+        # str of a float32 has the fewest digits that give it back.
+        segment[key] = " ".join(map(str, np.asarray(piece.curves[name].values, np.float32)))
+        segment[step_key] = float(piece.curves[name].timestep_sec)
     return segment
 
 

@@ -19,7 +19,8 @@ CURVE_KEYS: Mapping[str, tuple[str, str]] = {"f0": ("f0_seq", "f0_timestep")} | 
         "energy", "breathiness", "voicing", "tension", "gender", "velocity", "expr"
     )
 }  # fmt: skip
-"""Name of a curve: its key and that of its timestep."""
+"""Name of a known curve: its key and that of its timestep."""
+_TIMESTEP = "_timestep"
 
 _MAY_BE_SCALAR = ("gender", "velocity", "expr")
 
@@ -51,6 +52,11 @@ class Segment:
     note_sec: np.ndarray | None
     slurs: tuple[bool, ...] | None
     curves: Mapping[str, Curve]
+
+
+def curve_keys(name: str) -> tuple[str, str]:
+    """The keys of a curve and of its timestep; any name may have such a pair."""
+    return CURVE_KEYS.get(name, (name, name + _TIMESTEP))
 
 
 def parse_segment(raw: Any) -> tuple[Segment | None, list[str]]:
@@ -236,7 +242,9 @@ class _Fields:
 
     def curves(self, duration_sec: float) -> dict[str, Curve]:
         curves = {}
-        for name, (key, step_key) in CURVE_KEYS.items():
+        others = {key.removesuffix(_TIMESTEP) for key in self.raw if key.endswith(_TIMESTEP)}
+        for name in (*CURVE_KEYS, *sorted(others - set(CURVE_KEYS))):
+            key, step_key = curve_keys(name)
             scalar = _finite(self.raw.get(key)) if name in _MAY_BE_SCALAR else None
             if scalar is not None and self.raw.get(step_key) in (None, ""):
                 curves[name] = Curve(np.asarray([scalar], np.float32), duration_sec)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from diffsinger_jax.features import neutral_value, resample_curve
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
@@ -69,9 +70,11 @@ def sing_mels(
     for rows, bucket in pack(sizes, frames_per_batch):
         batch = collate([examples[row] for row in rows], bucket, voice.info.mel.n_mels)
         indices = [numbers[row] for row in rows]
-        f0 = _f0(voice, batch, [pieces[i] for i in indices])
+        arrays = [pieces[i] for i in indices]
+        f0 = _f0(voice, batch, arrays)
+        curves = _curves(voice, batch, arrays)
         mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
-        mel = voice.sample_mel(batch._replace(f0=f0), mel_keys, **how)
+        mel = voice.sample_mel(batch._replace(f0=f0, curves=curves), mel_keys, **how)
         mel = np.asarray(mel, np.float32)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
@@ -86,6 +89,7 @@ def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> MelPie
     if "f0" not in voice.requires:
         voice.predict_f0(batch)
     mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
+    batch = batch._replace(curves=_curves(voice, batch, []))
     mel = np.asarray(voice.sample_mel(batch, mel_keys, **how), np.float32)
     return MelPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
 
@@ -128,6 +132,27 @@ def _f0(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray
         f0[row] = 0.0
         f0[row, first:last] = given
     return f0.astype(np.float32)
+
+
+def _curves(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> dict[str, np.ndarray]:
+    """The optional features that the voice sings by: as a piece gives them, else neutral.
+
+    Silence that was added to a piece has the value of its nearest end.
+
+    Returns:
+      f32[B, T] by name, 0 on padding.
+    """
+    spec = voice.info.mel
+    curves = collate([], Bucket(*batch.mask.shape, 1), spec.n_mels, voice.curves).curves
+    for name, rows in curves.items():
+        for row, piece in enumerate(pieces):
+            frames, head, tail = int(batch.mask[row].sum()), piece.head_frames, piece.tail_frames
+            if (curve := piece.piece.curves.get(name)) is None:
+                rows[row, :frames] = neutral_value(name, piece.piece.where or "a piece")
+            else:
+                given = resample_curve(curve, frames - head - tail, spec.frames_per_sec)
+                rows[row, :frames] = np.pad(given, (head, tail), mode="edge")
+    return dict(curves)
 
 
 def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.features import neutral_value
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
@@ -266,6 +267,11 @@ class Synthesizer:
         """Those of a prepared score that are not silent."""
         return [piece for piece in score.pieces if not is_silent(piece)]
 
+    def ignored_curves(self, score: Score) -> list[str]:
+        """Names of the curves that a score gives and the voice has no input for, sorted."""
+        given = {name for piece in score.pieces for name in piece.curves}
+        return sorted(given - {"f0", *self.voice.curves})
+
     def _language(self, score: Score) -> int:
         """The id of the score's language; "" is the voice's first."""
         languages = self.voice.info.vocabulary.languages
@@ -315,6 +321,8 @@ def _require_given(score: Score, voice: Voice) -> None:
                 "give f0_seq and f0_timestep in a .ds"
             )
         missing = any(phoneme.duration_sec is None for phoneme in piece.phonemes or ())
+        for name in set(voice.curves) - set(piece.curves):
+            neutral_value(name, place)
         if "durations" in voice.requires and missing:
             raise InputError(
                 f"{place}: the voice {voice.name} predicts no durations and the score gives none; "

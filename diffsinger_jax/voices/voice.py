@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffsinger_jax import features
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.errors import InputError
@@ -78,6 +79,11 @@ class Voice:
     def method(self) -> str:
         """The sampler it walks by unless told otherwise, a name in `SAMPLERS`."""
         return self.sampling.get("method", "plms" if "plms_interval" in self.sampling else "ddpm")
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Names of the optional features that it sings by, see `features.FEATURES`."""
+        return tuple(self.model.get("curves", ()))
 
     @functools.cached_property
     def acoustic(self) -> AcousticModel:
@@ -258,19 +264,7 @@ def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:
 
 def empty_batch(acoustic: AcousticModel) -> Batch:
     """One row, one phoneme, one frame; enough to initialize a model."""
-    per_phoneme, per_frame = jnp.zeros((1, 1)), jnp.zeros((1, 1))
-    ids = per_phoneme.astype(jnp.int32)
-    return Batch(
-        tokens=ids,
-        note_midi=per_phoneme,
-        note_sec=per_phoneme,
-        slur=ids,
-        onset=ids,
-        ph_frames=ids,
-        mel2ph=ids,
-        f0=per_frame,
-        mel=jnp.zeros((1, 1, acoustic.model.mel_bins)),
-        mask=per_frame.astype(bool),
-        speaker=jnp.zeros(1, jnp.int32),
-        language=ids,
+    model = acoustic.model
+    return features.empty_batch(
+        rows=1, frames=1, phonemes=1, mel_bins=model.mel_bins, curves=model.curves
     )

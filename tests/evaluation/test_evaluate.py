@@ -68,6 +68,7 @@ class Corpus:
 class Voice:
     info, k_step, schedule, name = INFO, 10, {"steps": 100}, "fake"
     sampling = {"temperature": 1.0}
+    curves = ()
 
     def predict_frames(self, batch):
         return batch.ph_frames * 1.1

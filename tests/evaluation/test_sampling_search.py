@@ -34,6 +34,7 @@ class Voice:
 
     info = types.SimpleNamespace(mel=SPEC)
     schedule = {"steps": 50}
+    curves = ()
 
     def __init__(self, errors):
         self.errors = errors

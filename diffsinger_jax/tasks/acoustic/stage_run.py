@@ -151,7 +151,8 @@ def rematerialized(loss_fn: LossFn) -> LossFn:
 def _shapes(bucket: Bucket, setting: AcousticRun, groups: int) -> Batch:
     """Of a batch over all devices."""
     rows = padded_rows(bucket.rows, groups)
-    empty = collate([], Bucket(1, *bucket[1:]), setting.corpus.info.mel.n_mels)
+    corpus = setting.corpus
+    empty = collate([], Bucket(1, *bucket[1:]), corpus.info.mel.n_mels, corpus.curves)
     sharding = batch_sharded(setting.mesh)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=sharding), empty

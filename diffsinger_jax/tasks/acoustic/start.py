@@ -73,7 +73,8 @@ def open_training_corpus(config: ConfigDict) -> MixedCorpus:
       InputError: if one cannot be read, or its mel is not the voice's.
     """
     voice = start_voice(config)
-    return open_corpora(config.corpus, base=voice.info if voice else None)
+    curves = config.model.get("curves", ())
+    return open_corpora(config.corpus, base=voice.info if voice else None, curves=curves)
 
 
 def start_params(config: ConfigDict, fresh: Params) -> Params:

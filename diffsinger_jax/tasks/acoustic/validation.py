@@ -84,7 +84,7 @@ class Validator:
     def _show(self, step: int, params: Params, batch: Batch, writer: Writer) -> None:
         """Pictures and sounds of the first songs of a batch."""
         config, shown = self._setting.config, self._stage.shown
-        batch = Batch(*(x[: config.songs_shown] for x in batch))
+        batch = jax.tree.map(lambda x: x[: config.songs_shown], batch)
         mels = {"truth": batch.mel}
         if AUXILIARY in shown:
             mels[AUXILIARY] = self._sample(params, batch, k_step=0)
