@@ -52,6 +52,9 @@ setup(
         "gcs": ["gcsfs", "google-cloud-storage"],  # gs:// for corpora and --workdir
         "gpu": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
+        # DNSMOS. `pip install --no-deps resemblyzer` adds the speaker encoder: only
+        # the weights in it are used, and what it depends on would bring PyTorch.
+        "perceptual": ["onnxruntime>=1.18", "speechmos"],
         "onnx": ["onnxruntime>=1.18"],  # OpenUtau's vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
         "test": ["hypothesis", "jsonschema", "pytest", "pytest-xdist", "ruff"],
