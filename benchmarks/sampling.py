@@ -1,4 +1,4 @@
-"""How fast mels are sampled: the walk of a full-size denoiser, beside plain PyTorch in one run.
+"""How fast mels are sampled: a sampler with a full-size denoiser, beside plain PyTorch in one run.
 
     python benchmarks/sampling.py
         10 s at 24 kHz / hop 128, k = 51, DDPM, the 20 x 256 model, beside PyTorch in turn
@@ -9,10 +9,10 @@ Columns:
 
     steps       visited of the k; calls of the denoiser are one more for plms
     compile s   to trace and compile ours, once for each row's shape
-    p50, p95    seconds of one walk, from the condition to the mel
+    p50, p95    seconds of sampling once, from the condition to the mel
     frames/s    mel frames of all rows together in a second, at p50
     audio/s     seconds of singing made in a second, all rows together
-    RTF         its inverse; with vocoder: the built-in vocoder after it, in turn with the walks
+    RTF         its inverse; with vocoder: the built-in vocoder after it, in turn with it
     MB          of the program: arguments, results and what it needs between them
     GFLOP       by the formula, convolutions as they are written down, condition projected once
     peak %      of the FLOP/s of a large matrix product (shape 1024, on accelerators 8192), measured
@@ -23,7 +23,7 @@ Columns:
     x compiled  the peer under torch.compile
     difference  largest, of ours from the eager peer's result, of values in [-1, 1]
 
-Both sides get condition, blurry mel, weights and every step's noise, and give z.
+Both sides get condition, auxiliary mel, weights and every step's noise, and give z.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise  # noqa: E402
 from diffsinger_jax.diffusion.processes import EpsProcess  # noqa: E402
 from diffsinger_jax.diffusion.samplers import SAMPLERS  # noqa: E402
+from diffsinger_jax.diffusion.sampling import shallow_start  # noqa: E402
 from diffsinger_jax.diffusion.schedule import linear_schedule  # noqa: E402
-from diffsinger_jax.diffusion.walk import start_walk  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
 from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 from diffsinger_jax.types import MEL_SPECS, MelSpec  # noqa: E402
@@ -73,7 +73,7 @@ class Inputs(NamedTuple):
 
     Attributes:
       cond: [B, T, H].
-      start: [B, T, M], the blurry mel in [-1, 1].
+      start: [B, T, M], the auxiliary mel in [-1, 1].
       noise: [k + 1, B, T, M]: of step t, and that of the start last.
     """
 
@@ -102,11 +102,11 @@ def make_params(net: WaveNet, condition: int) -> dict[str, Any]:
     return params
 
 
-def our_walk(net: WaveNet, case: Case, k_step: int) -> Callable[[Any, Inputs], jax.Array]:
+def our_sampler(net: WaveNet, case: Case, k_step: int) -> Callable[[Any, Inputs], jax.Array]:
     """(params, inputs) -> z [B, T, M], put together from the parts that a voice uses."""
-    process, sampler = EpsProcess(SCHEDULE), SAMPLERS[case.method]
+    process, sampler = EpsProcess(SCHEDULE.path), SAMPLERS[case.method]
 
-    def walk(params: Any, inputs: Inputs) -> jax.Array:
+    def sample(params: Any, inputs: Inputs) -> jax.Array:
         def call(method: str, *arguments: Any) -> jax.Array:
             return net.apply({"params": params}, *arguments, method=method)
 
@@ -120,17 +120,18 @@ def our_walk(net: WaveNet, case: Case, k_step: int) -> Callable[[Any, Inputs], j
         def noise_at(t: jax.Array) -> jax.Array:
             return inputs.noise[t]
 
-        x = start_walk(SCHEDULE, inputs.start, k_step, noise_at, "blurry")
-        visits = sampler.visits(SCHEDULE, k_step, case.steps)
-        return sampler.walk(SCHEDULE, predict_x0, x, noise_at, visits)
+        times = sampler.times(process.path, k_step, case.steps)
+        first = jnp.asarray(times[0])
+        x = shallow_start(process, inputs.start, first, noise_at(first + 1), "auxiliary")
+        return sampler.run(process.path, predict_x0, x, noise_at, times)
 
-    return walk
+    return sample
 
 
 def peer_calls(
     options: argparse.Namespace, params: Any, inputs: Inputs, dtype: str
 ) -> dict[str, Callable[[], np.ndarray]]:
-    """The same walk in PyTorch, by the names of `PEERS`."""
+    """The same in PyTorch, by the names of `PEERS`."""
     import torch
     from peer_torch import DdpmWalk, denoiser_from_flax
 
@@ -166,10 +167,10 @@ def measure_case(
         spec.n_mels, options.channels, options.layers, options.dilation_cycle, jnp.dtype(case.dtype)
     )
     inputs = make_inputs(case.batch, frames, spec.n_mels, options.hidden, options.k_step)
-    walk, compile_sec, memory = measure.compiled(
-        jax.jit(our_walk(net, case, options.k_step)), params, inputs
+    sample, compile_sec, memory = measure.compiled(
+        jax.jit(our_sampler(net, case, options.k_step)), params, inputs
     )
-    calls: dict[str, Callable[[], Any]] = {"ours": lambda: np.asarray(walk(params, inputs))}
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: np.asarray(sample(params, inputs))}
     comparable = case.method == "ddpm" and case.steps == options.k_step
     peers = peer_calls(options, params, inputs, case.dtype) if comparable and options.peer else {}
 
@@ -181,7 +182,7 @@ def measure_case(
     seconds = measure.in_turn(calls | peers, options.repeats)
     peaks.append(peak())
 
-    walk_sec, vocoder_sec = (measure.percentile(seconds[x], 0.5) for x in ("ours", "vocoder"))
+    sampling_sec, vocoder_sec = (measure.percentile(seconds[x], 0.5) for x in ("ours", "vocoder"))
     sung_sec = case.batch * case.seconds
     per_call, once = measure.denoiser_flops(
         case.batch * frames,
@@ -195,15 +196,15 @@ def measure_case(
         "device": jax.default_backend(),
         **case._asdict(),
         "compile s": compile_sec,
-        "p50 s": walk_sec,
+        "p50 s": sampling_sec,
         "p95 s": measure.percentile(seconds["ours"], 0.95),
-        "frames/s": case.batch * frames / walk_sec,
-        "audio/s": sung_sec / walk_sec,
-        "RTF": walk_sec / sung_sec,
-        "RTF with vocoder": (walk_sec + vocoder_sec) / sung_sec,
+        "frames/s": case.batch * frames / sampling_sec,
+        "audio/s": sung_sec / sampling_sec,
+        "RTF": sampling_sec / sung_sec,
+        "RTF with vocoder": (sampling_sec + vocoder_sec) / sung_sec,
         "MB": memory / 1e6,
         "GFLOP": flops / 1e9,
-        "peak %": 100 * flops / walk_sec / max(peaks),
+        "peak %": 100 * flops / sampling_sec / max(peaks),
     }
     for name in peers:
         row[f"{name} s"] = measure.percentile(seconds[name], 0.5)
@@ -224,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", nargs="+", choices=SAMPLERS, default=["ddpm"])
     parser.add_argument("--steps", type=int, nargs="+", help="visited of the k; all by default")
     parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
-    parser.add_argument("--k_step", type=int, default=51, help="where the walk starts")
+    parser.add_argument("--k_step", type=int, default=51, help="where sampling starts")
     parser.add_argument("--mel", choices=MEL_SPECS, default="24k_hop128")
     parser.add_argument("--layers", type=int, default=20)
     parser.add_argument("--channels", type=int, default=256)

@@ -1,15 +1,16 @@
-"""Where a blurry mel and a real one become the same under diffusion: the boundary k.
+"""Where an auxiliary mel and a real one become the same under diffusion: the boundary k.
 
 Two of the three published ways (Liu et al. 2022), as arithmetic on the host in float64; the
 third is a search (`evaluation.sampling_search`). A boundary is a number of steps, as `k_step` of
-`samplers.shallow_sample`: K = t + 1 for the step t in [0, S) at which the walk starts.
+`sampling.Sampling`: K = t + 1 for the step t in [0, S) at which sampling starts. Of a path that is
+not discrete the S steps are the times of its grid.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.diffusion.path import Path
 
 MARGIN = 0.4
 """Two outputs of the boundary predictor that are nearer than this count as the same."""
@@ -17,39 +18,40 @@ SHARE_OF_STEPS = 0.95
 """Of the steps from the boundary on, at which they have to be the same."""
 
 
-def divergence(schedule: NoiseSchedule, squared_distance: float) -> np.ndarray:
-    """KL(q(M_t | M) || q(M~_t | M~)) = abar_t / (2 (1 - abar_t)) ||M - M~||^2 (eq. 4).
+def divergence(path: Path, squared_distance: float) -> np.ndarray:
+    """KL(q(M_t | M) || q(M~_t | M~)) = alpha_t^2 / (2 sigma_t^2) ||M - M~||^2 (eq. 4).
 
     Args:
-      schedule: of length S.
+      path: of diffusion.
       squared_distance: ||M - M~||^2 of the scaled, clean mels, as a sum over elements or a mean.
 
     Returns:
       f64[S] nats, falling; a sum or a mean as the distance is.
     """
-    alpha_bar = schedule.alpha_bar
-    return alpha_bar / (2.0 * (1.0 - alpha_bar)) * squared_distance
+    times = path.grid()
+    return path.alpha(times) ** 2 / (2.0 * path.sigma(times) ** 2) * squared_distance
 
 
-def divergence_from_noise(schedule: NoiseSchedule, square: float, count: float = 1.0) -> float:
+def divergence_from_noise(path: Path, square: float, count: float = 1.0) -> float:
     """KL(q(M_T | M) || N(0, I)): what is left of a mel when it is diffused all the way.
 
-    For n elements, with abar = abar_{S-1}: (abar ||M||^2 - n (abar + log(1 - abar))) / 2.
+    For n elements and the last time's alpha and sigma with alpha^2 + sigma^2 = 1:
+    (alpha^2 ||M||^2 - n (alpha^2 + log(sigma^2))) / 2.
 
     Args:
-      schedule: of length S.
+      path: of diffusion.
       square: ||M||^2, as a sum over elements or a mean.
       count: n, the number of elements summed; 1 for a mean.
 
     Returns:
       nats, > 0; a sum or a mean as `square` is.
     """
-    last = schedule.alpha_bar[-1]
+    last = path.alpha(path.grid()[-1:])[0] ** 2
     return float(0.5 * (last * square - count * (last + np.log1p(-last))))
 
 
 def closed_form_boundary(
-    schedule: NoiseSchedule, squared_distance: float, square: float, count: float = 1.0
+    path: Path, squared_distance: float, square: float, count: float = 1.0
 ) -> int:
     """The first K at which E[KL(M_t || M~_t)] <= E[KL(M_T || N(0, I))], t = K - 1 (appendix B).
 
@@ -57,7 +59,7 @@ def closed_form_boundary(
     noises, which never becomes small.
 
     Args:
-      schedule: of length S.
+      path: of diffusion.
       squared_distance: ||M - M~||^2 over real frames of a corpus.
       square: ||M||^2 over the same elements, reduced in the same way.
       count: the number of elements for sums, 1 for means.
@@ -65,8 +67,8 @@ def closed_form_boundary(
     Returns:
       K in [1, S]; S too where no step is far enough.
     """
-    limit = divergence_from_noise(schedule, square, count)
-    return _first(divergence(schedule, squared_distance) <= limit)
+    limit = divergence_from_noise(path, square, count)
+    return _first(divergence(path, squared_distance) <= limit)
 
 
 def earliest_boundaries(

@@ -1,40 +1,37 @@
-"""How data becomes noise, what a network has to predict, and how that becomes data again.
+"""What a network has to predict of noised data, and how that becomes an estimate of the data.
 
 A process never knows the network and a sampler never knows the process: a process turns the
-network's output into an estimate of x_0, and the sampler walks with that estimate.
+network's output into an estimate of x_0, and the sampler steps along the path with that estimate.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.schedule import NoiseSchedule
-
-
-def q_sample(schedule: NoiseSchedule, x0: jax.Array, t: jax.Array, eps: jax.Array) -> jax.Array:
-    """Diffuses clean data to step t: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
-
-    Args:
-      schedule: of length S.
-      x0: [B, T, D] data, scaled to about [-1, 1].
-      t: i32[B] steps in [0, S).
-      eps: [B, T, D] standard normal noise.
-
-    Returns:
-      x_t: [B, T, D].
-    """
-    signal, noise = schedule.signal_and_noise(t)
-    return signal * x0 + noise * eps
+from diffsinger_jax.diffusion.path import Path
+from diffsinger_jax.diffusion.schedule import make_schedule
 
 
 class Process(Protocol):
-    """What every process can say. `prior` [B, T, D] is the blurry mel, scaled as x_0 is."""
+    """What every process can say. `prior` [B, T, D] is the auxiliary mel, scaled as x_0 is."""
 
-    schedule: NoiseSchedule
+    @property
+    def path(self) -> Path:
+        """The path between noise and data; times t below are times of it."""
+
+    def training_times(self, place: jax.Array, depth: float) -> jax.Array:
+        """Times to learn at, [B], from uniform numbers f32[B]; see `Path.training_times`."""
+
+    def trunk_time(self, t: jax.Array) -> jax.Array:
+        """The number that the network is told for times t, f32[B]."""
+
+    def marginal(self, x0: jax.Array, t: jax.Array, eps: jax.Array) -> jax.Array:
+        """x_t [B, T, D] of data and standard normal noise."""
 
     def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """What the network is shown of x_t, [B, T, D]."""
@@ -45,18 +42,35 @@ class Process(Protocol):
         """What the network has to put out, [B, T, D]."""
 
     def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
-        """The estimate of x_0 behind the network's output, [B, T, D]; t is i32[B]."""
+        """The estimate of x_0 behind the network's output, [B, T, D]."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class EpsProcess:
-    """The network predicts the noise (Ho et al. 2020); the paper's choice. Uses no prior."""
+class OnPath:
+    """What a process is by its path alone; the processes add what the network predicts."""
 
-    schedule: NoiseSchedule
+    path: Path
+
+    def training_times(self, place: jax.Array, depth: float) -> jax.Array:
+        """All depths up to the bound are as likely."""
+        return self.path.training_times(place, depth)
+
+    def trunk_time(self, t: jax.Array) -> jax.Array:
+        """The time itself."""
+        return t.astype(jnp.float32)
+
+    def marginal(self, x0: jax.Array, t: jax.Array, eps: jax.Array) -> jax.Array:
+        """alpha(t) x_0 + sigma(t) eps."""
+        return self.path.marginal(x0, t, eps)
 
     def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """x_t itself."""
         return x_t
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpsProcess(OnPath):
+    """The network predicts the noise (Ho et al. 2020); the paper's choice. Uses no prior."""
 
     def target(
         self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
@@ -65,19 +79,19 @@ class EpsProcess:
         return eps
 
     def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
-        """(x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t)."""
-        signal, noise = self.schedule.signal_and_noise(t)
-        return (x_t - noise * output) / signal
+        """(x_t - sigma_t eps) / alpha_t."""
+        alpha, sigma = self.path.coefficients(t)
+        return (x_t - sigma * output) / alpha
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ResidualProcess:
-    """The network corrects the best linear guess around the blurry mel.
+class ResidualProcess(OnPath):
+    """The network corrects the best linear guess around the auxiliary mel.
 
-    With x_0 = prior + r, r ~ N(0, scale^2), and y = x_t / sqrt(abar_t) = x_0 + sigma_t n,
-    sigma_t^2 = (1 - abar_t) / abar_t, the best linear estimate of x_0 is the Wiener filter
+    With x_0 = prior + r, r ~ N(0, scale^2), and y = x_t / alpha_t = x_0 + s_t n,
+    s_t = sigma_t / alpha_t, the best linear estimate of x_0 is the Wiener filter
 
-        prior + scale^2 / (scale^2 + sigma_t^2) (y - prior).
+        prior + scale^2 / (scale^2 + s_t^2) (y - prior).
 
     The network is shown y - prior with unit variance and predicts what is left, with unit
     variance too, at every t: the preconditioning of EDM (Karras et al. 2022, table 1) with
@@ -85,34 +99,58 @@ class ResidualProcess:
     already exact for Gaussian residuals, so that little training goes a long way.
 
     Attributes:
-      schedule: of length S.
+      path: with some of the data left at every time.
       scale: f32[D], the spread of x_0 around the prior in each channel.
     """
 
-    schedule: NoiseSchedule
     scale: jax.Array
 
     def _coefficients(self, t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """sqrt(abar_t), the Wiener gain and the spread of its error; [B, 1, 1] and [B, 1, D]."""
-        signal, noise = self.schedule.signal_and_noise(t)
-        sigma2 = (noise / signal) ** 2
+        """alpha_t, the Wiener gain and the spread of its error; [B, 1, 1] and [B, 1, D]."""
+        alpha, sigma = self.path.coefficients(t)
+        noise2 = (sigma / alpha) ** 2
         scale2 = self.scale[None, None, :] ** 2
-        total = scale2 + sigma2
-        return signal, scale2 / total, jnp.sqrt(scale2 * sigma2 / total)
+        total = scale2 + noise2
+        return alpha, scale2 / total, jnp.sqrt(scale2 * noise2 / total)
 
     def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
-        """(y - prior) / sqrt(scale^2 + sigma_t^2)."""
-        signal, gain, _ = self._coefficients(t)
-        return (x_t / signal - prior) * jnp.sqrt(gain) / self.scale[None, None, :]
+        """(y - prior) / sqrt(scale^2 + s_t^2)."""
+        alpha, gain, _ = self._coefficients(t)
+        return (x_t / alpha - prior) * jnp.sqrt(gain) / self.scale[None, None, :]
 
     def target(
         self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
     ) -> jax.Array:
         """The linear guess's error over its own spread."""
-        signal, gain, spread = self._coefficients(t)
-        return (x0 - prior - gain * (x_t / signal - prior)) / spread
+        alpha, gain, spread = self._coefficients(t)
+        return (x0 - prior - gain * (x_t / alpha - prior)) / spread
 
     def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """The linear guess plus the network's correction."""
-        signal, gain, spread = self._coefficients(t)
-        return prior + gain * (x_t / signal - prior) + spread * output
+        alpha, gain, spread = self._coefficients(t)
+        return prior + gain * (x_t / alpha - prior) + spread * output
+
+
+class ProcessKind(NamedTuple):
+    """How a process is made of what a config or a voice says.
+
+    Attributes:
+      path: the settings of its path, such as a schedule's, -> the path.
+      make: (path, the spread of the data around the prior f32[D]) -> the process.
+      uses_prior: whether target and estimate depend on the prior.
+    """
+
+    path: Callable[[Mapping[str, Any]], Path]
+    make: Callable[[Path, jax.Array], Process]
+    uses_prior: bool = False
+
+
+def _schedule_path(settings: Mapping[str, Any]) -> Path:
+    return make_schedule(settings).path
+
+
+PROCESSES: dict[str, ProcessKind] = {
+    "eps": ProcessKind(_schedule_path, lambda path, scale: EpsProcess(path)),
+    "residual": ProcessKind(_schedule_path, ResidualProcess, uses_prior=True),
+}
+"""What a denoiser may predict, by the name in a config or a voice."""

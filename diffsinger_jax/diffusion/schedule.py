@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from diffsinger_jax.diffusion.path import Path
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,11 +40,39 @@ class NoiseSchedule:
         """S, the length of the schedule."""
         return len(self.betas)
 
-    def signal_and_noise(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """sqrt(abar_t) and sqrt(1 - abar_t) for t i32[B], each f32[B, 1, 1]."""
-        signal = jnp.asarray(np.sqrt(self.alpha_bar), jnp.float32)
-        noise = jnp.asarray(np.sqrt(1.0 - self.alpha_bar), jnp.float32)
-        return signal[t][:, None, None], noise[t][:, None, None]
+    @functools.cached_property
+    def path(self) -> Path:
+        """alpha_t = sqrt(abar_t) and sigma_t = sqrt(1 - abar_t) at t = 0 .. S-1; the data is -1.
+
+        Whole times read tables. Between them log abar is a line, as DPM-Solver has it (Lu et al.
+        2022, appendix D.4).
+        """
+        abar = np.append(self.alpha_bar, 1.0)  # the last is that of the data: -1 counts from behind
+        log_alpha = 0.5 * np.log(np.roll(abar, 1))  # at -1 .. S-1
+        return Path(
+            alpha=_sampled(np.sqrt(abar), log_alpha, lambda log, xp: xp.exp(log)),
+            sigma=_sampled(
+                np.sqrt(1.0 - abar), log_alpha, lambda log, xp: xp.sqrt(-xp.expm1(2.0 * log))
+            ),
+            noise_time=self.steps - 1,
+            data_time=-1,
+            resolution=1,
+            discrete=True,
+        )
+
+
+def _sampled(table: np.ndarray, log_alpha: np.ndarray, between: Any) -> Any:
+    """Of `NoiseSchedule.path`: the function that reads f64[S + 1] `table` at whole times."""
+    places = np.arange(-1.0, len(table) - 1)
+
+    def value(t: Any) -> Any:
+        on_device = isinstance(t, jax.Array)
+        if jnp.issubdtype(jnp.result_type(t), jnp.integer):
+            return jnp.asarray(table, jnp.float32)[t] if on_device else table[t]
+        library = jnp if on_device else np
+        return between(library.interp(t, places, log_alpha), library)
+
+    return value
 
 
 def linear_schedule(steps: int, beta_min: float = 1e-4, beta_max: float = 0.06) -> NoiseSchedule:
@@ -71,3 +104,9 @@ def cosine_schedule(steps: int, offset: float = 0.008) -> NoiseSchedule:
 
 SCHEDULES = {"linear": linear_schedule, "cosine": cosine_schedule}
 """The schedules that a config can name."""
+
+
+def make_schedule(settings: Mapping[str, Any]) -> NoiseSchedule:
+    """The schedule of a config or a voice: its `name` in `SCHEDULES` and keyword arguments."""
+    keywords = dict(settings)
+    return SCHEDULES[keywords.pop("name")](**keywords)

@@ -31,7 +31,7 @@ from diffsinger_jax.diffusion.boundary import (
     has_learned,
     learned_boundary,
 )
-from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.report import Row, table
@@ -42,10 +42,10 @@ from diffsinger_jax.evaluation.sampling_search import (
     search,
     write_sampling,
 )
-from diffsinger_jax.tasks.acoustic.measurements import MelError, measure_error, measure_margins
-from diffsinger_jax.tasks.acoustic.stage_run import run_stage
 from diffsinger_jax.tasks.acoustic import stages
 from diffsinger_jax.tasks.acoustic import task as loop
+from diffsinger_jax.tasks.acoustic.measurements import MelError, measure_error, measure_margins
+from diffsinger_jax.tasks.acoustic.stage_run import run_stage
 from diffsinger_jax.voices.voice import VOICE_FILE, load_voice
 
 WAYS = ("closed_form", "learned", "grid")
@@ -58,7 +58,7 @@ class Boundary(NamedTuple):
     """What was measured; None where the run lacks what it takes.
 
     Attributes:
-      schedule: of length S.
+      path: of the voice's diffusion.
       error: of the auxiliary model, over the training split.
       margins: f32[n, S] of the predictor on the n training mels.
       chosen: by the grid search.
@@ -66,7 +66,7 @@ class Boundary(NamedTuple):
       lacking: way -> a sentence that says what to do.
     """
 
-    schedule: NoiseSchedule
+    path: NoisePath
     error: MelError
     margins: np.ndarray | None
     chosen: SamplingSetting | None
@@ -76,7 +76,7 @@ class Boundary(NamedTuple):
     @property
     def found(self) -> dict[str, int]:
         """Way -> k."""
-        ways = {"closed_form": self.error.boundary(self.schedule)}
+        ways = {"closed_form": self.error.boundary(self.path)}
         if self.margins is not None:
             ways["learned"] = learned_boundary(self.margins)
         if self.chosen is not None:
@@ -113,7 +113,6 @@ def find_boundary(
     setting = loop.open_setting(config, Workdir(workdir))
     stages.require_finished(setting, "auxiliary")
     params = run_stage(setting, stages.auxiliary_stage(setting), loop.initial_params(setting))
-    schedule = setting.acoustic.make_process(params["prior_scale"]).schedule
     common = (setting.acoustic, params, setting.corpus, setting.mesh)
     error = measure_error(*common, frames_per_batch=config.auxiliary.frames_per_batch)
 
@@ -143,7 +142,8 @@ def find_boundary(
     else:
         voice = load_voice(workdir / "voice")
         if k_steps is None:
-            k_steps = np.unique(np.linspace(0, schedule.steps, GRID + 1).round()[1:].astype(int))
+            depths = np.linspace(0, setting.acoustic.path.depth, GRID + 1)[1:]
+            k_steps = np.unique(depths.round().astype(int))
         chosen, rows = search(
             voice,
             setting.corpus,
@@ -151,7 +151,7 @@ def find_boundary(
             k_steps=[int(k) for k in k_steps],
             temperatures=[voice.sampling["temperature"] if temperature is None else temperature],
         )
-    return Boundary(schedule, error, margins, chosen, rows, lacking)
+    return Boundary(setting.acoustic.path, error, margins, chosen, rows, lacking)
 
 
 def read_config(workdir: Path) -> ConfigDict:
@@ -175,14 +175,15 @@ def read_config(workdir: Path) -> ConfigDict:
 def sentences(boundary: Boundary, criterion: str) -> list[str]:
     """One for each way, with k or with what is missing."""
     found, error = boundary.found, boundary.error
-    limit = divergence_from_noise(boundary.schedule, error.square)
-    said = {way: f"{way}: k = {k} of {boundary.schedule.steps}, " for way, k in found.items()} | {
+    limit = divergence_from_noise(boundary.path, error.square)
+    said = {way: f"{way}: k = {k} of {boundary.path.depth}, " for way, k in found.items()} | {
         way: f"{way}: not measured; {why}" for way, why in boundary.lacking.items()
     }
-    at = divergence(boundary.schedule, error.distance)[found["closed_form"] - 1]
+    at = divergence(boundary.path, error.distance)[found["closed_form"] - 1]
     said["closed_form"] += (
-        f"where diffused real and blurry mels diverge by {at:.4f} nats an element, a mel diffused "
-        f"all the way from noise by {limit:.4f} (mean squared distance {error.distance:.4f})."
+        f"where diffused real and auxiliary mels diverge by {at:.4f} nats an element, a mel "
+        f"diffused all the way from noise by {limit:.4f} (mean squared distance "
+        f"{error.distance:.4f})."
     )
     if boundary.margins is not None:
         earliest = earliest_boundaries(boundary.margins)
@@ -209,10 +210,8 @@ def as_json(boundary: Boundary, criterion: str) -> dict[str, Any]:
         "lacking": dict(boundary.lacking),
         "closed_form": {
             **boundary.error._asdict(),
-            "divergence": divergence(boundary.schedule, boundary.error.distance).tolist(),
-            "divergence_from_noise": divergence_from_noise(
-                boundary.schedule, boundary.error.square
-            ),
+            "divergence": divergence(boundary.path, boundary.error.distance).tolist(),
+            "divergence_from_noise": divergence_from_noise(boundary.path, boundary.error.square),
         },
     }
     if boundary.margins is not None:
@@ -240,8 +239,8 @@ def draw(path: str | os.PathLike, boundary: Boundary, title: str) -> None:
     }
     plots.boundary_panels(
         path,
-        divergence(boundary.schedule, boundary.error.distance),
-        divergence_from_noise(boundary.schedule, boundary.error.square),
+        divergence(boundary.path, boundary.error.distance),
+        divergence_from_noise(boundary.path, boundary.error.square),
         boundary.margins,
         MARGIN,
         measures,

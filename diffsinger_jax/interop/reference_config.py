@@ -220,7 +220,7 @@ def _sampling(config: FlatConfig) -> dict[str, Any]:
     steps, k_step = config.count("timesteps"), config.count("K_step")
     if k_step > steps:
         raise InputError(f"{config.path}: K_step is {k_step}, more than timesteps {steps}")
-    start = "gaussian" if config.flag("gaussian_start", False) else "blurry"
+    start = "gaussian" if config.flag("gaussian_start", False) else "auxiliary"
     sampling = {"k_step": k_step, "steps": k_step, "temperature": 1.0, "start": start}
     if (interval := config.count("pndm_speedup", 0, least=0)) > 1:
         interval = min(interval, k_step)

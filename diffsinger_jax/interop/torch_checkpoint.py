@@ -18,7 +18,7 @@ import flax.traverse_util
 import numpy as np
 
 from diffsinger_jax import cli
-from diffsinger_jax.diffusion.schedule import SCHEDULES
+from diffsinger_jax.diffusion.schedule import make_schedule
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.flat_config import read_config
 from diffsinger_jax.interop.name_map import OURS_ALONE, Link, left_out, links
@@ -134,7 +134,7 @@ def export_checkpoint(voice: Voice, path: str | os.PathLike) -> None:
     for link in table:
         tensors |= link.to_theirs(np.asarray(flat[link.ours], np.float32))
     tensors[TOKENS_AGAIN] = tensors[TOKENS]
-    tensors |= schedule_buffers(_schedule(voice.schedule))
+    tensors |= schedule_buffers(make_schedule(voice.schedule))
     tensors["spec_min"] = np.asarray(voice.info.mel_min, np.float32)[None, None, :]
     tensors["spec_max"] = np.asarray(voice.info.mel_max, np.float32)[None, None, :]
     write_state_dict(path, {PREFIX + name: tensors[name] for name in sorted(tensors)})
@@ -179,7 +179,7 @@ def _mel_range(tensors: Mapping[str, np.ndarray], path: Path) -> tuple[np.ndarra
 def _check_schedule(
     tensors: Mapping[str, np.ndarray], reference: ReferenceModel, path: Path, config: Path
 ) -> None:
-    for name, expected in schedule_buffers(_schedule(reference.schedule)).items():
+    for name, expected in schedule_buffers(make_schedule(reference.schedule)).items():
         there = tensors.get(name)
         if there is None or there.shape != expected.shape:
             shape = "missing" if there is None else there.shape
@@ -244,11 +244,6 @@ def _links(voice: Voice) -> list[Link]:
     model = voice.acoustic.model
     paths = flax.traverse_util.flatten_dict(voice_shapes(voice.acoustic), sep="/").keys()
     return list(links(paths, denoiser_layers=model.denoiser_layers, pitch=model.pitch))
-
-
-def _schedule(settings: Mapping):
-    kwargs = dict(settings)
-    return SCHEDULES[kwargs.pop("name")](**kwargs)
 
 
 def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from diffsinger_jax.diffusion.processes import EpsProcess, Process, ResidualProcess
-from diffsinger_jax.diffusion.samplers import shallow_sample
-from diffsinger_jax.diffusion.schedule import SCHEDULES, NoiseSchedule
-from diffsinger_jax.diffusion.walk import PredictX0, interval_sequence
+from diffsinger_jax.diffusion.path import Path
+from diffsinger_jax.diffusion.processes import PROCESSES, Process
+from diffsinger_jax.diffusion.samplers.estimates import PredictX0
+from diffsinger_jax.diffusion.sampling import Sampling, shallow_sample
 from diffsinger_jax.models.diffsinger import DiffSinger, midi_to_hz
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.types import Batch, CorpusInfo
-
-PROCESSES = {
-    "eps": lambda schedule, scale: EpsProcess(schedule),
-    "residual": lambda schedule, scale: ResidualProcess(schedule, scale),
-}
-"""What the denoiser may predict, by the name in a config: (schedule, prior_scale) -> Process."""
 
 
 def build_model(model: Mapping[str, Any], info: CorpusInfo) -> DiffSinger:
@@ -48,7 +44,7 @@ class AcousticModel:
     Attributes:
       model: the Flax module.
       scaling: of its mels.
-      schedule: keyword arguments of the schedule, with its `name`.
+      schedule: settings of the process's path, as a noise schedule's `name` and arguments.
       process: a name in `PROCESSES`.
     """
 
@@ -57,11 +53,14 @@ class AcousticModel:
     schedule: Mapping[str, Any]
     process: str
 
+    @functools.cached_property
+    def path(self) -> Path:
+        """That of the process."""
+        return PROCESSES[self.process].path(self.schedule)
+
     def make_process(self, prior_scale: jax.Array) -> Process:
         """The process; `prior_scale` f32[M] is among the params."""
-        kwargs = dict(self.schedule)
-        schedule = SCHEDULES[kwargs.pop("name")](**kwargs)
-        return PROCESSES[self.process](schedule, prior_scale)
+        return PROCESSES[self.process].make(self.path, prior_scale)
 
     def predict_frames(self, params: Any, batch: Batch) -> jax.Array:
         """Duration of each phoneme in frames, f32[B, N], >= 0, not yet fitted to the notes."""
@@ -84,65 +83,40 @@ class AcousticModel:
         params: Any,
         batch: Batch,
         keys: jax.Array,
+        temperature: jax.Array | float,
         *,
-        k_step: int,
-        steps: int | None = None,
-        temperature: float = 1.0,
-        start: str = "blurry",
-        method: str = "ddpm",
-        eta: float = 0.0,
-        plms_interval: int | None = None,
+        sampling: Sampling,
     ) -> jax.Array:
-        """Log mel [B, T, M] by shallow diffusion; everything but the walk is computed once.
+        """Log mel [B, T, M] by shallow diffusion; everything but the sampler is computed once.
 
         Args:
           params: of the model; without an auxiliary decoder where nothing needs its mel.
           batch: with durations (`mel2ph`, `mask`) and `f0`.
           keys: [B], a random key for each row.
-          k_step: where the walk starts; 0 gives the blurry mel.
-          steps: how many of the k steps are visited, all by default.
-          temperature: factor on the noise.
-          start: of the walk, "blurry" or "gaussian", see `start_walk`.
-          method: a name in `SAMPLERS`.
-          eta: of the method "ddim", see `shallow_sample`.
-          plms_interval: visit every so-many-th step, counted from 0, whatever `steps` says.
+          temperature: f32[] factor on the noise, in the place of sampling's.
+          sampling: what the program is compiled for; a k_step of 0 gives the auxiliary mel.
         """
         cond = self.condition(params, batch)
-        if k_step == 0 or self.needs_prior(start):
+        if sampling.k_step == 0 or self.needs_prior(sampling.start):
             prior = self._apply(params, "auxiliary_mel", cond, batch.mask)
         else:
             prior = jnp.zeros((*batch.mask.shape, self.model.mel_bins))
-        if k_step == 0:
+        if sampling.k_step == 0:
             return self.scaling.unscale(prior)
-        predict_x0, schedule = self.x0_predictor(params, batch, cond, prior, below=k_step)
-        z = shallow_sample(
-            schedule,
-            predict_x0,
-            prior,
-            keys=keys,
-            k_step=k_step,
-            steps=steps,
-            visits=plms_interval and interval_sequence(k_step, plms_interval),
-            method=method,
-            eta=eta,
-            temperature=temperature,
-            start=start,
-        )
+        times = sampling.model_times(self.path)
+        predict_x0 = self.x0_predictor(params, batch, cond, prior, times)
+        process = self.make_process(params["prior_scale"])
+        z = shallow_sample(process, predict_x0, prior, keys, sampling, temperature)
         return self.scaling.unscale(z)
 
     def needs_prior(self, start: str) -> bool:
-        """Whether a walk with this start makes use of the blurry mel."""
-        return start == "blurry" or self.process != "eps" or self.model.condition_on_prior
+        """Whether sampling from this start makes use of the auxiliary mel."""
+        uses_prior = PROCESSES[self.process].uses_prior or self.model.condition_on_prior
+        return start == "auxiliary" or uses_prior
 
     def x0_predictor(
-        self,
-        params: Any,
-        batch: Batch,
-        cond: jax.Array,
-        prior: jax.Array,
-        *,
-        below: int | None = None,
-    ) -> tuple[PredictX0, NoiseSchedule]:
+        self, params: Any, batch: Batch, cond: jax.Array, prior: jax.Array, times: np.ndarray
+    ) -> PredictX0:
         """(x_t, t) -> x_0 for a sampler, with all that does not depend on x_t computed once.
 
         Args:
@@ -150,21 +124,20 @@ class AcousticModel:
           batch: its mask is used.
           cond: [B, T, H].
           prior: [B, T, M].
-          below: bound on the steps t that will be asked for; S by default.
+          times: [n] of the path, sorted: all that will be asked for.
         """
         process = self.make_process(params["prior_scale"])
         projected = self._apply(params, "project_condition", cond, prior)
-        all_steps = jnp.arange(below or process.schedule.steps)
-        embedded = self._apply(params, "embed_steps", all_steps)  # [K, layers, C]
+        known = jnp.asarray(times)
+        embedded = self._apply(params, "embed_times", process.trunk_time(known))  # [n, layers, C]
 
         def predict_x0(x_t: jax.Array, t: jax.Array) -> jax.Array:
             shown = process.trunk_input(x_t, t, prior)
-            output = self._apply(
-                params, "denoise_prepared", shown, embedded[t], projected, batch.mask
-            )
+            step = embedded[jnp.searchsorted(known, t)]
+            output = self._apply(params, "denoise_prepared", shown, step, projected, batch.mask)
             return process.x0(output, x_t, t, prior)
 
-        return predict_x0, process.schedule
+        return predict_x0
 
     def _apply(self, params: Any, method: str, *args: Any) -> jax.Array:
         return self.model.apply({"params": params}, *args, method=method)

@@ -1,4 +1,4 @@
-"""DiffSinger: score -> condition -> blurry mel -> denoiser (Liu et al. 2022)."""
+"""DiffSinger: score -> condition -> auxiliary mel -> denoiser (Liu et al. 2022)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def hz_to_midi(hz: jax.Array) -> jax.Array:
 
 
 class AuxiliaryDecoder(nn.Module):
-    """FFT blocks from the condition to a mel: right on average, hence blurry."""
+    """FFT blocks from the condition to a mel: right on average, hence over-smoothed."""
 
     mel_bins: int
     layers: int
@@ -116,7 +116,7 @@ class DiffSinger(nn.Module):
       curves: names of the optional features that enter the condition, see `features.FEATURES`.
       auxiliary_output: what the auxiliary decoder's last layer puts out, "z" or "log_mel".
       denoiser_channels, denoiser_layers, dilation_cycle: of the WaveNet.
-      condition_on_prior: whether the denoiser is shown the blurry mel beside the condition.
+      condition_on_prior: whether the denoiser is shown the auxiliary mel beside the condition.
       sees_padding: whether convolutions see what layers make of padding, as the reference's do,
         and numbers near the end of a row depend on how far it is padded.
       dtype: of the inputs of matrix products; all else is float32.
@@ -209,7 +209,7 @@ class DiffSinger(nn.Module):
             self.dilation_cycle,
             dtype=self.dtype,
         )
-        # Spread of real mels around the blurry ones; measured between the stages, not trained.
+        # Spread of real mels around the auxiliary ones; measured between the stages, not trained.
         self.prior_scale = self.param(
             "prior_scale", nn.initializers.constant(0.1), (self.mel_bins,)
         )
@@ -266,7 +266,7 @@ class DiffSinger(nn.Module):
         return cond * batch.mask[..., None]
 
     def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
-        """The blurry mel, z f32[B, T, M]."""
+        """The auxiliary mel, z f32[B, T, M]."""
         out = self.auxiliary_decoder(cond, mask, train=train)
         if self.auxiliary_output == "z":
             return out
@@ -277,24 +277,24 @@ class DiffSinger(nn.Module):
     def denoise(
         self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
     ) -> jax.Array:
-        """The denoiser's output for trunk input x [B, T, M] at steps t i32[B]: f32[B, T, M]."""
+        """The denoiser's output for trunk input x [B, T, M] told t f32[B]: f32[B, T, M]."""
         return self.denoise_prepared(
-            x, self.embed_steps(t), self.project_condition(cond, prior), mask
+            x, self.embed_times(t), self.project_condition(cond, prior), mask
         )
 
     def project_condition(self, cond: jax.Array, prior: jax.Array) -> list[jax.Array]:
-        """What of the denoiser depends on the condition alone: computed once for a whole walk."""
+        """What of the denoiser depends on the condition alone: computed once for all steps."""
         shown = jnp.concatenate([cond, prior], axis=-1) if self.condition_on_prior else cond
         return self.denoiser.project_condition(shown)
 
-    def embed_steps(self, t: jax.Array) -> jax.Array:
-        """What of the denoiser depends on the steps i32[n] alone: computed once for a walk."""
+    def embed_times(self, t: jax.Array) -> jax.Array:
+        """What of the denoiser depends on the times f32[n] it is told alone: computed once."""
         return self.denoiser.embed_steps(t.astype(jnp.float32))
 
     def denoise_prepared(
         self, x: jax.Array, step: jax.Array, projected: Sequence[jax.Array], mask: jax.Array
     ) -> jax.Array:
-        """As `denoise`, with rows of `embed_steps` and the condition of `project_condition`."""
+        """As `denoise`, with rows of `embed_times` and the condition of `project_condition`."""
         mask = jnp.ones_like(mask) if self.sees_padding else mask
         return self.denoiser.run(x, step, projected, mask)
 
@@ -308,7 +308,7 @@ class DiffSinger(nn.Module):
         encoded = self.encode(batch)
         cond = self.condition(encoded, batch)
         z = self.auxiliary_mel(cond, batch.mask)
-        t = jnp.zeros(z.shape[0], jnp.int32)
+        t = jnp.zeros(z.shape[0])
         return (
             self.predict_durations(encoded, batch),
             *self.predict_pitch(encoded, batch),

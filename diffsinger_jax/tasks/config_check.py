@@ -11,11 +11,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from diffsinger_jax.diffusion.processes import PROCESSES
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.diffusion.schedule import SCHEDULES
 from diffsinger_jax.engine.optimizers import LEARNING_RATES, OPTIMIZERS
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.models.acoustic import PROCESSES
 from diffsinger_jax.models.diffsinger import DiffSinger
 from diffsinger_jax.score.dictionary import Dictionary
 from diffsinger_jax.tasks.acoustic.losses import DIFFUSION_LOSSES

@@ -24,6 +24,7 @@ import numpy as np
 from diffsinger_jax import features
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
 from diffsinger_jax.diffusion.samplers import SAMPLERS
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
 from diffsinger_jax.types import Batch, CorpusInfo
@@ -31,9 +32,8 @@ from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
 
 FORMAT_VERSION = 1
-STATIC_SAMPLING = ("k_step", "steps", "start", "method", "eta", "plms_interval")
-"""What of `sample_mel` a program is compiled for."""
 VOICE_FILE = "voice.json"
+OLD_STARTS = {"blurry": "auxiliary"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Voice:
         method = method or self.method
         if method not in SAMPLERS:
             raise InputError(f"the methods are {', '.join(SAMPLERS)}, there is no {method!r}")
-        longest = self.schedule["steps"]
+        longest = self.acoustic.path.depth
         if k_step is not None and not 0 <= k_step <= longest:
             raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
         own_walk = steps == self.sampling_steps and k_step in (None, self.k_step)
@@ -126,7 +126,9 @@ class Voice:
         if steps is None:
             steps = k_step if given_k else self.sampling_steps
         elif not 1 <= steps <= max(k_step, 1):
-            raise InputError(f"a walk from k_step={k_step} takes 1 to {k_step} steps, got {steps}")
+            raise InputError(
+                f"sampling from k_step={k_step} takes 1 to {k_step} steps, got {steps}"
+            )
         own_method = method == self.method
         interval = self.sampling.get("plms_interval") if own_method else None
         if interval is not None:
@@ -136,15 +138,15 @@ class Voice:
             self.params,
             batch,
             keys,
-            k_step=k_step,
-            steps=steps,
-            temperature=np.float32(
-                self.sampling["temperature"] if temperature is None else temperature
+            np.float32(self.sampling["temperature"] if temperature is None else temperature),
+            sampling=Sampling(
+                k_step=k_step,
+                steps=steps,
+                start=OLD_STARTS.get(start := self.sampling.get("start", "auxiliary"), start),
+                method=method,
+                eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
+                plms_interval=interval,
             ),
-            start=self.sampling.get("start", "blurry"),
-            method=method,
-            eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
-            plms_interval=interval,
         )
 
     @functools.cached_property
@@ -154,7 +156,7 @@ class Voice:
         return {
             "predict_frames": TraceCache(self.acoustic.predict_frames, about),
             "predict_f0": TraceCache(self.acoustic.predict_f0, about),
-            "sample_mel": TraceCache(self.acoustic.sample_mel, about, STATIC_SAMPLING),
+            "sample_mel": TraceCache(self.acoustic.sample_mel, about, ("sampling",)),
         }
 
 

@@ -5,23 +5,24 @@ import numpy as np
 MEAN, STD = 0.3, 0.2
 
 
-def exact_x0(schedule):
+def exact_x0(path):
     """E[x_0 | x_t] for x_0 ~ N(MEAN, STD^2), by hand from Bayes' rule."""
 
     def predict(x_t, t):
-        signal, noise = schedule.signal_and_noise(t)
-        gain = signal * STD**2 / (signal**2 * STD**2 + noise**2)
-        return MEAN + gain * (x_t - signal * MEAN)
+        alpha, sigma = path.coefficients(t)
+        gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
+        return MEAN + gain * (x_t - alpha * MEAN)
 
     return predict
 
 
-def exact_flow(schedule, x, t, to=-1):
-    """Where the probability flow takes x at step t: the same quantile of the Gaussian there."""
+def exact_flow(path, x, t, to=None):
+    """Where the probability flow takes x at time t: the same quantile of the Gaussian there."""
 
     def mean_and_spread(t):
-        abar = schedule.alpha_bar[t] if t >= 0 else 1.0
-        return np.sqrt(abar) * MEAN, np.sqrt(abar * STD**2 + 1 - abar)
+        alpha, sigma = path.alpha(np.asarray(t)), path.sigma(np.asarray(t))
+        return alpha * MEAN, np.sqrt(alpha**2 * STD**2 + sigma**2)
 
+    to = path.at_depth(0) if to is None else to
     (mean, spread), (mean_there, spread_there) = map(mean_and_spread, (t, to))
     return mean_there + spread_there * (x - mean) / spread

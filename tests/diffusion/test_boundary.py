@@ -50,8 +50,8 @@ def test_the_closed_form_is_what_brute_force_finds(schedule, error):
     blurry = mels + error * rng.normal(size=3)
     distance, square = np.sum((mels - blurry) ** 2), np.sum(mels**2)
     expected = brute_force(schedule, mels, blurry)
-    assert closed_form_boundary(schedule, distance, square, count=3) == expected
-    assert closed_form_boundary(schedule, distance / 3, square / 3) == expected  # as means
+    assert closed_form_boundary(schedule.path, distance, square, count=3) == expected
+    assert closed_form_boundary(schedule.path, distance / 3, square / 3) == expected  # as means
 
 
 def test_divergences_are_those_of_gaussians():
@@ -60,11 +60,11 @@ def test_divergences_are_those_of_gaussians():
         a = schedule.alpha_bar[t]
         expected = gaussian_kl(np.sqrt(a) * mel, 1 - a, np.sqrt(a) * blurry, 1 - a)
         np.testing.assert_allclose(
-            divergence(schedule, (mel - blurry) ** 2)[t], expected, rtol=1e-6
+            divergence(schedule.path, (mel - blurry) ** 2)[t], expected, rtol=1e-6
         )
     a = schedule.alpha_bar[-1]
     np.testing.assert_allclose(
-        divergence_from_noise(schedule, mel**2),
+        divergence_from_noise(schedule.path, mel**2),
         gaussian_kl(np.sqrt(a) * mel, 1 - a, 0.0, 1.0),
         rtol=1e-6,
     )
@@ -73,16 +73,16 @@ def test_divergences_are_those_of_gaussians():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_k_grows_with_the_error_from_one_to_the_whole_schedule(schedule):
     errors = np.geomspace(1e-14, 1e3, 60)
-    found = [closed_form_boundary(schedule, error, square=0.3) for error in errors]
+    found = [closed_form_boundary(schedule.path, error, square=0.3) for error in errors]
     assert found == sorted(found) and len(set(found)) > 10
-    assert closed_form_boundary(schedule, 0.0, square=0.3) == 1
+    assert closed_form_boundary(schedule.path, 0.0, square=0.3) == 1
     assert found[0] == 1 and found[-1] == schedule.steps
 
 
 def test_the_error_on_pure_scale_does_not_hang_on_the_size_of_the_corpus():
     schedule = linear_schedule(100)
-    once = closed_form_boundary(schedule, 12.0, 300.0, count=1000)
-    assert closed_form_boundary(schedule, 12e6, 300e6, count=1e9) == once
+    once = closed_form_boundary(schedule.path, 12.0, 300.0, count=1000)
+    assert closed_form_boundary(schedule.path, 12e6, 300e6, count=1e9) == once
 
 
 def test_the_rule_of_95_percent():

@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 from gaussian_data import MEAN, STD, exact_x0
 
-from diffsinger_jax.diffusion.exponential import (
+from diffsinger_jax.diffusion.samplers.exponential import (
     corrector_weights,
-    dpm_solver_pp_2m_walk,
+    dpm_solver_pp_2m_sampler,
     two_step_weights,
-    unipc_walk,
+    unipc_sampler,
 )
 from diffsinger_jax.diffusion.schedule import linear_schedule
-from diffsinger_jax.diffusion.walk import step_sequence
+from diffsinger_jax.diffusion.timesteps import even_times
 
 
-def published(schedule, x, visits, *, corrects):
+def published(schedule, x, times, *, corrects):
     """Algorithm 2 of DPM-Solver++ and algorithms 5 to 8 of UniPC (B_2, order 2), step by step."""
-    alpha = np.sqrt(np.append(schedule.alpha_bar[visits], 1.0))
+    alpha = np.sqrt(np.append(schedule.alpha_bar[times], 1.0))
     sigma = np.sqrt(1 - alpha**2)
 
     def x0_at(x, i):
@@ -26,7 +26,7 @@ def published(schedule, x, visits, *, corrects):
 
     log_snr = np.log(alpha[:-1] / sigma[:-1])
     estimates = [x0_at(x, 0)]
-    for i in range(len(visits) - 1):
+    for i in range(len(times) - 1):
         h = log_snr[i + 1] - log_snr[i]
         grown = np.expm1(-h)
         linear = sigma[i + 1] / sigma[i] * x - alpha[i + 1] * grown * estimates[-1]
@@ -49,25 +49,27 @@ def published(schedule, x, visits, *, corrects):
     return estimates[-1]
 
 
-@pytest.mark.parametrize("walk", [dpm_solver_pp_2m_walk, unipc_walk])
+@pytest.mark.parametrize("sampler", [dpm_solver_pp_2m_sampler, unipc_sampler])
 @pytest.mark.parametrize("k_step,steps", [(100, 10), (51, 51), (30, 2), (5, 1)])
-def test_they_are_their_published_steps(walk, k_step, steps):
-    schedule, visits = linear_schedule(100), step_sequence(k_step, steps)
+def test_they_are_their_published_steps(sampler, k_step, steps):
+    schedule = linear_schedule(100)
+    path, times = schedule.path, even_times(schedule.path, k_step, steps)
     x = np.random.default_rng(0).normal(size=(3, 4, 2))
-    ours = walk(schedule, exact_x0(schedule), jnp.asarray(x, jnp.float32), None, visits)
-    expected = published(schedule, x, visits, corrects=walk is unipc_walk)
+    ours = sampler(path, exact_x0(path), jnp.asarray(x, jnp.float32), None, times)
+    expected = published(schedule, x, times[:-1], corrects=sampler is unipc_sampler)
     np.testing.assert_allclose(ours, expected, atol=2e-5)
 
 
 def test_weights_leave_a_constant_estimate_alone():
     """If the model always says x0 = 1, all that is not noise becomes 1 and stays so."""
-    schedule, visits = linear_schedule(100), step_sequence(100, 17)
-    alpha = np.sqrt(np.append(schedule.alpha_bar[visits], 1.0))
-    predictor = two_step_weights(schedule, visits)
+    path = linear_schedule(100).path
+    times = even_times(path, 100, 17)
+    alpha = path.alpha(times)
+    predictor = two_step_weights(path, times)
     np.testing.assert_allclose(
         predictor @ np.ones(3) - predictor[:, 0] * (1 - alpha[:-1]), alpha[1:]
     )
-    corrector = corrector_weights(schedule, visits)[1:]
+    corrector = corrector_weights(path, times)[1:]
     np.testing.assert_allclose(
         corrector @ np.ones(4) - corrector[:, 0] * (1 - alpha[:-2]), alpha[1:-1]
     )

@@ -1,17 +1,19 @@
 """PLMS against its equations in float64, and against what is known for Gaussian data."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from gaussian_data import MEAN, STD, exact_x0
 
-from diffsinger_jax.diffusion.plms import adams_bashforth, plms_walk
+from diffsinger_jax.diffusion.samplers.plms import adams_bashforth, plms_sampler
 from diffsinger_jax.diffusion.schedule import linear_schedule
-from diffsinger_jax.diffusion.walk import interval_sequence
+from diffsinger_jax.diffusion.timesteps import interval_times
 
 
-def in_float64(schedule, x, walk):
+def in_float64(schedule, x, times):
     """Liu et al. 2022, eq. 11 to 13, with one list of estimates, for the data above."""
     abar = schedule.alpha_bar
 
@@ -28,7 +30,7 @@ def in_float64(schedule, x, walk):
         )
 
     old = []
-    for t, t_next in zip(walk, [*walk[1:], -1], strict=True):
+    for t, t_next in itertools.pairwise(times):
         eps = eps_at(x, t)
         if not old:
             mixed = (eps + eps_at(transfer(x, eps, t, t_next), max(t_next, 0))) / 2
@@ -47,23 +49,23 @@ def in_float64(schedule, x, walk):
 def test_it_is_its_equations_for_any_batch(k_step, interval):
     schedule = linear_schedule(100)
     x = np.random.default_rng(0).normal(size=(3, 4, 2))
-    walk = interval_sequence(k_step, interval)
-    ours = plms_walk(schedule, exact_x0(schedule), jnp.asarray(x, jnp.float32), None, walk)
-    np.testing.assert_allclose(ours, in_float64(schedule, x, walk), atol=2e-5)
+    path, times = schedule.path, interval_times(schedule.path, k_step, interval)
+    ours = plms_sampler(path, exact_x0(path), jnp.asarray(x, jnp.float32), None, times)
+    np.testing.assert_allclose(ours, in_float64(schedule, x, times), atol=2e-5)
 
 
 def test_ten_steps_are_almost_as_good_as_a_hundred():
-    schedule = linear_schedule(100)
+    path = linear_schedule(100).path
     x = jax.random.normal(jax.random.key(0), (2, 40, 3))
     few, many = (
-        plms_walk(schedule, exact_x0(schedule), x, None, interval_sequence(100, interval))
+        plms_sampler(path, exact_x0(path), x, None, interval_times(path, 100, interval))
         for interval in (10, 1)
     )
     np.testing.assert_allclose(few, many, atol=0.02)
 
 
 def test_even_steps_have_the_published_weights():
-    weights = adams_bashforth(interval_sequence(61, 10))
+    weights = adams_bashforth(interval_times(linear_schedule(100).path, 61, 10)[:-1])
     expected = np.zeros((7, 4))
     expected[0, :1] = 1
     expected[1, :2] = 3 / 2, -1 / 2
@@ -73,10 +75,10 @@ def test_even_steps_have_the_published_weights():
 
 
 def test_uneven_steps_still_integrate_polynomials():
-    visits = np.array([50, 47, 40, 38, 30, 10])
-    weights = adams_bashforth(visits)
-    for i in range(3, len(visits) - 1):
+    times = np.array([50, 47, 40, 38, 30, 10])
+    weights = adams_bashforth(times)
+    for i in range(3, len(times) - 1):
         for power in range(4):
-            nodes = visits[i - 3 : i + 1][::-1].astype(float)
-            mean = np.diff(visits[i : i + 2] ** (power + 1.0)) / (power + 1) / np.diff(visits)[i]
+            nodes = times[i - 3 : i + 1][::-1].astype(float)
+            mean = np.diff(times[i : i + 2] ** (power + 1.0)) / (power + 1) / np.diff(times)[i]
             np.testing.assert_allclose(weights[i] @ nodes**power, mean, rtol=1e-4)

@@ -18,10 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax.diffusion.ancestral import ancestral_walk, reverse_step, step_weights
-from diffsinger_jax.diffusion.plms import plms_walk
-from diffsinger_jax.diffusion.processes import q_sample
-from diffsinger_jax.diffusion.walk import interval_sequence, start_walk, step_sequence
+from diffsinger_jax.diffusion.samplers.ancestral import (
+    ancestral_sampler,
+    reverse_step,
+    step_weights,
+)
+from diffsinger_jax.diffusion.samplers.plms import plms_sampler
+from diffsinger_jax.diffusion.sampling import shallow_start
+from diffsinger_jax.diffusion.timesteps import even_times, interval_times
 from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.types import Batch
 
@@ -100,12 +104,13 @@ def our_numbers(
         return got
 
     prior = jnp.zeros((*batch.mask.shape, model.mel_bins)) if prior is None else prior
-    predict_x0, schedule = acoustic.x0_predictor(params, batch, cond, prior)
+    path, process = acoustic.path, acoustic.make_process(params["prior_scale"])
+    predict_x0 = acoustic.x0_predictor(params, batch, cond, prior, path.grid())
     if has("out_x0"):
         x0, eps, t = frames_first("out_x0"), frames_first("out_eps"), cases["out_t"].astype("i4")
-        x_t = q_sample(schedule, x0, t, eps)
-        eps_pred = call("denoise", frames_first("out_x_t"), t, cond, prior, batch.mask)
-        weights = step_weights(schedule, t[:, None, None], t[:, None, None] - 1)
+        x_t = process.marginal(x0, jnp.asarray(t), eps)
+        eps_pred = call("denoise", frames_first("out_x_t"), t.astype("f4"), cond, prior, batch.mask)
+        weights = step_weights(path, t[:, None, None], t[:, None, None] - 1)
         noise = frames_first("out_p_sample_noise")
         step = reverse_step(predict_x0, frames_first("out_x_t"), jnp.asarray(t), weights, noise)
         got |= {
@@ -118,25 +123,22 @@ def our_numbers(
     def mel(z):
         return acoustic.scaling.unscale(z) * batch.mask[..., None]
 
-    start = "gaussian" if gaussian else "blurry"
+    start = "gaussian" if gaussian else "auxiliary"
     if has("out_ddpm_noise"):
         draws = frames_first("out_ddpm_noise")[int(gaussian) :]  # the first is thrown away there
 
         def recorded(t):
             return draws[k_step - t]
 
-        x = start_walk(schedule, prior, k_step, recorded, start)
-        walk = step_sequence(k_step, k_step)
-        got["ddpm_mel"] = mel(ancestral_walk(schedule, predict_x0, x, recorded, walk))
+        times = even_times(path, k_step, k_step)
+        x = shallow_start(process, prior, jnp.asarray(times[0]), recorded(k_step), start)
+        got["ddpm_mel"] = mel(ancestral_sampler(path, predict_x0, x, recorded, times))
     if has("out_pndm10_noise"):
         first = frames_first("out_pndm10_noise")
-
-        def drawn(t):
-            return first
-
-        x = start_walk(schedule, prior, k_step, drawn, start)
-        walk = interval_sequence(k_step, 10)
-        got["pndm10_mel"] = mel(plms_walk(schedule, predict_x0, x, drawn, walk))
+        start_time = path.at_depth(np.asarray(k_step))
+        x = shallow_start(process, prior, jnp.asarray(start_time), first, start)
+        times = interval_times(path, k_step, 10)
+        got["pndm10_mel"] = mel(plms_sampler(path, predict_x0, x, lambda t: first, times))
     return got
 
 

@@ -11,6 +11,7 @@ import pytest
 from golden import BOUND, BOUNDS, differences, import_folder
 
 from diffsinger_jax.corpus.info import corpus_info_from_dict
+from diffsinger_jax.diffusion.schedule import make_schedule
 from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.models.acoustic import acoustic_model
 
@@ -54,7 +55,7 @@ def test_whole_folders_agree(folder):
         cases = dict(arrays)
     found = differences(voice.acoustic, voice.params, cases, voice.sampling)
     require_near(found)
-    buffers = schedule_buffers(voice.acoustic.make_process(voice.params["prior_scale"]).schedule)
+    buffers = schedule_buffers(make_schedule(voice.schedule))
     for name in (n for n in cases if n.startswith("out_schedule_")):
         ours = buffers[name.removeprefix("out_schedule_")]
         np.testing.assert_allclose(ours, cases[name], rtol=1e-6, atol=1e-7)

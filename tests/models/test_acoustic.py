@@ -11,6 +11,8 @@ from random_batches import (
     small_acoustic_model,
 )
 
+from diffsinger_jax.diffusion.sampling import Sampling
+
 
 @pytest.fixture(scope="module")
 def acoustic():
@@ -31,8 +33,8 @@ def predict(acoustic):
         return {
             "frames": acoustic.predict_frames(params, batch),
             "f0": acoustic.predict_f0(params, batch),
-            "auxiliary": acoustic.sample_mel(params, batch, keys, k_step=0),
-            "shallow": acoustic.sample_mel(params, batch, keys, k_step=9),
+            "auxiliary": acoustic.sample_mel(params, batch, keys, 1.0, sampling=Sampling(0, 1)),
+            "shallow": acoustic.sample_mel(params, batch, keys, 1.0, sampling=Sampling(9, 9)),
         }
 
     return everything
@@ -70,7 +72,7 @@ def test_one_batch_of_four_is_four_batches_of_one(predict, params):
             np.testing.assert_allclose(values[0], together[name][row], rtol=1e-5, atol=2e-5)
 
 
-def test_the_seed_matters_and_k_zero_is_the_blurry_mel(predict, params):
+def test_the_seed_matters_and_k_zero_is_the_auxiliary_mel(predict, params):
     batch = random_batch()
     one, two = (predict(params, batch, jax.random.split(jax.random.key(s), 3)) for s in (2, 3))
     np.testing.assert_array_equal(one["auxiliary"], two["auxiliary"])
@@ -96,8 +98,8 @@ def test_the_eps_process_denoises_too(params):
     acoustic = small_acoustic_model(process="eps")
     batch = random_batch()
     keys = jax.random.split(jax.random.key(4), 3)
-    sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps"))
-    mel = sample(params, batch, keys, k_step=5, steps=2)
+    sample = jax.jit(acoustic.sample_mel, static_argnames="sampling")
+    mel = sample(params, batch, keys, 1.0, sampling=Sampling(5, 2))
     assert mel.shape == batch.mel.shape and bool(jnp.isfinite(mel).all())
 
 
@@ -105,8 +107,9 @@ def test_the_auxiliary_decoder_is_needed_only_where_its_mel_is():
     acoustic = small_acoustic_model(process="eps", condition_on_prior=False)
     kept = {k: v for k, v in random_params(acoustic).items() if k != "auxiliary_decoder"}
     batch, keys = random_batch(), jax.random.split(jax.random.key(5), 3)
-    sample = jax.jit(acoustic.sample_mel, static_argnames=("k_step", "steps", "start", "method"))
-    mel = sample(kept, batch, keys, k_step=20, steps=3, start="gaussian", method="unipc")
+    sample = jax.jit(acoustic.sample_mel, static_argnames="sampling")
+    sampling = Sampling(20, 3, "unipc", start="gaussian")
+    mel = sample(kept, batch, keys, 1.0, sampling=sampling)
     assert bool(jnp.isfinite(mel).all())
-    assert acoustic.needs_prior("blurry") and not acoustic.needs_prior("gaussian")
+    assert acoustic.needs_prior("auxiliary") and not acoustic.needs_prior("gaussian")
     assert small_acoustic_model().needs_prior("gaussian")

@@ -14,7 +14,7 @@ from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
 from diffsinger_jax.tasks.acoustic.boundary_losses import boundary_loss, mel_squares, step_margins
 from diffsinger_jax.tasks.acoustic.stage_losses import denoiser_inputs
 
-SCHEDULE = linear_schedule(20, beta_max=0.7)  # nothing at all is left at its end
+PATH = linear_schedule(20, beta_max=0.7).path  # nothing at all is left at its end
 PREDICTOR = BoundaryPredictor(channels=16, layers=3)
 
 
@@ -51,7 +51,7 @@ def test_padding_and_neighbours_change_no_number(params):
 def test_an_untrained_predictor_knows_nothing(acoustic, params):
     z, t, mask = jnp.zeros((1, 1, SPEC.n_mels)), jnp.zeros(1, jnp.int32), jnp.ones((1, 1), bool)
     fresh = jax.jit(PREDICTOR.init)(jax.random.key(1), z, t, mask)["params"]
-    loss_fn = boundary_loss(PREDICTOR, acoustic.model, acoustic.scaling, SCHEDULE)
+    loss_fn = boundary_loss(PREDICTOR, acoustic.model, acoustic.scaling, PATH)
     loss_fn = jax.jit(loss_fn.__call__, static_argnums=3)
     batch = grow(random_batch(), rows=2)  # padding rows are not counted
     loss, parts = loss_fn({**params, "boundary": fresh}, batch, jax.random.key(0), True)
@@ -60,7 +60,7 @@ def test_an_untrained_predictor_knows_nothing(acoustic, params):
 
 
 def test_it_learns_to_tell_at_the_first_steps_and_not_at_the_last(acoustic, params):
-    loss_fn = boundary_loss(PREDICTOR, acoustic.model, acoustic.scaling, SCHEDULE)
+    loss_fn = boundary_loss(PREDICTOR, acoustic.model, acoustic.scaling, PATH)
     optimizer = optax.adam(3e-3)
 
     @jax.jit
@@ -80,7 +80,7 @@ def test_it_learns_to_tell_at_the_first_steps_and_not_at_the_last(acoustic, para
     assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:5])
 
     margins = jax.jit(
-        functools.partial(step_margins, PREDICTOR, acoustic.model, acoustic.scaling, SCHEDULE)
+        functools.partial(step_margins, PREDICTOR, acoustic.model, acoustic.scaling, PATH)
     )({**params, "boundary": own}, batch, jax.random.key(3))
     margins = np.asarray(margins)
     assert margins.shape == (8, 20) and margins.min() >= 0 and margins.max() <= 1
@@ -90,12 +90,12 @@ def test_it_learns_to_tell_at_the_first_steps_and_not_at_the_last(acoustic, para
 def test_squares_are_sums_over_real_frames(acoustic, params):
     batch = random_batch()
     squares = jax.jit(functools.partial(mel_squares, acoustic.model, acoustic.scaling))
-    _, blurry = jax.jit(functools.partial(denoiser_inputs, acoustic.model, acoustic.scaling))(
+    _, auxiliary = jax.jit(functools.partial(denoiser_inputs, acoustic.model, acoustic.scaling))(
         params, batch
     )
     z = np.asarray(acoustic.scaling.scale(batch.mel))
     for row, frames in enumerate(batch.mask.sum(axis=1)):
-        real, other = z[row, :frames], np.asarray(blurry)[row, :frames]
+        real, other = z[row, :frames], np.asarray(auxiliary)[row, :frames]
         expected = [np.sum((real - other) ** 2), np.sum(real**2), real.size]
         np.testing.assert_allclose([x[row] for x in squares(params, batch)], expected, rtol=1e-4)
     padded = squares(params, grow(batch, frames=9, rows=1, phonemes=2))

@@ -1,5 +1,6 @@
 """How a voice's own settings reach the sampler."""
 
+import dataclasses
 import resource
 
 import pytest
@@ -21,17 +22,21 @@ def voice_with(**sampling):
         dictionary="none",
         params={},
     )
-    voice.__dict__["_programs"] = {"sample_mel": lambda params, batch, keys, **asked: asked}
+
+    def asked(params, batch, keys, temperature, *, sampling):
+        return {**dataclasses.asdict(sampling), "temperature": temperature}
+
+    voice.__dict__["_programs"] = {"sample_mel": asked}
     return voice
 
 
-def test_old_voices_walk_by_ddpm_from_the_blurry_mel():
+def test_old_voices_sample_by_ddpm_from_the_auxiliary_mel():
     asked = voice_with().sample_mel(None, None)
     assert asked == dict(
         k_step=10,
         steps=10,
         temperature=0.5,
-        start="blurry",
+        start="auxiliary",
         method="ddpm",
         eta=0.0,
         plms_interval=None,
@@ -60,7 +65,7 @@ def test_a_voice_names_its_method_and_can_be_told_another():
 
 
 @pytest.mark.parametrize("asked", [dict(k_step=21), dict(steps=11)])
-def test_walks_that_are_out_of_range(asked):
+def test_sampling_that_are_out_of_range(asked):
     with pytest.raises(InputError, match="0 to 20|1 to 10"):
         voice_with().sample_mel(None, None, **asked)
 

@@ -1,4 +1,4 @@
-"""What is asked of real and blurry mels under diffusion, as pure functions of a batch."""
+"""What is asked of real and auxiliary mels under diffusion, as pure functions of a batch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.processes import q_sample
-from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
@@ -19,7 +18,7 @@ from diffsinger_jax.tasks.acoustic.stage_losses import (
     LossFn,
     denoiser_inputs,
     row_noise,
-    spread_steps,
+    spread_places,
 )
 from diffsinger_jax.types import Batch
 
@@ -31,7 +30,7 @@ class Squares(NamedTuple):
     """Sums over the real frames and all bins of each row, f32[B] each, of scaled mels.
 
     Attributes:
-      distance: (z - blurry z)^2.
+      distance: (z - auxiliary z)^2.
       square: z^2.
       count: 1, the number of elements.
     """
@@ -42,7 +41,7 @@ class Squares(NamedTuple):
 
 
 def boundary_loss(
-    predictor: BoundaryPredictor, model: DiffSinger, scaling: MelScaling, schedule: NoiseSchedule
+    predictor: BoundaryPredictor, model: DiffSinger, scaling: MelScaling, path: Path
 ) -> LossFn:
     """L = -E[log BP(M_t, t) + log(1 - BP(M~_t, t))], M~ from the frozen auxiliary model.
 
@@ -50,23 +49,23 @@ def boundary_loss(
       predictor: its params are `params["boundary"]`.
       model: the acoustic model.
       scaling: of the corpus.
-      schedule: steps are drawn from all of it.
+      path: times are drawn from all of it.
     """
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
-        t_key, real_key, blurry_key = (jax.random.fold_in(key, number) for number in range(3))
-        _, blurry = denoiser_inputs(model, scaling, params, batch)
-        real, blurry = scaling.scale(batch.mel), jax.lax.stop_gradient(blurry)
-        t = spread_steps(t_key, rows, schedule.steps)
+        t_key, real_key, auxiliary_key = (jax.random.fold_in(key, number) for number in range(3))
+        _, auxiliary = denoiser_inputs(model, scaling, params, batch)
+        real, auxiliary = scaling.scale(batch.mel), jax.lax.stop_gradient(auxiliary)
+        t = path.training_times(spread_places(t_key, rows), path.depth)
 
         def logits(z, noise_key):
-            x_t = q_sample(schedule, z, t, row_noise(noise_key, rows, z.shape[1:]))
+            x_t = path.marginal(z, t, row_noise(noise_key, rows, z.shape[1:]))
             return predictor.apply({"params": params["boundary"]}, x_t, t, batch.mask)
 
-        of_real, of_blurry = logits(real, real_key), logits(blurry, blurry_key)
+        of_real, of_auxiliary = logits(real, real_key), logits(auxiliary, auxiliary_key)
         sung = batch.mask.any(axis=1)
-        entropy = jax.nn.softplus(-of_real) + jax.nn.softplus(of_blurry)
-        right = ((of_real > 0).astype(jnp.float32) + (of_blurry < 0)) / 2
+        entropy = jax.nn.softplus(-of_real) + jax.nn.softplus(of_auxiliary)
+        right = ((of_real > 0).astype(jnp.float32) + (of_auxiliary < 0)) / 2
         return {"boundary": Mean.of(entropy, sung), "boundary_right": Mean.of(right, sung)}
 
     return LossFn(parts, {"boundary": 1.0})
@@ -76,38 +75,38 @@ def step_margins(
     predictor: BoundaryPredictor,
     model: DiffSinger,
     scaling: MelScaling,
-    schedule: NoiseSchedule,
+    path: Path,
     params: Params,
     batch: Batch,
     key: jax.Array,
 ) -> jax.Array:
-    """|BP(M_t, t) - BP(M~_t, t)| of every row at every step, f32[B, S], in [0, 1].
+    """|BP(M_t, t) - BP(M~_t, t)| of every row on the path's grid, f32[B, S], in [0, 1].
 
     Both mels get the same draw of the noise, so that what is compared is mels, not draws.
     """
-    _, blurry = denoiser_inputs(model, scaling, params, batch)
+    _, auxiliary = denoiser_inputs(model, scaling, params, batch)
     real = scaling.scale(batch.mel)
 
     def at(t):
         eps = jax.random.normal(jax.random.fold_in(key, t), real.shape)
-        steps = jnp.full(real.shape[:1], t)
+        times = jnp.full(real.shape[:1], t)
 
         def probability(z):
-            x_t = q_sample(schedule, z, steps, eps)
-            logits = predictor.apply({"params": params["boundary"]}, x_t, steps, batch.mask)
+            x_t = path.marginal(z, times, eps)
+            logits = predictor.apply({"params": params["boundary"]}, x_t, times, batch.mask)
             return jax.nn.sigmoid(logits)
 
-        return jnp.abs(probability(real) - probability(blurry))
+        return jnp.abs(probability(real) - probability(auxiliary))
 
-    return jax.lax.map(at, jnp.arange(schedule.steps)).T
+    return jax.lax.map(at, jnp.asarray(path.grid())).T
 
 
 def mel_squares(model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch) -> Squares:
-    """How far the blurry mels are from the real ones, and from zero; see `Squares`."""
-    _, blurry = denoiser_inputs(model, scaling, params, batch)
+    """How far the auxiliary mels are from the real ones, and from zero; see `Squares`."""
+    _, auxiliary = denoiser_inputs(model, scaling, params, batch)
     real, mask = scaling.scale(batch.mel), batch.mask[..., None]
 
     def total(x):
         return jnp.where(mask, x, 0.0).sum(axis=(1, 2))
 
-    return Squares(total((real - blurry) ** 2), total(real**2), total(jnp.ones_like(real)))
+    return Squares(total((real - auxiliary) ** 2), total(real**2), total(jnp.ones_like(real)))

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import closed_form_boundary
-from diffsinger_jax.diffusion.schedule import NoiseSchedule
+from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.engine.hosts import broadcast, is_primary
 from diffsinger_jax.engine.sharding import global_batch, replicated
 from diffsinger_jax.engine.state import Params
@@ -31,7 +31,7 @@ from diffsinger_jax.tasks.acoustic.stages import AcousticRun, make_plan
 from diffsinger_jax.types import Batch
 
 PRIOR_BATCHES = 64
-"""How many training batches the spread around the blurry mel is measured on, at most."""
+"""How many training batches the spread around the auxiliary mel is measured on, at most."""
 SHAPES = 3
 """Buckets of a measurement: compiling a shape costs more than some padding."""
 
@@ -40,20 +40,20 @@ class MelError(NamedTuple):
     """How far an auxiliary model's mels are from real ones, over all of a split.
 
     Attributes:
-      distance: mean of (z - blurry z)^2 over real frames and bins.
+      distance: mean of (z - auxiliary z)^2 over real frames and bins.
       square: mean of z^2 over the same.
     """
 
     distance: float
     square: float
 
-    def boundary(self, schedule: NoiseSchedule) -> int:
+    def boundary(self, path: NoisePath) -> int:
         """K by the closed form."""
-        return closed_form_boundary(schedule, self.distance, self.square)
+        return closed_form_boundary(path, self.distance, self.square)
 
 
 def measure_prior(run: AcousticRun, params: Params) -> jax.Array:
-    """Spread of the training split's mels around the blurry ones, f32[M] in units of z.
+    """Spread of the training split's mels around the auxiliary ones, f32[M] in units of z.
 
     Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
     """
@@ -70,7 +70,7 @@ def measure_prior(run: AcousticRun, params: Params) -> jax.Array:
         out_shardings=replicated(run.mesh),
     )
     total, count = np.zeros(bins), 0.0
-    title = "spread around the blurry mel"
+    title = "spread around the auxiliary mel"
     for batch in _batches(run.corpus, "train", run.mesh, plan, title, most=PRIOR_BATCHES):
         squares, frames = jax.device_get(sums(params, batch))
         total, count = total + squares, count + frames
@@ -106,7 +106,7 @@ def measure_error(
     )
     totals = np.zeros(3)
     plan = _plan(corpus, split, frames_per_batch)
-    for batch in _batches(corpus, split, mesh, plan, "distance of the blurry mels"):
+    for batch in _batches(corpus, split, mesh, plan, "distance of the auxiliary mels"):
         totals += [np.asarray(x, np.float64).sum() for x in sums(params, batch)]
     distance, square, count = totals
     return MelError(distance / count, square / count)
@@ -131,12 +131,11 @@ def measure_margins(
     Returns:
       f32[n, S] in [0, 1].
     """
-    schedule = acoustic.make_process(params["prior_scale"]).schedule
 
     def of_batch(params: Params, batch: Batch, number: int) -> tuple[jax.Array, jax.Array]:
         key = jax.random.fold_in(jax.random.key(0), number)
         margins = step_margins(
-            predictor, acoustic.model, acoustic.scaling, schedule, params, batch, key
+            predictor, acoustic.model, acoustic.scaling, acoustic.path, params, batch, key
         )
         return margins, batch.mask.any(axis=1)
 

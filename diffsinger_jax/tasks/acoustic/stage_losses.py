@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.processes import Process, q_sample
+from diffsinger_jax.diffusion.processes import Process
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.diffsinger import DiffSinger, hz_to_midi
@@ -60,7 +60,7 @@ class LossFn(NamedTuple):
 
 
 def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str, float]) -> LossFn:
-    """Stage 1: blurry mel (L1 + SSIM), durations and pitch.
+    """Stage 1: auxiliary mel (L1 + SSIM), durations and pitch.
 
     Args:
       model: the acoustic model.
@@ -109,7 +109,7 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
 def denoiser_inputs(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
-    """Condition [B, T, H] and blurry mel z [B, T, M] of a batch, with nothing left to chance."""
+    """Condition [B, T, H] and auxiliary mel z [B, T, M] of a batch, with nothing left to chance."""
     variables = {"params": params}
     encoded = model.apply(variables, batch, method=model.encode)
     cond = model.apply(variables, encoded, batch, method=model.condition)
@@ -121,16 +121,17 @@ def denoiser_loss(
     scaling: MelScaling,
     make_process: MakeProcess,
     *,
-    t_below: int,
+    depth: float,
     distance: str,
 ) -> LossFn:
-    """Stage 2: the distance between the denoiser's output and its target at random steps.
+    """Stage 2: the distance between the denoiser's output and its target at random times.
 
     Args:
       model: the acoustic model.
       scaling: of the corpus.
       make_process: see `MakeProcess`.
-      t_below: steps are drawn from [0, t_below): K, or S to learn the naive sampler too.
+      depth: of the deepest times that are drawn (`Path.training_times`): K, or the path's whole
+        depth to learn the naive sampler too.
       distance: a name in `DIFFUSION_LOSSES`.
     """
     measure = DIFFUSION_LOSSES[distance]
@@ -140,13 +141,14 @@ def denoiser_loss(
         cond, prior = denoiser_inputs(model, scaling, params, batch)
         cond, prior = jax.lax.stop_gradient((cond, prior))
         x0 = scaling.scale(batch.mel)
-        t = spread_steps(jax.random.fold_in(key, _SHARED), rows, t_below)
+        places = spread_places(jax.random.fold_in(key, _SHARED), rows)
+        t = process.training_times(places, depth)
         eps = row_noise(key, rows, x0.shape[1:])
-        x_t = q_sample(process.schedule, x0, t, eps)
+        x_t = process.marginal(x0, t, eps)
         output = model.apply(
             {"params": params},
             process.trunk_input(x_t, t, prior),
-            t,
+            process.trunk_time(t),
             cond,
             prior,
             batch.mask,
@@ -168,8 +170,8 @@ def row_noise(key: jax.Array, rows: jax.Array, shape: tuple[int, ...]) -> jax.Ar
     return jax.vmap(lambda row_key: jax.random.normal(row_key, shape))(row_keys(key, rows))
 
 
-def spread_steps(key: jax.Array, rows: jax.Array, below: int) -> jax.Array:
-    """Steps for the rows of a batch, i32[B]: each uniform in [0, below), together evenly spread.
+def spread_places(key: jax.Array, rows: jax.Array) -> jax.Array:
+    """f32[B] for the rows of a batch: each uniform in [0, 1), together evenly spread.
 
     One random offset for all, as Kingma et al. 2021 (variational diffusion models, appendix I.1)
     have it: the loss of a small batch then varies less than with independent draws. The strides
@@ -179,10 +181,8 @@ def spread_steps(key: jax.Array, rows: jax.Array, below: int) -> jax.Array:
     Args:
       key: the same for all rows of the batch.
       rows: i32[B], their numbers in the batch.
-      below: bound.
     """
-    place = (jax.random.uniform(key) + rows.astype(jnp.float32) * GOLDEN) % 1.0
-    return jnp.minimum((place * below).astype(jnp.int32), below - 1)
+    return (jax.random.uniform(key) + rows.astype(jnp.float32) * GOLDEN) % 1.0
 
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -191,10 +191,10 @@ GOLDEN = (5**0.5 - 1) / 2
 def residual_squares(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums for the spread of real mels around the blurry ones.
+    """Sums for the spread of real mels around the auxiliary ones.
 
     Returns:
-      f32[M] sum of (z - blurry z)^2 over real frames; f32[] number of frames.
+      f32[M] sum of (z - auxiliary z)^2 over real frames; f32[] number of frames.
     """
     _, prior = denoiser_inputs(model, scaling, params, batch)
     error = jnp.where(batch.mask[..., None], scaling.scale(batch.mel) - prior, 0.0)

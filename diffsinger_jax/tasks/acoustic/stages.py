@@ -84,8 +84,7 @@ def auxiliary_stage(run: AcousticRun) -> Stage:
 def boundary_stage(run: AcousticRun, params: Params) -> tuple[Stage, Params]:
     """Between the two: the boundary predictor, and `params` with its own to start from."""
     acoustic, predictor = run.acoustic, boundary_predictor(run.config)
-    schedule = acoustic.make_process(params["prior_scale"]).schedule
-    loss_fn = boundary_loss(predictor, acoustic.model, acoustic.scaling, schedule)
+    loss_fn = boundary_loss(predictor, acoustic.model, acoustic.scaling, acoustic.path)
     key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("predictor"))
     z, t = jnp.zeros((1, 1, acoustic.model.mel_bins)), jnp.zeros(1, jnp.int32)
     start = jax.jit(predictor.init)(key, z, t, jnp.ones((1, 1), bool))["params"]
@@ -103,7 +102,7 @@ def denoiser_stage(run: AcousticRun) -> Stage:
         run.acoustic.model,
         run.acoustic.scaling,
         run.acoustic.make_process,
-        t_below=run.config.denoiser.t_below,
+        depth=run.config.denoiser.t_below,
         distance=run.config.denoiser.distance,
     )
     return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))

@@ -1,4 +1,4 @@
-"""The training program: stage 1, the blurry mel and the predictors; stage 2, the denoiser.
+"""The training program: stage 1, the auxiliary mel and the predictors; stage 2, the denoiser.
 
     open the corpus -> batch plan -> model -> for each stage: restore or start,
     [read a batch -> one update -> log -> save -> evaluate] ... -> write the voice
@@ -230,8 +230,8 @@ def _learned(run: AcousticRun, params: Params) -> int:
     )
     if not has_learned(margins):
         raise InputError(
-            "the boundary predictor cannot tell real mels from blurry ones even at the first step "
-            f"after {run.config.boundary.steps} steps; raise config.boundary.steps, or take "
+            "the boundary predictor cannot tell real mels from auxiliary ones even at the first "
+            f"step after {run.config.boundary.steps} steps; raise config.boundary.steps, or take "
             "config.boundary.method=closed_form"
         )
     return learned_boundary(margins)
@@ -245,7 +245,7 @@ def _closed_form(run: AcousticRun, params: Params) -> int:
         run.mesh,
         frames_per_batch=run.config.boundary.frames_per_batch,
     )
-    return error.boundary(run.acoustic.make_process(params["prior_scale"]).schedule)
+    return error.boundary(run.acoustic.path)
 
 
 BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}

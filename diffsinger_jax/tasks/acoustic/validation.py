@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import matplotlib.image
 import numpy as np
 
 from diffsinger_jax import plots
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.hosts import is_primary
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.sharding import global_batch, replicated
@@ -39,14 +38,12 @@ class Validator:
             key = jax.random.fold_in(jax.random.key(0), number)
             return stage.loss_fn(params, batch, key, False)[1]
 
-        def sample(params: Params, batch: Batch, **how: Any) -> jax.Array:
+        def sample(params: Params, batch: Batch, sampling: Sampling) -> jax.Array:
             keys = jax.random.split(jax.random.key(0), len(batch.tokens))
-            return acoustic.sample_mel(params, batch, keys, **how)
+            return acoustic.sample_mel(params, batch, keys, sampling.temperature, sampling=sampling)
 
         self._losses = jax.jit(losses, out_shardings=everywhere)
-        self._sample = jax.jit(
-            sample, static_argnames=("k_step", "steps", "temperature"), out_shardings=everywhere
-        )
+        self._sample = jax.jit(sample, static_argnames=("sampling",), out_shardings=everywhere)
         self._f0 = jax.jit(acoustic.predict_f0, out_shardings=everywhere)
         self._vocoder = jax.jit(harmonic_plus_noise, static_argnames=("spec",))
 
@@ -87,15 +84,11 @@ class Validator:
         batch = jax.tree.map(lambda x: x[: config.songs_shown], batch)
         mels = {"truth": batch.mel}
         if AUXILIARY in shown:
-            mels[AUXILIARY] = self._sample(params, batch, k_step=0)
+            mels[AUXILIARY] = self._sample(params, batch, sampling=Sampling(k_step=0, steps=1))
         if DIFFUSION in shown:
-            mels[DIFFUSION] = self._sample(
-                params,
-                batch,
-                k_step=config.sampling.k_step,
-                steps=config.sampling.steps,
-                temperature=config.sampling.temperature,
-            )
+            names = ("k_step", "steps", "temperature")
+            sampling = Sampling(**{name: config.sampling[name] for name in names})
+            mels[DIFFUSION] = self._sample(params, batch, sampling=sampling)
         mels = {name: np.asarray(mel) for name, mel in mels.items()}
         f0 = np.asarray(self._f0(params, batch))
         if is_primary():

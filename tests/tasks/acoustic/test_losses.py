@@ -9,6 +9,7 @@ import optax
 import pytest
 from random_batches import grow, random_batch, random_params, small_acoustic_model
 
+from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import create_state, split_params
 from diffsinger_jax.engine.supervised import train_step
@@ -17,7 +18,7 @@ from diffsinger_jax.tasks.acoustic.losses import ssim
 from diffsinger_jax.tasks.acoustic.stage_losses import (
     auxiliary_loss,
     denoiser_loss,
-    spread_steps,
+    spread_places,
 )
 
 WEIGHTS = dict.fromkeys(
@@ -82,7 +83,7 @@ def test_padding_changes_neither_auxiliary_loss_nor_gradient(acoustic, params):
 def test_padding_frames_change_no_diffusion_loss(acoustic, params):
     # Rows draw their step and noise together, so only frames and phonemes are padded here.
     loss_fn = denoiser_loss(
-        acoustic.model, acoustic.scaling, acoustic.make_process, t_below=20, distance="l2"
+        acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2"
     )
     loss = jax.jit(lambda p, b: loss_fn(p, b, jax.random.key(0), False)[0])
     batch = random_batch(rows=1)
@@ -93,7 +94,12 @@ def test_padding_frames_change_no_diffusion_loss(acoustic, params):
 
 def test_steps_are_uniform_and_spread():
     keys = jax.random.split(jax.random.key(0), 4000)
-    draws = jax.vmap(lambda key: spread_steps(key, jnp.arange(5), 20))(keys)
+    path = linear_schedule(100).path
+
+    def draw(key):
+        return path.training_times(spread_places(key, jnp.arange(5)), 20)
+
+    draws = jax.vmap(draw)(keys)
     counts = np.bincount(np.asarray(draws).ravel(), minlength=20)
     assert counts.min() > 800 and counts.max() < 1200  # 1000 expected of each
     gaps = np.diff(np.sort(np.asarray(draws), axis=1), axis=1)
@@ -108,7 +114,7 @@ def test_a_step_learns_and_leaves_the_frozen_alone(acoustic, params, stage):
     else:
         trained = ("denoiser",)
         loss_fn = denoiser_loss(
-            acoustic.model, acoustic.scaling, acoustic.make_process, t_below=20, distance="l2"
+            acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2"
         )
     mine, frozen = split_params(params, trained)
     optimizer = optax.adam(3e-3)

@@ -95,7 +95,7 @@ def test_one_compile_for_each_bucket():
 
     acoustic = small_acoustic_model()
     loss_fn = denoiser_loss(
-        acoustic.model, acoustic.scaling, acoustic.make_process, t_below=20, distance="l1"
+        acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l1"
     )
     mine, frozen = split_params(random_params(acoustic), ("denoiser",))
     optimizer = optax.sgd(1e-3)

@@ -1,12 +1,12 @@
 """DPM-Solver++ (2M) and UniPC: multistep solvers of the probability flow in log signal-to-noise.
 
-With alpha = sqrt(abar), sigma = sqrt(1 - abar) and lambda = log(alpha / sigma) the flow's solution
-between two steps is (Lu et al. 2022, DPM-Solver++, proposition 4.1)
+With lambda = log(alpha / sigma) the flow's solution between two times of a path is (Lu et al. 2022,
+DPM-Solver++, proposition 4.1)
 
     x_next = sigma_next / sigma x + sigma_next int_{lambda}^{lambda_next} e^l x_0(l) dl,
 
 so that only the estimates of x_0 are ever interpolated. What a process adds to its network's output
-(the blurry mel, for one) is in them, hence these solvers serve every process. All weights are
+(the auxiliary mel, for one) is in them, hence these solvers serve every process. All weights are
 worked out on the host in float64.
 """
 
@@ -16,45 +16,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax.diffusion.schedule import NoiseSchedule
-from diffsinger_jax.diffusion.walk import NoiseAt, PredictX0, clipped_x0
+from diffsinger_jax.diffusion.noise import NoiseAt
+from diffsinger_jax.diffusion.path import Path
+from diffsinger_jax.diffusion.samplers.estimates import PredictX0, clipped_x0
+from diffsinger_jax.diffusion.timesteps import log_signal_to_noise
 
 
-def log_snr_steps(
-    schedule: NoiseSchedule, visits: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def log_snr_steps(path: Path, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """lambda_next - lambda, sigma_next / sigma and alpha_next (1 - e^-h) of each step.
 
     Args:
-      schedule: of length S.
-      visits: i32[steps], falling; the step after the last is the data itself.
+      path: that is stepped along.
+      times: [steps + 1], from noise to data.
 
     Returns:
-      h, of_x, of_x0: f64[steps], the last ones inf, 0 and 1.
+      h, of_x, of_x0: f64[steps]; of a step to the data itself inf, 0 and 1.
     """
-    abar = schedule.alpha_bar[visits]
-    alpha, sigma = np.sqrt(np.append(abar, 1.0)), np.sqrt(np.append(1.0 - abar, 0.0))
-    log_snr = np.append(np.log(alpha[:-1] / sigma[:-1]), np.inf)
-    h = np.diff(log_snr)
+    alpha, sigma = path.alpha(times), path.sigma(times)
+    h = np.diff(log_signal_to_noise(path, times))
     return h, sigma[1:] / sigma[:-1], -alpha[1:] * np.expm1(-h)
 
 
-def two_step_weights(schedule: NoiseSchedule, visits: np.ndarray) -> np.ndarray:
+def two_step_weights(path: Path, times: np.ndarray) -> np.ndarray:
     """x_next = w_0 x + w_1 x0 + w_2 x0_before, f64[steps, 3] (DPM-Solver++, algorithm 2).
 
     With r = h_before / h: alpha_next (1 - e^-h) ((1 + 1 / 2r) x0 - 1 / 2r x0_before). The first
     step has no x0 before it; the last one, to the data, returns x0.
     """
-    h, of_x, of_x0 = log_snr_steps(schedule, visits)
+    h, of_x, of_x0 = log_snr_steps(path, times)
     extrapolation = np.zeros_like(h)
     extrapolation[1:-1] = h[1:-1] / (2.0 * h[:-2])
     return np.stack([of_x, of_x0 * (1.0 + extrapolation), -of_x0 * extrapolation], axis=1)
 
 
-def corrector_weights(schedule: NoiseSchedule, visits: np.ndarray) -> np.ndarray:
+def corrector_weights(path: Path, times: np.ndarray) -> np.ndarray:
     """The corrector UniC-2 with B(h) = e^-h - 1 (Zhao et al. 2023, UniPC, eq. 9 and theorem 3.1).
 
-    Row i says what x at visits[i] is once the model has been there:
+    Row i says what x at times[i] is once the model has been there:
     w_0 x_before + w_1 x0_before + w_2 x0_before_that + w_3 x0_here. With u = -h and the places
     r of the other estimates in units of the step, 1 being here, their weights c solve
 
@@ -64,9 +62,9 @@ def corrector_weights(schedule: NoiseSchedule, visits: np.ndarray) -> np.ndarray
     Returns:
       f64[steps, 4]; at the first place there is nothing to correct: (1, 0, 0, 0).
     """
-    h, of_x, of_x0 = log_snr_steps(schedule, visits)
+    h, of_x, of_x0 = log_snr_steps(path, times)
     rows = [np.array([1.0, 0.0, 0.0, 0.0])]
-    for i in range(len(visits) - 1):  # of the step from visits[i] to visits[i + 1]
+    for i in range(len(times) - 2):  # of the step from times[i] to times[i + 1]
         if i == 0:  # one place alone, for which the paper takes c = 1/2
             before, here, r = 0.0, 0.5, 1.0
         else:
@@ -79,24 +77,24 @@ def corrector_weights(schedule: NoiseSchedule, visits: np.ndarray) -> np.ndarray
     return np.stack(rows)
 
 
-def dpm_solver_pp_2m_walk(
-    schedule: NoiseSchedule,
+def dpm_solver_pp_2m_sampler(
+    path: Path,
     predict_x0: PredictX0,
     x: jax.Array,
     noise_at: NoiseAt,
-    visits: np.ndarray,
+    times: np.ndarray,
 ) -> jax.Array:
     """DPM-Solver++ (2M): second order, deterministic, one call a step.
 
     Args:
-      schedule: of length S.
+      path: that is stepped along.
       predict_x0: the model's estimate, which is clipped here.
-      x: [B, T, D] at step visits[0].
+      x: [B, T, D] at times[0].
       noise_at: is not used.
-      visits: i32[steps], falling.
+      times: [steps + 1], from noise to data.
 
     Returns:
-      z: [B, T, D].
+      x: [B, T, D] at times[-1].
     """
 
     def body(carry, step):
@@ -105,17 +103,17 @@ def dpm_solver_pp_2m_walk(
         x0 = clipped_x0(predict_x0, x_t, t)
         return (w[0] * x_t + w[1] * x0 + w[2] * x0_before, x0), None
 
-    weights = jnp.asarray(two_step_weights(schedule, visits), jnp.float32)
+    weights = jnp.asarray(two_step_weights(path, times), jnp.float32)
     start = x, jnp.zeros_like(x)
-    return jax.lax.scan(body, start, (jnp.asarray(visits), weights))[0][0]
+    return jax.lax.scan(body, start, (jnp.asarray(times[:-1]), weights))[0][0]
 
 
-def unipc_walk(
-    schedule: NoiseSchedule,
+def unipc_sampler(
+    path: Path,
     predict_x0: PredictX0,
     x: jax.Array,
     noise_at: NoiseAt,
-    visits: np.ndarray,
+    times: np.ndarray,
 ) -> jax.Array:
     """UniPC-2: the step of DPM-Solver++ (2M), corrected by the estimate at its end.
 
@@ -123,14 +121,14 @@ def unipc_walk(
     family the predictor UniP-2 with B(h) = e^-h - 1 is the step of 2M.
 
     Args:
-      schedule: of length S.
+      path: that is stepped along.
       predict_x0: the model's estimate, which is clipped here.
-      x: [B, T, D] at step visits[0].
+      x: [B, T, D] at times[0].
       noise_at: is not used.
-      visits: i32[steps], falling.
+      times: [steps + 1], from noise to data.
 
     Returns:
-      z: [B, T, D].
+      x: [B, T, D] at times[-1].
     """
 
     def body(carry, step):
@@ -141,9 +139,9 @@ def unipc_walk(
         return (w[0] * x_t + w[1] * x0 + w[2] * x0_before, x_t, x0, x0_before), None
 
     steps = (
-        jnp.asarray(visits),
-        jnp.asarray(corrector_weights(schedule, visits), jnp.float32),
-        jnp.asarray(two_step_weights(schedule, visits), jnp.float32),
+        jnp.asarray(times[:-1]),
+        jnp.asarray(corrector_weights(path, times), jnp.float32),
+        jnp.asarray(two_step_weights(path, times), jnp.float32),
     )
     start = x, x, jnp.zeros_like(x), jnp.zeros_like(x)
     return jax.lax.scan(body, start, steps)[0][0]

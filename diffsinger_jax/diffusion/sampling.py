@@ -1,0 +1,119 @@
+"""Shallow diffusion: how to sample, as one value, and the sampling itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffsinger_jax.diffusion.noise import key_noise, time_number
+from diffsinger_jax.diffusion.path import Path
+from diffsinger_jax.diffusion.processes import Process
+from diffsinger_jax.diffusion.samplers import make_sampler
+from diffsinger_jax.diffusion.samplers.estimates import PredictX0
+from diffsinger_jax.diffusion.timesteps import interval_times
+
+STARTS = ("auxiliary", "gaussian")
+"""What sampling may start from: the noised auxiliary mel, or noise alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a mel is sampled.
+
+    Attributes:
+      k_step: how deep in the noise sampling starts (`Path.at_depth`): 0 is the auxiliary mel
+        itself; for a schedule a number of its steps.
+      steps: of the sampler, at most k_step for a schedule.
+      method: a name in `SAMPLERS`.
+      temperature: factor on all noise that is drawn; below 1 is nearer to the auxiliary mel.
+      eta: of the method "ddim", the share of the noise that is drawn anew: 1 is "ddpm".
+      start: a name in `STARTS`.
+      plms_interval: step through every so-many-th step of a schedule, counted from 0, whatever
+        `steps` says, as the published program of "plms" does.
+    """
+
+    k_step: float
+    steps: int
+    method: str = "ddpm"
+    temperature: float = 1.0
+    eta: float = 0.0
+    start: str = "auxiliary"
+    plms_interval: int | None = None
+
+    def times(self, path: Path) -> np.ndarray:
+        """The times of a path that are stepped through, [steps + 1].
+
+        Raises:
+          ValueError: if k_step, steps or the interval are out of range.
+        """
+        if self.plms_interval is not None:
+            return interval_times(path, int(self.k_step), self.plms_interval)
+        return make_sampler(self.method).times(path, self.k_step, self.steps)
+
+    def model_times(self, path: Path) -> np.ndarray:
+        """Those at which the model is called, sorted, none twice."""
+        return np.unique(make_sampler(self.method).model_times(path, self.times(path)))
+
+
+def shallow_sample(
+    process: Process,
+    predict_x0: PredictX0,
+    prior: jax.Array,
+    keys: jax.Array,
+    sampling: Sampling,
+    temperature: jax.Array | float | None = None,
+) -> jax.Array:
+    """Starts at a depth K from an auxiliary mel instead of from noise.
+
+    After K steps of diffusion the auxiliary decoder's mel and the real one have almost
+    the same distribution (Liu et al. 2022, section 3.2), so only K reverse steps remain.
+    From the full depth and any `prior` this is the naive sampler up to what is left of it.
+    The noise of time t comes from `key_noise`, so that sampling from K draws what the last
+    steps of sampling from deeper draw.
+
+    Args:
+      process: whose path is stepped along.
+      predict_x0: the model's estimate.
+      prior: [B, T, D], the auxiliary mel scaled to [-1, 1].
+      keys: [B], a random key for each row: a row does not depend on the others.
+      sampling: with a k_step above 0; static.
+      temperature: of another value than sampling's, which may be traced.
+
+    Returns:
+      z: [B, T, D].
+
+    Raises:
+      ValueError: if k_step or steps are out of range.
+    """
+    temperature = sampling.temperature if temperature is None else temperature
+    noise_at = key_noise(keys, prior.shape, temperature)
+    times = sampling.times(process.path)
+    first = jnp.asarray(times[0])
+    x = shallow_start(process, prior, first, noise_at(time_number(first) + 1), sampling.start)
+    sampler = make_sampler(sampling.method, sampling.eta)
+    return sampler.run(process.path, predict_x0, x, noise_at, times)
+
+
+def shallow_start(
+    process: Process, prior: jax.Array, t: jax.Array, noise: jax.Array, start: str
+) -> jax.Array:
+    """x_t [B, T, D], from which a sampler steps back.
+
+    Args:
+      process: whose marginal is taken.
+      prior: [B, T, D] the auxiliary mel.
+      t: [] time of the start.
+      noise: [B, T, D] standard normal.
+      start: "auxiliary", the auxiliary mel noised to t, or "gaussian", noise alone.
+
+    Raises:
+      ValueError: for another start.
+    """
+    if start not in STARTS:
+        raise ValueError(f"sampling starts from one of {', '.join(STARTS)}, not {start!r}")
+    if start == "gaussian":
+        return noise
+    return process.marginal(prior, jnp.full(prior.shape[:1], t), noise)
