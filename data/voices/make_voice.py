@@ -29,7 +29,11 @@ import jax  # noqa: E402
 from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.evaluation import evaluate  # noqa: E402
 from diffsinger_jax.evaluation.report import table  # noqa: E402
-from diffsinger_jax.evaluation.sampling_search import MCD_RATIO, search  # noqa: E402
+from diffsinger_jax.evaluation.sampling_search import (  # noqa: E402
+    CRITERIA,
+    default_criterion,
+    search,
+)
 from diffsinger_jax.pipeline.mix import numbered_as  # noqa: E402
 from diffsinger_jax.pipeline.prepared import open_corpus  # noqa: E402
 from diffsinger_jax.voices.voice import Voice, load_voice, save_voice  # noqa: E402
@@ -43,14 +47,13 @@ A singing voice for diffsinger_jax. What it sings is synthetic; every file says 
 - **Licence of this voice**: as its data (share alike).
 - **Config**: `{config}`; {parameters:,} parameters, stored in bfloat16.
 - **Training**: {training}, on {hardware}.
-- **Sampling**: {sampling}, chosen on the validation songs as the setting whose detail is nearest
-  to the recordings' among those with at most {ratio} times the auxiliary mel's MCD.
+- **Sampling**: {sampling}, chosen on the validation songs, singing without diffusion (k_step 0)
+  being a candidate too. Criterion: {criterion}
 
 ## Measured on the test songs
 
-With the singer's own durations and pitch, but where a row says predicted. *detail* is the mean
-step of the mel from frame to frame and from bin to bin over the recording's: 1 is right, below is
-over-smoothed, above is noise.
+With the singer's own durations and pitch, but where a row says predicted; docs/evaluation.md says
+what each column hears.
 
 {tables}
 """
@@ -82,7 +85,8 @@ def main() -> None:
     packed = options.workdir / "packed"
     save_voice(packed, load_voice(options.workdir / "voice"), dtype="bfloat16")
     voice = load_voice(packed)
-    setting, rows = search(voice, numbered_as(corpus, voice.info))
+    options.criterion = default_criterion()
+    setting, rows = search(voice, numbered_as(corpus, voice.info), criterion=options.criterion)
     print(f"\n{table(rows)}\n\nsampling: {setting}")
     voice = dataclasses.replace(voice, sampling={**voice.sampling, **setting._asdict()})
     save_voice(packed, voice, dtype="bfloat16")
@@ -120,7 +124,7 @@ def _card(options: argparse.Namespace, voice: Voice, corpus, tables: Mapping) ->
         training=", ".join(training),
         hardware=options.hardware,
         sampling=", ".join(f"{k} {v}" for k, v in voice.sampling.items()),
-        ratio=MCD_RATIO,
+        criterion=CRITERIA[options.criterion].__doc__.splitlines()[0],
         tables="\n\n".join(f"### {title}\n\n{table(rows)}" for title, rows in tables.items()),
     )
 

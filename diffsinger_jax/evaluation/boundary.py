@@ -88,7 +88,7 @@ def find_boundary(
     workdir: Path,
     *,
     corpus: str | None = None,
-    criterion: str = "detail",
+    criterion: str = "modulation",
     k_steps: Sequence[int] | None = None,
     temperature: float | None = None,
     most_mels: int | None = None,
@@ -255,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", required=True, help="of run_train.py, a folder")
     parser.add_argument("--corpus", help="the run's prepared corpus, if it has moved")
     parser.add_argument("--out", type=Path, help="folder of the report; the workdir by default")
-    parser.add_argument("--criterion", choices=CRITERIA, default="detail", help="of the grid")
+    parser.add_argument("--criterion", choices=CRITERIA, default="modulation", help="of the grid")
     parser.add_argument("--k_step", type=int, nargs="+", help="of the grid")
     parser.add_argument("--temperature", type=float, help="of the grid; the voice's by default")
     parser.add_argument(

@@ -1,15 +1,16 @@
 """Chooses how a voice samples: k, number of steps and temperature, on the validation split.
 
 The criterion has a name and is written down (`CRITERIA`), so that nobody has to trust an ear or
-the test songs.
+the test songs. The default ones punish noise and blur both; MCD, which no sampling can lower, is
+there to compare with. Singing without diffusion (k = 0) is a candidate like any other.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,18 +20,20 @@ from diffsinger_jax import cli
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.report import Row, table
-from diffsinger_jax.evaluation.systems import Singer, mels_of
+from diffsinger_jax.evaluation.systems import Singer, Sung, mels_of, vocode
+from diffsinger_jax.metrics import dnsmos
 from diffsinger_jax.metrics import measures as metrics
+from diffsinger_jax.metrics.modulation import modulation
 from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus
 from diffsinger_jax.voices.voice import VOICE_FILE, Voice, load_voice
 
-MCD_RATIO = 1.2
-"""Over the auxiliary mel's. A perfect sampler of independent errors would have about 1.4."""
-K_STEPS = (5, 10, 25, 50)
-TEMPERATURES = (0.4, 0.6, 0.8, 1.0)
+K_STEPS = (0, 5, 10, 25, 50)
+TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 MOST_STEPS = 20
-"""A walk visits at most so many of its k steps."""
+"""A sampler takes at most so many of the k steps."""
+DNSMOS_TOLERANCE = 0.02
+"""What a setting may lose to the auxiliary mel by DNSMOS: less than can be heard."""
 
 
 class SamplingSetting(NamedTuple):
@@ -41,15 +44,20 @@ class SamplingSetting(NamedTuple):
     temperature: float
 
 
-def by_detail(row: Row, auxiliary: Row) -> tuple[float, ...]:
-    """Detail nearest to the recordings', in time and frequency, whichever is further off.
+def by_modulation(row: Row, auxiliary: Row) -> tuple[float, ...]:
+    """The least modulation-spectrum distance: over-smoothed and noisy mels both have more."""
+    return (row["modulation_distance"],)
 
-    Among the settings whose MCD is at most `MCD_RATIO` times the auxiliary mel's; if there is
-    none, the lowest MCD.
+
+def by_dnsmos(row: Row, auxiliary: Row) -> tuple[float, ...]:
+    """The least modulation-spectrum distance among the settings that add no audible noise.
+
+    Those are the settings whose DNSMOS is at most `DNSMOS_TOLERANCE` below the auxiliary mel's,
+    which hears noise but not blur; if there is none, the highest DNSMOS.
     """
-    if row["mcd"] > MCD_RATIO * auxiliary["mcd"]:
-        return 1.0, row["mcd"]
-    return 0.0, max(abs(math.log(row[name])) for name in ("detail_time", "detail_frequency"))
+    if row["dnsmos_ovrl"] < auxiliary["dnsmos_ovrl"] - DNSMOS_TOLERANCE:
+        return 1.0, -row["dnsmos_ovrl"]
+    return 0.0, row["modulation_distance"]
 
 
 def by_mcd(row: Row, auxiliary: Row) -> tuple[float, ...]:
@@ -58,24 +66,48 @@ def by_mcd(row: Row, auxiliary: Row) -> tuple[float, ...]:
 
 
 CRITERIA: Mapping[str, Callable[[Row, Row], tuple[float, ...]]] = {
-    "detail": by_detail,
+    "dnsmos": by_dnsmos,
+    "modulation": by_modulation,
     "mcd": by_mcd,
 }
 """(measures of a setting, of the auxiliary mel) -> what the chosen setting has the least of."""
 
 
+def default_criterion() -> str:
+    """ "dnsmos" where the extra "perceptual" is installed, else "modulation"."""
+    return "dnsmos" if dnsmos.installed() else "modulation"
+
+
 def measure_mels(
-    voice: Singer, examples: Sequence[Example], *, k_step: int, frames_per_batch: int, **how: float
+    voice: Singer,
+    examples: Sequence[Example],
+    *,
+    k_step: int,
+    frames_per_batch: int,
+    sound: bool = False,
+    **how: float,
 ) -> Row:
-    """MCD and detail of a voice's mels, with true durations and f0; `how` goes to `sample_mel`."""
+    """MCD, detail and modulation spectrum of a voice's mels, with true durations and f0.
+
+    Args:
+      sound: also DNSMOS of their sound by the built-in vocoder.
+      how: to `sample_mel`.
+    """
+    spec = voice.info.mel
     mels = mels_of(voice, examples, k_step=k_step, seed=0, frames_per_batch=frames_per_batch, **how)
     parts = [
         {
-            "mcd": metrics.mcd(true["mel"], mel, voice.info.mel),
-            **metrics.detail(true["mel"], mel, voice.info.mel),
+            "mcd": metrics.mcd(true["mel"], mel, spec),
+            **metrics.detail(true["mel"], mel, spec),
+            **modulation(true["mel"], mel, spec),
         }
         for true, mel in zip(examples, mels, strict=True)
     ]
+    if sound:
+        pieces = [Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, examples, strict=True)]
+        wavs = vocode(pieces, spec, seed=0, frames_per_batch=frames_per_batch)
+        opinions = [dnsmos.dnsmos(wav, spec.sample_rate).ovrl for wav in wavs]
+        parts += [{"dnsmos_ovrl": metrics.Mean(opinion, 1.0)} for opinion in opinions]
     return {name: m.compute() for name, m in metrics.merge_all(parts).items()}
 
 
@@ -84,7 +116,7 @@ def search(
     corpus: PreparedCorpus,
     *,
     split: str = "validation",
-    criterion: str = "detail",
+    criterion: str | None = None,
     k_steps: Sequence[int] = K_STEPS,
     temperatures: Sequence[float] = TEMPERATURES,
     frames_per_batch: int = 4096,
@@ -93,8 +125,9 @@ def search(
 
     Args:
       corpus: numbered as the voice is.
-      criterion: a name in `CRITERIA`.
-      k_steps: where walks start; those beyond the voice's schedule are left out.
+      criterion: a name in `CRITERIA`; None for `default_criterion`.
+      k_steps: where sampling starts, 0 for no diffusion; those beyond the voice's schedule are
+        left out.
 
     Returns:
       The chosen setting, and a row of measures for each setting and for the auxiliary mel.
@@ -102,20 +135,26 @@ def search(
     Raises:
       InputError: if no k is within the schedule.
     """
+    criterion = criterion or default_criterion()
     examples = list(corpus.source(split))
     longest = int(voice.schedule["steps"])
-    if not (possible := [k for k in k_steps if 1 <= k <= longest]):
-        raise InputError(f"k is 1 to {longest} for this voice, got {', '.join(map(str, k_steps))}")
-    auxiliary = measure_mels(voice, examples, k_step=0, frames_per_batch=frames_per_batch)
+    if not (possible := [k for k in k_steps if 0 <= k <= longest]):
+        raise InputError(f"k is 0 to {longest} for this voice, got {', '.join(map(str, k_steps))}")
+    measure = functools.partial(
+        measure_mels,
+        voice,
+        examples,
+        frames_per_batch=frames_per_batch,
+        sound=criterion == "dnsmos",
+    )
+    auxiliary = measure(k_step=0)
     rows: dict[str, Row] = {"auxiliary mel": auxiliary}
-    measured: dict[SamplingSetting, Row] = {}
-    for k_step, temperature in itertools.product(possible, temperatures):
+    measured = {SamplingSetting(0, 1, 0.0): auxiliary} if 0 in possible else {}
+    for k_step, temperature in itertools.product([k for k in possible if k], temperatures):
         setting = SamplingSetting(k_step, min(k_step, MOST_STEPS), temperature)
-        row = measure_mels(voice, examples, frames_per_batch=frames_per_batch, **setting._asdict())
-        measured[setting] = rows[f"k={k_step} temperature={temperature}"] = row
-        print(
-            f"{setting}: MCD {row['mcd']:.2f}, detail {row['detail_time']:.2f} in time", flush=True
-        )
+        row = measure(**setting._asdict())
+        measured[setting] = rows[f"k={k_step} temperature={temperature:g}"] = row
+        print(f"{setting}: {', '.join(f'{n} {v:.2f}' for n, v in row.items())}", flush=True)
     least = CRITERIA[criterion]
     return min(measured, key=lambda setting: least(measured[setting], auxiliary)), rows
 
@@ -140,7 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--voice", required=True, help="a voice folder; its sampling is replaced")
     parser.add_argument("--corpus", required=True, help="the prepared corpus of the voice")
     parser.add_argument("--split", default="validation")
-    parser.add_argument("--criterion", choices=CRITERIA, default="detail")
+    parser.add_argument(
+        "--criterion", choices=CRITERIA, help="dnsmos where it is installed, else modulation"
+    )
     options = parser.parse_args(arguments)
     voice = load_voice(options.voice)
     setting, rows = search(

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffsinger_jax.evaluation.sampling_search import SamplingSetting, search
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation import sampling_search
+from diffsinger_jax.evaluation.sampling_search import CRITERIA, search
 from diffsinger_jax.types import MelSpec
 
 SPEC = MelSpec(n_mels=20)
@@ -17,14 +19,14 @@ class Corpus:
     def source(self, split):
         assert split == "validation"
         rng = np.random.default_rng(0)
-        ints = {"tokens": [1], "slur": [0], "onset": [1], "language": [0], "ph_frames": [60]}
+        ints = {"tokens": [1], "slur": [0], "onset": [1], "language": [0], "ph_frames": [200]}
         return [
             {
                 "name": "song#0",
                 "speaker": 0,
                 **{name: np.array(value, np.int32) for name, value in ints.items()},
-                "f0": np.full(60, 200, np.float32),
-                "mel": rng.normal(-2, 0.3, (60, 20)).astype(np.float32),
+                "f0": np.full(200, 200, np.float32),
+                "mel": rng.normal(-2, 0.3, (200, 20)).astype(np.float32),
             }
         ]
 
@@ -47,16 +49,41 @@ class Voice:
         return middle + detail * (batch.mel - middle) + self.errors * k_step * noise
 
 
+@pytest.fixture(autouse=True)
+def without_dnsmos(monkeypatch):
+    monkeypatch.setattr(sampling_search.dnsmos, "installed", lambda: False)
+
+
 @pytest.mark.parametrize(
     "errors,expected",
-    [(0.0, {"temperature": 1.0}), (0.002, {"temperature": 1.0, "k_step": 5})],
+    [
+        (0.0, {"temperature": 1.0}),
+        (0.0005, {"temperature": 1.0, "k_step": 5}),
+        (0.5, {"k_step": 0, "temperature": 0.0}),
+    ],
 )
-def test_detail_nearest_to_the_recordings_is_chosen(errors, expected):
-    setting, rows = search(Voice(errors), Corpus(), k_steps=(5, 40, 80), temperatures=(0.4, 1.0))
+def test_neither_the_blurred_nor_the_noisy_setting_is_chosen(errors, expected):
+    setting, rows = search(Voice(errors), Corpus(), k_steps=(0, 5, 40, 80), temperatures=(0.4, 1))
     assert {name: getattr(setting, name) for name in expected} == expected
     assert "auxiliary mel" in rows and len(rows) == 1 + 2 * 2  # k = 80 is beyond the schedule
 
 
-def test_where_all_are_too_far_off_the_nearest_is_chosen():
-    setting, _ = search(Voice(0.5), Corpus(), k_steps=(5, 40), temperatures=(0.4,))
-    assert setting == SamplingSetting(5, 5, 0.4)
+def test_no_audible_noise_then_the_least_modulation_distance():
+    auxiliary = {"dnsmos_ovrl": 3.0, "modulation_distance": 5.0}
+    rows = {
+        "auxiliary": auxiliary,
+        "better": {"dnsmos_ovrl": 2.99, "modulation_distance": 2.0},
+        "noisy": {"dnsmos_ovrl": 2.5, "modulation_distance": 1.0},
+        "noisier": {"dnsmos_ovrl": 2.0, "modulation_distance": 0.5},
+    }
+    order = sorted(rows, key=lambda name: CRITERIA["dnsmos"](rows[name], auxiliary))
+    assert order == ["better", "auxiliary", "noisy", "noisier"]
+
+
+def test_without_dnsmos_the_modulation_spectrum_decides():
+    assert sampling_search.default_criterion() == "modulation"
+
+
+def test_a_k_beyond_the_schedule_is_one_sentence():
+    with pytest.raises(InputError, match="0 to 50 for this voice, got 80"):
+        search(Voice(0.0), Corpus(), k_steps=(80,))
