@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.types import Batch, Curve, MelSpec
+from diffsinger_jax.types import Batch, MelSpec
 
 Extractor = Callable[[np.ndarray, np.ndarray, MelSpec], np.ndarray]
 """(wav f32[L] at the spec's rate, f0 f32[T] Hz with 0 unvoiced, spec) -> the curve f32[T]."""
@@ -154,10 +154,3 @@ def neutral_value(name: str, where: str) -> float:
             f"give {name} and {name}_timestep in a .ds, or choose another voice"
         )
     return neutral
-
-
-def resample_curve(curve: Curve, frames: int, frames_per_sec: float) -> np.ndarray:
-    """f32[frames] of a curve at frame times: linear between its values, the last one held."""
-    values = np.asarray(curve.values, np.float64)
-    position = np.arange(frames) / frames_per_sec / curve.timestep_sec
-    return np.interp(position, np.arange(len(values)), values).astype(np.float32)

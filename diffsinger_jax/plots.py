@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.types import MelSpec
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def mel_panels(
       mels: name -> [T, M] log amplitude; lengths may differ.
       f0: [T] Hz, drawn thinly over the first mel.
     """
-    decibels = {name: _decibels(mel, spec) for name, mel in mels.items()}
+    decibels = {name: spec.decibels(np.asarray(mel, np.float64)) for name, mel in mels.items()}
     top = float(next(iter(decibels.values())).max())
     longest = max(len(mel) for mel in decibels.values()) / spec.frames_per_sec
     figure, axes = _figure(len(mels), width=_width(longest), panel_height=2.2)
@@ -116,7 +117,7 @@ def song_picture(
     rows = max(1, int(np.ceil(length_sec / row_sec)))
     shown_sec = length_sec / rows
     figure, axes = _figure(2 * rows, width=15.0, panel_height=1.9)
-    decibels = _decibels(mel, spec)
+    decibels = spec.decibels(np.asarray(mel, np.float64))
     top = float(decibels.max())
     for row in range(rows):
         upper, lower = axes[2 * row], axes[2 * row + 1]
@@ -215,7 +216,7 @@ def _draw_pitch(
             ax.broken_barh([box], (note.midi - 0.5, 1.0), facecolor="0.8", edgecolor="0.6")
             pitches += [note.midi - 1.5, note.midi + 1.5]
     for i, (name, f0) in enumerate(curves.items()):
-        midi = 69 + 12 * np.log2(np.where(f0 > 0, f0, np.nan) / 440.0)
+        midi = hz_to_midi(np.where(f0 > 0, f0, np.nan))
         ax.plot(_times(f0, spec), midi, label=name, linewidth=1.2 if i == 0 else 0.9)
         if np.any(f0 > 0):
             pitches += [*np.nanpercentile(midi, [1, 99]) + [-1, 1]]
@@ -225,11 +226,6 @@ def _draw_pitch(
     ax.set_yticks(ticks, [f"{_TICKS[m % 12]}{m // 12 - 1}" for m in ticks], fontsize=8)
     if len(curves) > 1:
         ax.legend(loc="upper right", fontsize=8)
-
-
-def _decibels(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
-    """[T, M] log amplitude -> dB."""
-    return np.asarray(mel, np.float64) * (20.0 if spec.log_base == "10" else 20.0 / np.log(10.0))
 
 
 def _times(f0: np.ndarray, spec: MelSpec) -> np.ndarray:

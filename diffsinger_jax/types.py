@@ -64,6 +64,49 @@ class MelSpec:
         """Mel frames in a second."""
         return self.sample_rate / self.hop
 
+    @property
+    def sec_per_frame(self) -> float:
+        """From one frame to the next."""
+        return self.hop / self.sample_rate
+
+    @property
+    def log_base_ln(self) -> float:
+        """ln of the base of its logarithm: ln A = `log_base_ln` * mel."""
+        return float(np.log(10.0)) if self.log_base == "10" else 1.0
+
+    @property
+    def silence(self) -> float:
+        """The log amplitude of digital silence: the floor."""
+        return float(self.log(np.float64(self.log_floor)))
+
+    def log(self, amplitude: np.ndarray) -> np.ndarray:
+        """Logarithm of amplitudes > 0 in its base; the floor is not applied."""
+        return np.log10(amplitude) if self.log_base == "10" else np.log(amplitude)
+
+    def natural_log(self, mel: Array) -> Array:
+        """ln of amplitude, of a log mel of any shape."""
+        return mel * self.log_base_ln if self.log_base == "10" else mel
+
+    def decibels(self, mel: Array) -> Array:
+        """20 log10 of amplitude, of a log mel of any shape."""
+        return mel * (20.0 if self.log_base == "10" else 20.0 / np.log(10.0))
+
+    def seconds(self, frames: Any) -> Any:
+        """Length of a number of frames."""
+        return frames / self.frames_per_sec
+
+    def frames(self, seconds: Any) -> Any:
+        """Frames in so many seconds, with fractions."""
+        return seconds * self.frames_per_sec
+
+    def nearest_frame(self, seconds: float) -> int:
+        """The frame nearest to a moment, the later one of two."""
+        return int(np.floor(seconds * self.frames_per_sec + 0.5))
+
+    def samples(self, frames: Any) -> Any:
+        """Samples of a number of frames."""
+        return frames * self.hop
+
     def differences(self, other: MelSpec) -> list[str]:
         """Names the fields that differ, as `"hop: 128 here, 256 there"`."""
         return [

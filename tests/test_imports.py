@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "diffsinger_jax"
 
-BASE = {"types", "errors", "atomic_write"}
+BASE = {"types", "errors", "atomic_write", "pitch"}
 TABLE = {"features"}
 HOST = BASE | TABLE | {"score", "audio", "metrics", "corpus", "pipeline", "plots"}
-PURE = {"types", "diffusion", "modules", "models"}
+PURE = {"types", "pitch", "diffusion", "modules", "models"}
 VOICES = HOST | PURE | {"voices"}
 NO_DEVICE = {"jax", "flax", "optax", "orbax"}
 NO_PROGRAM = {"optax", "orbax", "tensorflow_datasets", "ml_collections"}
@@ -21,6 +21,7 @@ RULES = {
     "types": ({"errors"}, NO_DEVICE | {"tensorflow_datasets"}),
     "errors": (set(), NO_DEVICE),
     "atomic_write": (set(), NO_DEVICE),
+    "pitch": ({"types"}, NO_DEVICE | {"tensorflow_datasets"}),
     "features": (BASE | {"audio"}, NO_DEVICE | {"tensorflow_datasets"}),
     "score": (BASE, NO_DEVICE | {"tensorflow_datasets"}),
     "audio": (BASE, {"flax", "optax", "orbax", "tensorflow_datasets"}),
@@ -29,7 +30,7 @@ RULES = {
     "corpus": (HOST, NO_DEVICE),
     "pipeline": (HOST, NO_DEVICE),
     "diffusion": ({"types"}, NO_PROGRAM | {"flax", "logging"}),
-    "modules": ({"types", "diffusion"}, NO_PROGRAM),
+    "modules": ({"types", "pitch", "diffusion"}, NO_PROGRAM),
     "models": (PURE, NO_PROGRAM),
     "engine": (BASE - {"types"}, {"tensorflow_datasets", "librosa"}),
     "voices": (VOICES, NO_PROGRAM),

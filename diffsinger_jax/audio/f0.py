@@ -10,6 +10,7 @@ import numpy as np
 
 from diffsinger_jax.audio.mel import frame_count, frame_offset
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.types import MelSpec
 
 F0_FLOOR_HZ = 65.0
@@ -118,8 +119,4 @@ def interpolate_f0(f0: np.ndarray) -> np.ndarray:
     Returns:
       f64[T] Hz; zeros if no frame is voiced.
     """
-    f0 = np.asarray(f0, np.float64)
-    voiced = np.flatnonzero(f0 > 0)
-    if not len(voiced):
-        return np.zeros_like(f0)
-    return 2.0 ** np.interp(np.arange(len(f0)), voiced, np.log2(f0[voiced]))
+    return fill_unvoiced(np.asarray(f0, np.float64))

@@ -75,5 +75,4 @@ def log_mel(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
         center=False,
     )
     mel = mel_filterbank(spec) @ np.abs(stft[:, :frames])  # [M, F] @ [F, T]
-    log = np.log10 if spec.log_base == "10" else np.log
-    return log(np.maximum(spec.log_floor, mel)).T.astype(np.float32)
+    return spec.log(np.maximum(spec.log_floor, mel)).T.astype(np.float32)

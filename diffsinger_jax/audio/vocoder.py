@@ -138,7 +138,7 @@ def _render(mel, f0, phase, number, key, spec) -> jax.Array:
     """f32[T, M], f32[T] Hz, u32[T], i32[T] places of the frames in the row -> f32[T * hop]."""
     frames = f0.shape[0]
     floor = np.log(spec.log_floor)
-    target = jnp.maximum(mel * np.log(10.0) if spec.log_base == "10" else mel, floor)
+    target = jnp.maximum(spec.natural_log(mel), floor)
     hush_from, hush_to = (decibels * np.log(10.0) / 20.0 for decibels in HUSH_DB)
     hush = jnp.clip((target - floor - hush_from) / (hush_to - hush_from), 0.0, 1.0)  # [T, M]
 

@@ -10,6 +10,7 @@ import numpy as np
 from diffsinger_jax.corpus.features import SongFeatures
 from diffsinger_jax.corpus.nuclei import is_nucleus
 from diffsinger_jax.corpus.songs import SungPhoneme, SungSong
+from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.types import MelSpec
 
 # Thresholds stand where PJS has a gap between its good and its faulty songs.
@@ -144,8 +145,7 @@ def _pitch(song: SungSong, features: SongFeatures, spec: MelSpec) -> Iterator[Fi
 
 def middle_f0(phoneme: SungPhoneme, f0: np.ndarray, spec: MelSpec) -> np.ndarray:
     """f0 in the middle half of a phoneme, at least one frame where there is audio."""
-    start, length = phoneme.start_sec * spec.frames_per_sec, phoneme.duration_sec
-    length *= spec.frames_per_sec
+    start, length = spec.frames(phoneme.start_sec), spec.frames(phoneme.duration_sec)
     first = int(start + length / 4 + 0.5)
     return f0[first : max(int(start + length * 3 / 4 + 0.5), first + 1)]
 
@@ -160,6 +160,6 @@ def sung_deviations(
             voiced = middle_f0(phoneme, f0, spec)
             voiced = voiced[voiced > 0]
             if len(voiced):
-                sung = 69.0 + 12.0 * np.log2(np.median(voiced) / 440.0)
+                sung = hz_to_midi(np.median(voiced))
                 deviations.append((phoneme, float(sung - phoneme.midi)))
     return deviations

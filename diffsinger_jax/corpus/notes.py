@@ -9,6 +9,7 @@ import numpy as np
 from diffsinger_jax.corpus.align import align
 from diffsinger_jax.corpus.nuclei import is_rest
 from diffsinger_jax.corpus.songs import Label, SungNote, SungSong
+from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.types import MelSpec
 
 
@@ -28,11 +29,11 @@ def with_estimated_notes(song: SungSong, f0: np.ndarray, spec: MelSpec) -> SungS
     pitches = []
     for i in nuclei:
         start, end = (
-            int(sec * spec.frames_per_sec + 0.5)
+            spec.nearest_frame(sec)
             for sec in (song.phonemes[i].start_sec, song.phonemes[i].end_sec)
         )
         voiced = f0[start:end][f0[start:end] > 0]
-        midi = 69.0 + 12.0 * np.log2(np.median(voiced) / 440.0) if len(voiced) else np.nan
+        midi = hz_to_midi(np.median(voiced)) if len(voiced) else np.nan
         pitches.append(np.round(midi))
     known = np.flatnonzero(np.isfinite(pitches))
     if len(known) == 0:

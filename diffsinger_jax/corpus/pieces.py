@@ -109,12 +109,11 @@ def make_example(
     Returns:
       None if the piece lies outside the audio, or has more phonemes than frames.
     """
-    frames_per_sec = spec.frames_per_sec
-    start = int(np.floor(piece[0].start_sec * frames_per_sec + 0.5))
+    start = spec.nearest_frame(piece[0].start_sec)
     edges_sec = np.asarray([p.start_sec for p in piece[1:]] + [piece[-1].end_sec])
-    edges_sec = np.clip(edges_sec, start / frames_per_sec, len(features.f0) / frames_per_sec)
-    durations_sec = np.diff(edges_sec, prepend=start / frames_per_sec)
-    ph_frames = frames_from_seconds(durations_sec, frames_per_sec)
+    edges_sec = np.clip(edges_sec, spec.seconds(start), spec.seconds(len(features.f0)))
+    durations_sec = np.diff(edges_sec, prepend=spec.seconds(start))
+    ph_frames = frames_from_seconds(durations_sec, spec.frames_per_sec)
     total, count = int(ph_frames.sum()), len(piece)
     if total < count:
         return None

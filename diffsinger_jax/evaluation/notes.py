@@ -15,7 +15,7 @@ from diffsinger_jax import cli
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.wav import read_wav
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.metrics.measures import cents
+from diffsinger_jax.pitch import cents, midi_to_hz
 from diffsinger_jax.types import MelSpec, Score
 
 MIN_NOTE_SEC = 0.2
@@ -174,8 +174,7 @@ def _note_errors(wav: np.ndarray, rate: int, notes: Sequence[SungNote]) -> list[
         found = np.zeros(len(frames))
         inside = frames < len(f0)
         found[inside] = f0[frames[inside]]
-        note_hz = 440.0 * 2 ** ((note.midi - 69) / 12)
-        errors.append(np.abs(cents(np.where(found > 0, found, np.nan), note_hz)))
+        errors.append(np.abs(cents(np.where(found > 0, found, np.nan), midi_to_hz(note.midi))))
     return errors
 
 

@@ -13,6 +13,7 @@ import scipy.fft
 import scipy.signal
 import scipy.spatial
 
+from diffsinger_jax.pitch import cents
 from diffsinger_jax.types import MelSpec
 
 MCD_COEFFICIENTS = 13
@@ -94,8 +95,7 @@ def merge_all(parts: list[dict[str, Measure]]) -> dict[str, Measure]:
 
 def natural_log(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
     """f64[T, M] ln of amplitude, whatever base the representation has."""
-    mel = np.asarray(mel, np.float64)
-    return mel * np.log(10.0) if spec.log_base == "10" else mel
+    return spec.natural_log(np.asarray(mel, np.float64))
 
 
 def sounding_frames(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
@@ -220,11 +220,6 @@ def stft_distance(true: np.ndarray, sound: np.ndarray) -> Mean:
 # --- pitch and time ------------------------------------------------------------------------------
 
 
-def cents(f0: np.ndarray, reference_hz: np.ndarray | float = 440.0) -> np.ndarray:
-    """1200 log2(f0 / reference), for f0 > 0."""
-    return 1200 * np.log2(np.asarray(f0, np.float64) / reference_hz)
-
-
 def pitch(true: np.ndarray, predicted: np.ndarray) -> dict[str, Measure]:
     """How near one f0 curve is to another; pitch on frames voiced in both.
 
@@ -235,7 +230,7 @@ def pitch(true: np.ndarray, predicted: np.ndarray) -> dict[str, Measure]:
       f0_rmse_cents, f0_correlation (of cents), f0_median_cents (of |error|), f0_within_50_cents
       (share of the frames voiced in both), vuv_error (share of all frames whose voicing differs).
     """
-    true, predicted = np.asarray(true), np.asarray(predicted)
+    true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
     both = (true > 0) & (predicted > 0)
     x, y = cents(true[both]), cents(predicted[both])
     error, n = np.abs(x - y), float(both.sum())

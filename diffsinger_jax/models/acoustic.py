@@ -15,8 +15,9 @@ from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.processes import PROCESSES, Process
 from diffsinger_jax.diffusion.samplers.estimates import PredictX0
 from diffsinger_jax.diffusion.sampling import Sampling, shallow_sample
-from diffsinger_jax.models.diffsinger import DiffSinger, midi_to_hz
+from diffsinger_jax.models.diffsinger import DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.pitch import midi_to_hz
 from diffsinger_jax.types import Batch, CorpusInfo
 
 

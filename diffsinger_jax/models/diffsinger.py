@@ -29,8 +29,6 @@ from diffsinger_jax.modules.transformer import FFTStack
 from diffsinger_jax.modules.trunks.wavenet import WaveNet
 from diffsinger_jax.types import Batch
 
-A4_HZ, A4_MIDI = 440.0, 69.0
-
 AUXILIARY_PARAMS = (
     "encoder",
     "duration_predictor",
@@ -50,16 +48,6 @@ PITCH_PREDICTORS = {
 
 PITCH_INPUTS = {"continuous": PitchEmbedding, "bins": BinnedPitchEmbedding}
 """How f0 may enter the condition, by the name in a config; "none" is the other choice."""
-
-
-def midi_to_hz(midi: jax.Array) -> jax.Array:
-    """440 * 2^((midi - 69) / 12), any shape."""
-    return A4_HZ * 2.0 ** ((midi - A4_MIDI) / 12.0)
-
-
-def hz_to_midi(hz: jax.Array) -> jax.Array:
-    """Fractional MIDI pitch of hz > 0; values below 1 Hz read as 1 Hz."""
-    return A4_MIDI + 12.0 * jnp.log2(jnp.maximum(hz, 1.0) / A4_HZ)
 
 
 class AuxiliaryDecoder(nn.Module):

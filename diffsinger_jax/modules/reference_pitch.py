@@ -9,13 +9,14 @@ import numpy as np
 
 from diffsinger_jax.modules.layers import Embed, Linear, sinusoidal_positions
 from diffsinger_jax.modules.predictors import ConvolutionStack
+from diffsinger_jax.pitch import fill_unvoiced, hz_to_midi
 
 PITCH_BINS, PITCH_ROWS = 256, 300
 """Bins that are used, and rows of the table that they index."""
 LOWEST_HZ, HIGHEST_HZ = 50.0, 1100.0
 """Bins 1 and 255 begin about there."""
 WAVELET_SCALES = 10
-MIDI_OF_ONE_HZ = float(69.0 - 12.0 * np.log2(440.0))
+MIDI_OF_ONE_HZ = float(hz_to_midi(np.float64(1.0)))
 
 
 class Contours(nn.Module):
@@ -190,19 +191,3 @@ def pitch_bins(f0: jax.Array) -> jax.Array:
     height = 1127.0 * jnp.log(1.0 + f0 / 700.0) - mel(LOWEST_HZ)
     place = height * (PITCH_BINS - 2) / (mel(HIGHEST_HZ) - mel(LOWEST_HZ)) + 1.0
     return (jnp.clip(place, 1.0, PITCH_BINS - 1.0) + 0.5).astype(jnp.int32)
-
-
-def fill_unvoiced(f0: jax.Array) -> jax.Array:
-    """f32[B, T] with lines in log2 f0 across unvoiced stretches, the nearest value at the ends."""
-    frames = f0.shape[1]
-    voiced, place = f0 > 0, jnp.broadcast_to(jnp.arange(frames)[None, :], f0.shape)
-    before = jax.lax.cummax(jnp.where(voiced, place, -1), axis=1)
-    after = jax.lax.cummin(jnp.where(voiced, place, frames), axis=1, reverse=True)
-    left = jnp.where(before < 0, after, before)
-    right = jnp.where(after >= frames, before, after)
-    log_f0 = jnp.log2(jnp.maximum(f0, 1.0))
-    low, high = (
-        jnp.take_along_axis(log_f0, jnp.clip(side, 0, frames - 1), axis=1) for side in (left, right)
-    )
-    weight = (place - left) / jnp.maximum(right - left, 1)
-    return jnp.where(voiced, f0, 2.0 ** (low + weight * (high - low)))

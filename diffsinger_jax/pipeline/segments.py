@@ -11,6 +11,7 @@ import numpy as np
 from diffsinger_jax.audio.mel import frame_offset, log_mel
 from diffsinger_jax.audio.wav import resample
 from diffsinger_jax.pipeline.batches import ENDLESS
+from diffsinger_jax.pitch import semitones_to_ratio
 from diffsinger_jax.types import MelSpec
 
 
@@ -55,7 +56,7 @@ def cut(
       frames: T of the cut, of 2^(semitones / 12) T frames of the recording.
       semitones: up.
     """
-    speed, hop = 2.0 ** (semitones / 12.0), spec.hop
+    speed, hop = semitones_to_ratio(semitones), spec.hop
     margin = -(-spec.n_fft // hop)  # frames around the cut that its mel sees
     first = start_frame * hop - round(margin * hop * speed)
     wav = _stretch(recording.wav, first, round((frames + 2 * margin) * hop * speed))
@@ -97,7 +98,7 @@ def draw_cut(
     recording = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
     shifted = most_semitones > 0 and rng.random() < 0.5
     semitones = float(rng.uniform(-most_semitones, most_semitones)) if shifted else 0.0
-    needed = int(np.ceil(frames * 2.0 ** (semitones / 12.0)))
+    needed = int(np.ceil(frames * semitones_to_ratio(semitones)))
     start = int(rng.integers(max(int(lengths[recording]) - needed, 0) + 1))
     return Cut(recording, start, semitones)
 

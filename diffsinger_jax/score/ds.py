@@ -17,6 +17,7 @@ import numpy as np
 from diffsinger_jax import cli
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, curve_keys, parse_segment
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel, nucleus_index
 from diffsinger_jax.score.pitch_names import name_of_midi
@@ -205,7 +206,7 @@ def _midis_from_f0(segment: Segment, words: Sequence[tuple[int, int]]) -> tuple[
         f0 = curve.values[int(round(ends[start])) : int(round(ends[stop]))]
         voiced = f0[f0 > 0]
         if len(voiced):
-            last = float(np.round(69 + 12 * np.log2(np.median(voiced) / 440)))
+            last = float(np.round(hz_to_midi(np.median(voiced))))
         midis.append(last)
     return tuple(midis)
 

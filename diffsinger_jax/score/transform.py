@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pitch import semitones_to_ratio
 from diffsinger_jax.types import SILENCE, Curve, Note, Phoneme, Piece, Score
 
 
@@ -22,7 +23,7 @@ def transpose(score: Score, semitones: float) -> Score:
         )
         curves = dict(piece.curves)
         if "f0" in curves:
-            values = (curves["f0"].values * 2 ** (semitones / 12)).astype(np.float32)
+            values = (curves["f0"].values * semitones_to_ratio(semitones)).astype(np.float32)
             curves["f0"] = Curve(values, curves["f0"].timestep_sec)
         return dataclasses.replace(piece, notes=notes, curves=curves)
 

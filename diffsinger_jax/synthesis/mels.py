@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from diffsinger_jax.features import neutral_value, resample_curve
+from diffsinger_jax.audio.curves import resample_curve
+from diffsinger_jax.features import neutral_value
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
@@ -150,7 +151,9 @@ def _curves(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> dict[s
             if (curve := piece.piece.curves.get(name)) is None:
                 rows[row, :frames] = neutral_value(name, piece.piece.where or "a piece")
             else:
-                given = resample_curve(curve, frames - head - tail, spec.frames_per_sec)
+                given = resample_curve(
+                    curve.values, curve.timestep_sec, frames - head - tail, spec.frames_per_sec
+                )
                 rows[row, :frames] = np.pad(given, (head, tail), mode="edge")
     return dict(curves)
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.synthesis.harmonic import HarmonicVocoder
-from diffsinger_jax.synthesis.song import log_floor
 from diffsinger_jax.types import MelSpec
 from diffsinger_jax.voices.onnx_vocoder import ONNX_CONFIG, PACKAGE_SUFFIXES, OnnxVocoder
 from diffsinger_jax.voices.vocoder import VOCODER_FILE, NeuralVocoder, load_vocoder
@@ -56,7 +55,7 @@ class Renderer:
         if isinstance(self.vocoder, OnnxVocoder):  # nothing is compiled for its lengths
             mel, f0 = mel[:frames], f0[:frames]
         padding = np.arange(len(f0)) >= frames
-        mel = np.where(padding[:, None], np.float32(log_floor(self.spec)), mel)
+        mel = np.where(padding[:, None], np.float32(self.spec.silence), mel)
         f0 = np.where(padding, np.float32(0), f0)
         left = frames * self.spec.hop
         for wav in self.vocoder.stream(self._scaled(mel), f0, key):

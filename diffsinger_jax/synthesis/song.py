@@ -89,7 +89,7 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
     """
     song_frames = round(song_sec(score, [p.arrays for p in pieces], spec) * spec.frames_per_sec)
     mixer = Mixer(song_samples(score, [p.arrays for p in pieces], spec), spec)
-    mel = np.full((song_frames, spec.n_mels), log_floor(spec), np.float32)
+    mel = np.full((song_frames, spec.n_mels), spec.silence, np.float32)
     f0 = np.zeros(song_frames, np.float32)
     for piece in pieces:
         start = start_sample(piece.arrays, spec)
@@ -129,11 +129,6 @@ def start_sample(piece: PieceArrays, spec: MelSpec) -> int:
     return round(piece.piece.offset_sec * spec.sample_rate) - piece.head_frames * spec.hop
 
 
-def log_floor(spec: MelSpec) -> float:
-    """The mel of digital silence."""
-    return float(np.log(spec.log_floor) / (np.log(10.0) if spec.log_base == "10" else 1.0))
-
-
 def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
     """The piece with its durations and f0 as they were sung, ready for a `.ds` file.
 
@@ -162,7 +157,7 @@ def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
         offset_sec=piece.offset_sec - head_sec * with_head,
         notes=(Note(head_sec, midi=None),) * with_head + piece.notes,
         phonemes=phonemes,
-        curves={**piece.curves, "f0": Curve(f0, spec.hop / spec.sample_rate)},
+        curves={**piece.curves, "f0": Curve(f0, spec.sec_per_frame)},
     )
 
 

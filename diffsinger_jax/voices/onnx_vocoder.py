@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.types import MelSpec
 from diffsinger_jax.voices.vocoder_spec import (
-    fill_unvoiced,
     mel_of_settings,
     parse_settings,
     require_renderable,

@@ -23,9 +23,10 @@ import numpy as np
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.nsf_hifigan import SINE_ENTERS, SOURCES, NsfHifigan
 from diffsinger_jax.modules.hifigan import RESBLOCK_DILATIONS
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.types import MelSpec
 from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
-from diffsinger_jax.voices.vocoder_spec import fill_unvoiced, require_renderable
+from diffsinger_jax.voices.vocoder_spec import require_renderable
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
 
 FORMAT_VERSION = 1
@@ -125,18 +126,12 @@ class NeuralVocoder:
             )
             yield np.asarray(wav)[0, (first - begin) * hop : (last - begin) * hop]
 
-    @property
-    def _floor(self) -> np.float32:
-        """The mel of silence."""
-        log = np.log10 if self.mel.log_base == "10" else np.log
-        return np.float32(log(self.mel.log_floor))
-
     def _prepared(self, mel: np.ndarray, f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f0 as in training, and silence behind each row: its end is the same however padded."""
         tail, hold = (0, self.generator.reach_frames), "constant"
         if self.unvoiced == "filled":
-            f0, hold = np.stack([fill_unvoiced(row) for row in f0]), "edge"
-        mel = np.pad(mel, ((0, 0), tail, (0, 0)), constant_values=self._floor)
+            f0, hold = fill_unvoiced(f0), "edge"
+        mel = np.pad(mel, ((0, 0), tail, (0, 0)), constant_values=np.float32(self.mel.silence))
         return mel, np.pad(f0, ((0, 0), tail), mode=hold)
 
     @functools.cached_property

@@ -47,8 +47,7 @@ def require_same_mel(voice_spec: MelSpec, vocoder_spec: MelSpec, vocoder_name: s
 
 def log_factor(voice_spec: MelSpec, vocoder_spec: MelSpec) -> float:
     """What a voice's log mel is multiplied by for a vocoder whose logarithm has another base."""
-    size = {"e": 1.0, "10": float(np.log(10.0))}
-    return size[voice_spec.log_base] / size[vocoder_spec.log_base]
+    return voice_spec.log_base_ln / vocoder_spec.log_base_ln
 
 
 def require_renderable(mel: np.ndarray, f0: np.ndarray, spec: MelSpec, vocoder_name: str) -> None:
@@ -84,22 +83,6 @@ def require_renderable(mel: np.ndarray, f0: np.ndarray, spec: MelSpec, vocoder_n
         raise InputError(
             f"f0 for {vocoder_name} goes down to {f0.min():g} Hz; give 0 where it is unvoiced"
         )
-
-
-def fill_unvoiced(f0: np.ndarray) -> np.ndarray:
-    """f0 with its unvoiced stretches on a line in log2 Hz between their ends, held at the edges.
-
-    Args:
-      f0: f32[T] Hz, 0 unvoiced; if all of it is, it stays so.
-
-    Returns:
-      f32[T].
-    """
-    voiced = np.flatnonzero(f0 > 0)
-    if voiced.size in (0, f0.size):
-        return f0
-    log2_f0 = np.interp(np.arange(f0.size), voiced, np.log2(f0[voiced], dtype=np.float64))
-    return np.where(f0 > 0, f0, 2.0**log2_f0).astype(np.float32)
 
 
 def read_vocoder_spec(folder: str | os.PathLike) -> MelSpec:

@@ -80,8 +80,8 @@ def test_the_seed_matters_and_k_zero_is_the_auxiliary_mel(predict, params):
 
 
 def test_an_untrained_pitch_predictor_sings_the_notes(acoustic):
-    from diffsinger_jax.models.diffsinger import hz_to_midi
     from diffsinger_jax.modules.length_regulator import expand_to_frames
+    from diffsinger_jax.pitch import hz_to_midi
     from diffsinger_jax.voices.voice import empty_batch
 
     params = jax.jit(acoustic.model.init)(jax.random.key(0), empty_batch(acoustic))["params"]

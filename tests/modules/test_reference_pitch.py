@@ -7,10 +7,10 @@ import numpy as np
 from diffsinger_jax.modules.layers import espnet_relative_table
 from diffsinger_jax.modules.reference_pitch import (
     WAVELET_SCALES,
-    fill_unvoiced,
     inverse_wavelet,
     pitch_bins,
 )
+from diffsinger_jax.pitch import fill_unvoiced
 
 
 def test_bins_are_equal_steps_of_mel_from_50_to_1100_hz():

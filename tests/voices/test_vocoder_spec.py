@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.synthesis.rendering import open_renderer
 from diffsinger_jax.types import MEL_SPECS
 from diffsinger_jax.voices.vocoder_spec import (
-    fill_unvoiced,
     log_factor,
     read_vocoder_spec,
     require_same_mel,

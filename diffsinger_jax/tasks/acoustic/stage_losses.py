@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from diffsinger_jax.diffusion.processes import Process
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
-from diffsinger_jax.models.diffsinger import DiffSinger, hz_to_midi
+from diffsinger_jax.models.diffsinger import DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.tasks.acoustic.losses import (
     DIFFUSION_LOSSES,
     duration_losses,

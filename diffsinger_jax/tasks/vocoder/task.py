@@ -49,6 +49,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.discriminators import Discriminators
 from diffsinger_jax.pipeline.recordings import PreparedRecordings, open_recordings
 from diffsinger_jax.pipeline.segments import draw_cut, segment_batches
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.tasks.config_check import check_keys, check_layout
 from diffsinger_jax.tasks.vocoder.config import check_recordings, check_vocoder_config
 from diffsinger_jax.tasks.vocoder.losses import (
@@ -66,7 +67,6 @@ from diffsinger_jax.voices.vocoder import (
     make_generator,
     save_vocoder,
 )
-from diffsinger_jax.voices.vocoder_spec import fill_unvoiced
 
 NAME = "vocoder"
 """Of the section in the config, the folder of checkpoints, and the folder that is written."""
