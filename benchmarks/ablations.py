@@ -25,8 +25,9 @@ import jax
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from configs.ablations import ABLATIONS, SCALES  # noqa: E402
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.configs.ablations import ABLATIONS, SCALES  # noqa: E402
+
+from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.evaluation.report import Row, table, write_report  # noqa: E402
 from diffsinger_jax.evaluation.sampling_search import measure_mels  # noqa: E402
 from diffsinger_jax.pipeline.prepared import PreparedCorpus, open_corpus  # noqa: E402
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, options.overrides = parser.parse_known_args(arguments)
 
     corpus, workdir = open_corpus(options.corpus), options.workdir.absolute() / options.scale
-    cli.remember_compiled_programs()
+    runtime.remember_compiled_programs()
     train("shallow", "auxiliary", workdir / "shallow", options)
     rows: dict[str, Row] = {}
     for name in options.only:
@@ -111,4 +112,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

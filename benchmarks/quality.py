@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import measure  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.diffusion.samplers import SAMPLERS  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
 from diffsinger_jax.evaluation.systems import mels_of  # noqa: E402
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if different := voice.info.mel.differences(corpus.info.mel):
         raise InputError(f"the corpus has another mel than the voice ({'; '.join(different)})")
     examples = list(corpus.source(options.split))[: options.pieces]
-    cli.remember_compiled_programs()
+    runtime.remember_compiled_programs()
 
     def mels(k_step: int, *, seed: int = 0, **how: Any) -> list[np.ndarray]:
         how |= {"temperature": options.temperature, "frames_per_batch": FRAMES_PER_BATCH}
@@ -141,4 +141,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import measure  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 
 
 def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) -> dict[str, Any]:
@@ -98,4 +98,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

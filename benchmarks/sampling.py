@@ -44,8 +44,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import measure  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.diffusion.processes import EpsProcess  # noqa: E402
 from diffsinger_jax.diffusion.samplers import SAMPLERS  # noqa: E402
 from diffsinger_jax.diffusion.sampling import shallow_start  # noqa: E402
@@ -266,4 +266,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -35,7 +35,7 @@ import jax  # noqa: E402
 import measure  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 
 CHILD = "DIFFSINGER_SCALING_DEVICES"
 """Set in the processes that measure: a backend has one number of devices from its start."""
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count")
     measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
-    cli.keep_freed_memory()  # as run_train.py does
+    runtime.keep_freed_memory()  # as run_train.py does
     if CHILD in os.environ:
         print(json.dumps(measure_devices(options)))
         return
@@ -167,4 +167,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import measure  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 
 
 def repeated(score, minutes: float):
@@ -47,7 +47,7 @@ def sing(flags: argparse.Namespace, minutes: float) -> dict[str, float]:
     from diffsinger_jax.score.reader import read_score
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
-    cli.remember_compiled_programs()
+    runtime.remember_compiled_programs()
     synthesizer = Synthesizer.from_checkpoint(flags.voice)
     score = synthesizer.prepare(repeated(read_score(flags.score), minutes))
     started, started_cpu = time.perf_counter(), time.process_time()
@@ -115,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

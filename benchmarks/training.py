@@ -41,7 +41,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import measure  # noqa: E402
 from sampling import make_params  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.engine.optimizers import make_optimizer  # noqa: E402
 from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.peer = [name for name in options.peer if name != "none"]
 
-    cli.keep_freed_memory()  # as run_train.py does
+    runtime.keep_freed_memory()  # as run_train.py does
     peaks = {dtype: measure.matmul_peak(dtype) for dtype in options.dtype}
     rows = []
     for batch, frames, dtype in itertools.product(options.batch, options.frames, options.dtype):
@@ -226,4 +226,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -25,11 +25,11 @@ import jax
 import librosa
 import numpy as np
 
-from diffsinger_jax import cli
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.audio.wav import read_wav, write_wav
+from diffsinger_jax.cli import runtime
 from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.types import MEL_SPECS, MelSpec
 
@@ -114,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from vocoder import griffin_lim  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
 from diffsinger_jax.audio.f0 import extract_f0  # noqa: E402
 from diffsinger_jax.audio.mel import log_mel  # noqa: E402
 from diffsinger_jax.audio.wav import read_wav, write_wav  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
 from diffsinger_jax.metrics import measures as metrics  # noqa: E402
 from diffsinger_jax.synthesis.harmonic import render_rows  # noqa: E402
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--recordings", nargs="+", type=Path, required=True)
     parser.add_argument("--out", type=Path, help="write all sounds into this folder")
     flags = parser.parse_args()
-    cli.remember_compiled_programs()  # vocoders of one size share theirs
+    runtime.remember_compiled_programs()  # vocoders of one size share theirs
     vocoders = {str(path): load_vocoder(path) for path in flags.vocoders}
     spec = next(iter(vocoders.values())).mel
     for name, vocoder in vocoders.items():
@@ -115,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -7,9 +7,8 @@ layers) is said as shares of the base, so that at full scale they are the paper'
 `python benchmarks/ablations.py` trains and measures them all.
 """
 
+from diffsinger_jax.configs import pjs, pjs_small, tiny
 from ml_collections import ConfigDict
-
-from configs import pjs, pjs_small, tiny
 
 SCALES = {"tiny": tiny, "small": pjs_small, "full": pjs}
 K_STEP = 51  # of 100, the paper's for its own corpus

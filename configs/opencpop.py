@@ -1,8 +1,7 @@
 """Opencpop with the reference's hyperparameters (its MIDI cascade, ds60_rel)."""
 
+from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
-
-from configs import base
 
 
 def get_config() -> ConfigDict:

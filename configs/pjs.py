@@ -1,8 +1,7 @@
 """PJS at full size (20 x 256 denoiser, hop 128): for a GPU or TPU."""
 
+from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
-
-from configs import base
 
 
 def get_config() -> ConfigDict:

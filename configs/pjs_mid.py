@@ -6,10 +6,9 @@
 By count (6 FLOP a frame for each trained parameter, 2 for each other) some 3e16 FLOP.
 """
 
+from diffsinger_jax.configs import pjs_small
+from diffsinger_jax.configs.base import cosine
 from ml_collections import ConfigDict
-
-from configs import pjs_small
-from configs.base import cosine
 
 
 def get_config() -> ConfigDict:

@@ -1,8 +1,7 @@
 """PJS at hop 256 on two CPU cores, within an hour or two; prepare it with --mel 24k_hop256."""
 
+from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
-
-from configs import base
 
 
 def get_config() -> ConfigDict:

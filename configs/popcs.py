@@ -1,8 +1,7 @@
 """PopCS with the reference's hyperparameters (its popcs_ds_beta6)."""
 
+from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
-
-from configs import base
 
 
 def get_config() -> ConfigDict:

@@ -1,8 +1,7 @@
 """Seconds on a CPU, and sings nothing worth hearing: for tests and for trying the road."""
 
+from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
-
-from configs import base
 
 
 def get_config() -> ConfigDict:

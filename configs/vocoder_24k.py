@@ -1,8 +1,7 @@
 """A vocoder of full size for 24 kHz mels with a hop of 256 samples, as of the shipped voice."""
 
+from diffsinger_jax.configs import vocoder_base
 from ml_collections import ConfigDict
-
-from configs import vocoder_base
 
 
 def get_config() -> ConfigDict:

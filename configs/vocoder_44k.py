@@ -1,8 +1,7 @@
 """A vocoder of openvpi's size and mel: 44.1 kHz, 128 bins, a hop of 512 samples."""
 
+from diffsinger_jax.configs import vocoder_base
 from ml_collections import ConfigDict
-
-from configs import vocoder_base
 
 
 def get_config() -> ConfigDict:

@@ -3,9 +3,8 @@
 The numbers are HiFi-GAN's (Kong, Kim, Bae 2020) for 24 kHz with a hop of 256 samples.
 """
 
+from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
-
-from configs import base
 
 
 def get_config() -> ConfigDict:

@@ -1,8 +1,7 @@
 """A small vocoder learns one song by heart, in half an hour on one CPU core."""
 
+from diffsinger_jax.configs import base, vocoder_base
 from ml_collections import ConfigDict
-
-from configs import base, vocoder_base
 
 
 def get_config() -> ConfigDict:

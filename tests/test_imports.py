@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "diffsinger_jax"
 
-BASE = {"types", "errors", "atomic_write", "pitch"}
+BASE = {"types", "errors", "atomic_write", "pitch", "resources"}
 TABLE = {"features"}
 HOST = BASE | TABLE | {"score", "audio", "metrics", "corpus", "pipeline", "plots"}
 PURE = {"types", "pitch", "diffusion", "modules", "models"}
@@ -21,6 +21,7 @@ RULES = {
     "types": ({"errors"}, NO_DEVICE | {"tensorflow_datasets"}),
     "errors": (set(), NO_DEVICE),
     "atomic_write": (set(), NO_DEVICE),
+    "resources": (set(), NO_DEVICE),
     "pitch": ({"types"}, NO_DEVICE | {"tensorflow_datasets"}),
     "features": (BASE | {"audio"}, NO_DEVICE | {"tensorflow_datasets"}),
     "score": (BASE, NO_DEVICE | {"tensorflow_datasets"}),
@@ -34,11 +35,12 @@ RULES = {
     "models": (PURE, NO_PROGRAM),
     "engine": (BASE - {"types"}, {"tensorflow_datasets", "librosa"}),
     "voices": (VOICES, NO_PROGRAM),
-    "tasks": (VOICES | {"engine"}, set()),
+    "tasks": (VOICES | {"engine", "configs"}, set()),
     "synthesis": (VOICES, NO_PROGRAM),
     "interop": (VOICES | {"synthesis"}, {"orbax", "tensorflow_datasets"}),
-    "evaluation": (VOICES | {"engine", "tasks", "synthesis", "interop", "cli"}, set()),
-    "cli": (VOICES | {"engine", "tasks", "synthesis", "interop", "evaluation"}, set()),
+    "evaluation": (VOICES | {"engine", "tasks", "synthesis", "interop"}, set()),
+    "cli": (VOICES | {"engine", "tasks", "synthesis", "interop", "evaluation", "resources"}, set()),
+    "__main__": ({"cli"}, NO_DEVICE),
 }
 EVERYWHERE_FORBIDDEN = {"tensorflow", "torch", "clu", "parselmouth", "music21"}
 
@@ -61,7 +63,8 @@ def imported(file):
 def ours(file):
     """Of these, our own, without the package's name."""
     start = PACKAGE + "."
-    return {name.removeprefix(start) for name in imported(file) if name.startswith(start)}
+    names = {name.removeprefix(start) for name in imported(file) if name.startswith(start)}
+    return names - {"__version__"}
 
 
 def is_in(name, packages):

@@ -76,7 +76,11 @@ def test_scripts_are_bash(script):
 
 
 def test_flags_exist(jobset):
-    known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', (ROOT / "run_train.py").read_text()))
+    known = set(
+        re.findall(
+            r'DEFINE_\w+\(\s*"(\w+)"', (ROOT / "diffsinger_jax" / "cli" / "train.py").read_text()
+        )
+    )
     texts = [path.read_text() for path in SCRIPTS] + [container_of(jobset)["command"][-1]]
     for text in texts:
         call = text[text.index("run_train.py ") :]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from pjs.recipe import RECIPE as PJS  # data/ is on the path while a corpus is prepared
+from diffsinger_jax.data.pjs.recipe import RECIPE as PJS
 
 RECIPE = dataclasses.replace(
     PJS, test=("pjs075",), validation=("pjs100",), raw=Path(__file__).resolve().parent

@@ -26,14 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 import jax  # noqa: E402
 
-from diffsinger_jax import cli  # noqa: E402
+from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.evaluation import evaluate  # noqa: E402
+from diffsinger_jax.evaluation.criteria import CRITERIA  # noqa: E402
 from diffsinger_jax.evaluation.report import table  # noqa: E402
-from diffsinger_jax.evaluation.sampling_search import (  # noqa: E402
-    CRITERIA,
-    default_criterion,
-    search,
-)
+from diffsinger_jax.evaluation.sampling_search import default_criterion, search  # noqa: E402
 from diffsinger_jax.pipeline.mix import numbered_as  # noqa: E402
 from diffsinger_jax.pipeline.prepared import open_corpus  # noqa: E402
 from diffsinger_jax.voices.voice import Voice, load_voice, save_voice  # noqa: E402
@@ -80,7 +77,7 @@ def main() -> None:
     if code := subprocess.run(command, cwd=ROOT).returncode:
         sys.exit(code)
 
-    cli.remember_compiled_programs()
+    runtime.remember_compiled_programs()
     corpus = open_corpus(options.corpus)
     packed = options.workdir / "packed"
     save_voice(packed, load_voice(options.workdir / "voice"), dtype="bfloat16")
@@ -139,4 +136,4 @@ def _hardware() -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    runtime.run(main)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from diffsinger_jax import resources
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.types import MEL_SPECS, CorpusInfo, MelSpec, Vocabulary
@@ -78,7 +79,7 @@ def read_mel(name: str) -> MelSpec:
     """A mel representation by name, or that of a voice, a vocoder or what was prepared.
 
     Args:
-      name: in `MEL_SPECS`, or a folder.
+      name: in `MEL_SPECS`, a folder, or a voice that ships.
 
     Raises:
       InputError: if it is none of them.
@@ -86,7 +87,7 @@ def read_mel(name: str) -> MelSpec:
     if name in MEL_SPECS:
         return MEL_SPECS[name]
     for file, path in MEL_FILES.items():
-        file = Path(name) / file
+        file = resources.find_voice(name) / file
         if not file.is_file():
             continue
         try:

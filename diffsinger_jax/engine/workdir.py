@@ -105,7 +105,7 @@ class Mirror:
         except ImportError as error:
             raise InputError(
                 f"--workdir {url} needs gcsfs, which is not installed; "
-                "pip install 'diffsinger_jax[gcs]'"
+                "pip install gcsfs google-cloud-storage"
             ) from error
         self._stamps: dict[Path, tuple[int, int]] = {}  # of what is in the bucket as it is here
         self._thread = ThreadPoolExecutor(1)  # one copy after the other

@@ -1,6 +1,6 @@
 """The boundary step k of a run, found in all three published ways.
 
-    python -m diffsinger_jax.evaluation.boundary --workdir WORKDIR [--write learned]
+    diffsinger-jax boundary --workdir WORKDIR [--write learned]
 
 Needs the finished auxiliary stage; the learned way needs the boundary predictor
 (`run_train.py --stage=boundary`) and the grid search the voice, and what is not there is said.
@@ -10,7 +10,6 @@ way into the voice.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffsinger_jax import cli, plots
-from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax import plots
 from diffsinger_jax.diffusion.boundary import (
     MARGIN,
     SHARE_OF_STEPS,
@@ -34,9 +32,9 @@ from diffsinger_jax.diffusion.boundary import (
 from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation.report import Row, table
+from diffsinger_jax.evaluation.criteria import WAYS
+from diffsinger_jax.evaluation.report import Row
 from diffsinger_jax.evaluation.sampling_search import (
-    CRITERIA,
     MOST_STEPS,
     SamplingSetting,
     search,
@@ -48,7 +46,6 @@ from diffsinger_jax.tasks.acoustic.measurements import MelError, measure_error, 
 from diffsinger_jax.tasks.acoustic.stage_run import run_stage
 from diffsinger_jax.voices.voice import VOICE_FILE, load_voice
 
-WAYS = ("closed_form", "learned", "grid")
 GRID = 8
 """So many k are searched, evenly spread over the schedule."""
 REPORT_FILE, PICTURE_FILE = "boundary.json", "boundary.png"
@@ -249,53 +246,6 @@ def draw(path: str | os.PathLike, boundary: Boundary, title: str) -> None:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", required=True, help="of run_train.py, a folder")
-    parser.add_argument("--corpus", help="the run's prepared corpus, if it has moved")
-    parser.add_argument("--out", type=Path, help="folder of the report; the workdir by default")
-    parser.add_argument("--criterion", choices=CRITERIA, default="modulation", help="of the grid")
-    parser.add_argument("--k_step", type=int, nargs="+", help="of the grid")
-    parser.add_argument("--temperature", type=float, help="of the grid; the voice's by default")
-    parser.add_argument(
-        "--mels", type=int, help="sample so many training mels for the learned way, not all"
-    )
-    parser.add_argument("--write", choices=WAYS, help="put this k into WORKDIR/voice")
-    options = parser.parse_args(arguments)
-    if "://" in options.workdir:
-        raise InputError(
-            f"--workdir {options.workdir} is in a bucket; copy it to a folder (gcloud storage cp "
-            "-r) and give that"
-        )
-    options.workdir = Path(options.workdir)
-    if options.write:
-        load_voice(options.workdir / "voice")  # says what is wrong before the work, not after it
-    cli.remember_compiled_programs()
-    boundary = find_boundary(
-        options.workdir,
-        corpus=options.corpus,
-        criterion=options.criterion,
-        k_steps=options.k_step,
-        temperature=options.temperature,
-        most_mels=options.mels,
-    )
-    out = options.out or options.workdir
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {out} cannot be made ({error.strerror})") from error
-    draw(out / PICTURE_FILE, boundary, f"{options.workdir.name}: where the boundary is")
-    with atomic_write(out / REPORT_FILE) as partial:
-        partial.write_text(json.dumps(as_json(boundary, options.criterion), indent=1) + "\n")
-    if boundary.rows:
-        print(f"\n{table(boundary.rows)}\n")
-    print("\n".join(sentences(boundary, options.criterion)))
-    print(f"written to {out / REPORT_FILE} and {out / PICTURE_FILE}")
-    if options.write:
-        print(f"k = {write_choice(options.workdir / 'voice', boundary, options.write)} written")
-
-
 def write_choice(voice: Path, boundary: Boundary, way: str) -> int:
     """Has a voice start at the k of a way; returns it.
 
@@ -308,7 +258,3 @@ def write_choice(voice: Path, boundary: Boundary, way: str) -> int:
     sampling = {"k_step": k_step, "steps": min(k_step, MOST_STEPS)}
     write_sampling(voice, boundary.chosen._asdict() if way == "grid" else sampling)
     return k_step
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,7 +1,6 @@
 """Measures a voice on a split of a prepared corpus, beside the recordings.
 
-    python -m diffsinger_jax.evaluation.evaluate --voice DIR --corpus PREPARED --split test \\
-        --out DIR [--k_step 10 25 51 100] [--temperature 0 1]
+    diffsinger-jax evaluate --voice DIR --corpus PREPARED --split test --out DIR
 
 Writes evaluation.json, evaluation.md, a picture of the first piece of every song with all
 systems' mels side by side, and, with --wavs, what was heard.
@@ -9,19 +8,18 @@ systems' mels side by side, and, with --wavs, what was heard.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from diffsinger_jax import cli, plots
+from diffsinger_jax import plots
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation.report import Row, table, write_report
+from diffsinger_jax.evaluation.report import Row, write_report
 from diffsinger_jax.evaluation.systems import (
     PREDICTED_ALL,
     PREDICTED_F0,
@@ -33,7 +31,7 @@ from diffsinger_jax.evaluation.systems import (
 )
 from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.pipeline.mix import numbered_as
-from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus, text
+from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, text
 from diffsinger_jax.types import MelSpec
 
 DEFAULT_K_STEPS = (10, 25, 51)
@@ -196,53 +194,3 @@ def _draw(
     for song, i in sorted(first.items()):
         mels = {system: pieces[i].mel for system, pieces in by_system.items()}
         plots.mel_panels(out / f"{song}.png", mels, spec, title=names[i])
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    from diffsinger_jax.voices.voice import load_voice
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--voice", required=True, help="a voice folder")
-    parser.add_argument("--corpus", required=True, help="a prepared corpus")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--out", required=True, type=Path, help="folder for report and pictures")
-    parser.add_argument(
-        "--k_step", type=int, nargs="+", help="where shallow diffusion starts, several to compare"
-    )
-    parser.add_argument(
-        "--temperature", type=float, nargs="+", help="factors on the noise; the voice's own"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--frames_per_batch", type=int, default=4096, help="bounds memory, changes no number"
-    )
-    parser.add_argument("--mel_only", action="store_true", help="leave the sound out: much faster")
-    parser.add_argument("--wavs", action="store_true", help="keep the sound of every piece")
-    options = parser.parse_args(arguments)
-    voice, corpus = load_voice(options.voice), open_corpus(options.corpus)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the folder {options.out} cannot be made ({error.strerror}); give one you may write to"
-        ) from error
-    tables = evaluate(
-        voice,
-        corpus,
-        options.split,
-        options.out,
-        k_steps=options.k_step,
-        temperatures=options.temperature,
-        seed=options.seed,
-        frames_per_batch=options.frames_per_batch,
-        sound=not options.mel_only,
-        wavs=options.wavs,
-    )
-    for title, rows in tables.items():
-        print(f"\n{title}\n\n{table(rows)}")
-    print(f"\nwritten to {options.out}")
-
-
-if __name__ == "__main__":
-    cli.run(main)

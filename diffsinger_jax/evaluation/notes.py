@@ -1,19 +1,13 @@
-"""Does a rendered wav sing its score? Pitch note by note, length, clipping, silence in rests.
-
-python -m diffsinger_jax.evaluation.notes WAV SCORE [--key SEMITONES] [--tempo FACTOR]
-"""
+"""Does a rendered wav sing its score? Pitch note by note, length, clipping, silence in rests."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from diffsinger_jax import cli
 from diffsinger_jax.audio.f0 import extract_f0
-from diffsinger_jax.audio.wav import read_wav
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pitch import cents, midi_to_hz
 from diffsinger_jax.types import MelSpec, Score
@@ -216,29 +210,3 @@ def merged_rests(line: Sequence[SungNote]) -> list[SungNote]:
 
 def _describe(note: SungNote) -> str:
     return f"{note.where or 'the note'} at {note.start_sec:.2f} s (midi {note.midi:g})"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the report; 1 when a check fails, 0 when all are good."""
-    from diffsinger_jax.score.reader import read_score
-    from diffsinger_jax.score.transform import change_tempo, transpose
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("wav", help="the rendered song")
-    parser.add_argument("score", help="the score it was rendered from: .musicxml, .mid, .ds")
-    parser.add_argument("--key", type=float, default=0.0, help="semitones it was transposed by")
-    parser.add_argument("--tempo", type=float, default=1.0, help="factor it was sung faster by")
-    options = parser.parse_args(arguments)
-    wav, rate = read_wav(options.wav)
-    score = read_score(options.score)
-    if options.key:
-        score = transpose(score, options.key)
-    if options.tempo != 1.0:
-        score = change_tempo(score, options.tempo)
-    report = measure_song(wav, rate, score)
-    print(report)
-    return 0 if report.passed else 1
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -7,33 +7,29 @@ there to compare with. Singing without diffusion (k = 0) is a candidate like any
 
 from __future__ import annotations
 
-import argparse
 import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from diffsinger_jax import cli
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation.report import Row, table
+from diffsinger_jax.evaluation.criteria import CRITERIA
+from diffsinger_jax.evaluation.report import Row
 from diffsinger_jax.evaluation.systems import Singer, Sung, mels_of, vocode
 from diffsinger_jax.metrics import dnsmos
 from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.metrics.modulation import modulation
-from diffsinger_jax.pipeline.mix import numbered_as
-from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus
-from diffsinger_jax.voices.voice import VOICE_FILE, Voice, load_voice
+from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus
+from diffsinger_jax.voices.voice import VOICE_FILE, Voice
 
 K_STEPS = (0, 5, 10, 25, 50)
 TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 MOST_STEPS = 20
 """A sampler takes at most so many of the k steps."""
-DNSMOS_TOLERANCE = 0.02
-"""What a setting may lose to the auxiliary mel by DNSMOS: less than can be heard."""
 
 
 class SamplingSetting(NamedTuple):
@@ -42,35 +38,6 @@ class SamplingSetting(NamedTuple):
     k_step: int
     steps: int
     temperature: float
-
-
-def by_modulation(row: Row, auxiliary: Row) -> tuple[float, ...]:
-    """The least modulation-spectrum distance: over-smoothed and noisy mels both have more."""
-    return (row["modulation_distance"],)
-
-
-def by_dnsmos(row: Row, auxiliary: Row) -> tuple[float, ...]:
-    """The least modulation-spectrum distance among the settings that add no audible noise.
-
-    Those are the settings whose DNSMOS is at most `DNSMOS_TOLERANCE` below the auxiliary mel's,
-    which hears noise but not blur; if there is none, the highest DNSMOS.
-    """
-    if row["dnsmos_ovrl"] < auxiliary["dnsmos_ovrl"] - DNSMOS_TOLERANCE:
-        return 1.0, -row["dnsmos_ovrl"]
-    return 0.0, row["modulation_distance"]
-
-
-def by_mcd(row: Row, auxiliary: Row) -> tuple[float, ...]:
-    """The lowest mel cepstral distortion."""
-    return (row["mcd"],)
-
-
-CRITERIA: Mapping[str, Callable[[Row, Row], tuple[float, ...]]] = {
-    "dnsmos": by_dnsmos,
-    "modulation": by_modulation,
-    "mcd": by_mcd,
-}
-"""(measures of a setting, of the auxiliary mel) -> what the chosen setting has the least of."""
 
 
 def default_criterion() -> str:
@@ -171,28 +138,3 @@ def write_sampling(voice: str | os.PathLike, sampling: Mapping[str, float]) -> N
     description["sampling"] |= sampling
     with atomic_write(file) as partial:
         partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Searches and writes the choice into the voice."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--voice", required=True, help="a voice folder; its sampling is replaced")
-    parser.add_argument("--corpus", required=True, help="the prepared corpus of the voice")
-    parser.add_argument("--split", default="validation")
-    parser.add_argument(
-        "--criterion", choices=CRITERIA, help="dnsmos where it is installed, else modulation"
-    )
-    options = parser.parse_args(arguments)
-    voice = load_voice(options.voice)
-    setting, rows = search(
-        voice,
-        numbered_as(open_corpus(options.corpus), voice.info),
-        split=options.split,
-        criterion=options.criterion,
-    )
-    print(f"\n{table(rows)}\n\nchosen: {json.dumps(setting._asdict())}")
-    write_sampling(options.voice, setting._asdict())
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,6 +1,6 @@
 """A voice as one file that JAX alone can run: numbers of a score in, mel or sound out.
 
-    python -m diffsinger_jax.interop.export_program --voice data/voices/pjs --out v.jaxexp
+    diffsinger-jax export program pjs --out v.jaxexp
 
 The file holds the compiled-from program (StableHLO) with the weights in it; what it needs is `jax`
 and `numpy`, and nothing of this project:
@@ -15,24 +15,19 @@ N = T / 4 phonemes, 0 (False in `mask`) on padding; see `feature_shapes`. `seed`
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
-import numpy as np
 from jax import export
 
-from diffsinger_jax import cli
-from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import FEATURES, empty_batch
-from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME, SHORTEST_FRAMES
+from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME
 from diffsinger_jax.types import Batch
-from diffsinger_jax.voices.sampling import QUALITIES, sampling_arguments
-from diffsinger_jax.voices.voice import Voice, load_voice
+from diffsinger_jax.voices.sampling import sampling_arguments
+from diffsinger_jax.voices.voice import Voice
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """That a file runs on, wherever it was written."""
@@ -102,29 +97,3 @@ def export_program(
     return export.export(jax.jit(sing), platforms=platforms)(
         feature_shapes(frames, voice.curves), seed
     )
-
-
-def main() -> None:
-    """Writes the file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--voice", required=True, metavar="DIR", help="a voice folder")
-    parser.add_argument("--out", required=True, metavar="FILE")
-    parser.add_argument("--frames", type=int, default=2 * SHORTEST_FRAMES, help="T of one call")
-    parser.add_argument("--quality", choices=QUALITIES, help="the voice's own unless given")
-    parser.add_argument("--wav", action="store_true", help="sound instead of the mel")
-    flags = parser.parse_args()
-    voice = load_voice(flags.voice)
-    program = export_program(voice, flags.frames, quality=flags.quality, with_wav=flags.wav)
-    data, out = bytes(program.serialize()), Path(flags.out)
-    try:
-        with atomic_write(out) as partial:
-            partial.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another") from error
-    shape = "x".join(map(str, program.out_avals[0].shape))
-    print(f"wrote {out}: {flags.frames} frames -> {shape}, {len(data) / np.float64(2**20):.1f} MiB")
-    print(f"licence of the voice: {voice.info.licence}")
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,13 +1,7 @@
-"""Checkpoints of MoonInTheRiver/DiffSinger -> voices, and back.
-
-    python -m diffsinger_jax.interop.torch_checkpoint model_ckpt_steps_160000.ckpt \
-        --config config.yaml --phone_set phone_set.json --out voices/popcs
-    python -m diffsinger_jax.interop.torch_checkpoint voices/popcs --export popcs.ckpt
-"""
+"""Checkpoints of MoonInTheRiver/DiffSinger -> voices, and back."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import os
@@ -17,11 +11,10 @@ from pathlib import Path
 import flax.traverse_util
 import numpy as np
 
-from diffsinger_jax import cli
 from diffsinger_jax.diffusion.schedule import make_schedule
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.flat_config import read_config
-from diffsinger_jax.interop.name_map import OURS_ALONE, Link, left_out, links
+from diffsinger_jax.interop.name_map import Link, left_out, links
 from diffsinger_jax.interop.reference_config import (
     ReferenceModel,
     interpret,
@@ -29,7 +22,7 @@ from diffsinger_jax.interop.reference_config import (
 )
 from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.interop.torch_file import read_state_dict, write_state_dict
-from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, voice_shapes
+from diffsinger_jax.voices.voice import Voice, voice_shapes
 
 PREFIX = "model."
 """What every name in a checkpoint begins with."""
@@ -244,57 +237,3 @@ def _links(voice: Voice) -> list[Link]:
     model = voice.acoustic.model
     paths = flax.traverse_util.flatten_dict(voice_shapes(voice.acoustic), sep="/").keys()
     return list(links(paths, denoiser_layers=model.denoiser_layers, pitch=model.pitch))
-
-
-def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags of both directions."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", help="a checkpoint; with --export, a voice folder")
-    parser.add_argument("--config", help="the model's flat config.yaml")
-    parser.add_argument("--phone_set", help="the model's phone_set.json")
-    parser.add_argument("--out", help="voice folder to write")
-    parser.add_argument("--name", help="of the voice; the checkpoint's folder unless given")
-    parser.add_argument("--licence", default="", help="of its data, with the credit line")
-    parser.add_argument("--language", default="zh", help="that it sings; zh unless given")
-    parser.add_argument("--export", metavar="CKPT", help="write the voice as a checkpoint")
-    flags = parser.parse_args(arguments)
-    missing = [f for f in ("config", "phone_set", "out") if getattr(flags, f) is None]
-    if flags.export is None and missing:
-        parser.error(f"an import needs --{' and --'.join(missing)}")
-    if flags.export is not None and len(missing) < 3:
-        parser.error("--export takes a voice folder and nothing else")
-    return flags
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Imports, or exports."""
-    flags = parse_flags(arguments)
-    if flags.export is not None:
-        export_checkpoint(load_voice(flags.source), flags.export)
-        print(f"wrote {flags.export}")
-        return 0
-    done = import_checkpoint(
-        flags.source,
-        flags.config,
-        flags.phone_set,
-        name=flags.name,
-        licence=flags.licence,
-        language=flags.language,
-    )
-    save_voice(flags.out, done.voice)
-    print("what the reference does, and this voice:")
-    for sentence in done.behaviours:
-        print(f"  {sentence}")
-    print(f"{done.used} tensors became parameters; left out:")
-    for reason in dict.fromkeys(done.left_out.values()):
-        names = [name for name, why in done.left_out.items() if why == reason]
-        print(f"  {', '.join(names)}: {reason}")
-    print(f"set anew, since the reference has none: {', '.join(OURS_ALONE)}")
-    print(f"the voice is in {flags.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -20,7 +20,7 @@ def _torch():
         import torch
     except ImportError as error:
         raise InputError(
-            'PyTorch is needed for its own files: pip install "diffsinger_jax[torch]"'
+            "PyTorch is needed for its own files; install it with pip install torch"
         ) from error
     return torch
 

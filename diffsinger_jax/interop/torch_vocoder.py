@@ -1,12 +1,7 @@
-"""NSF-HiFiGAN vocoders of openvpi and MoonInTheRiver/DiffSinger -> vocoders of ours, and back.
-
-python -m diffsinger_jax.interop.torch_vocoder model.ckpt --config config.json --out DIR
-python -m diffsinger_jax.interop.torch_vocoder DIR --export model.ckpt
-"""
+"""NSF-HiFiGAN vocoders of openvpi and MoonInTheRiver/DiffSinger -> vocoders of ours, and back."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import os
@@ -18,7 +13,6 @@ from typing import NamedTuple
 import flax.traverse_util
 import numpy as np
 
-from diffsinger_jax import cli
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.name_map import KERNEL, MATRIX, Layout
 from diffsinger_jax.interop.torch_file import as_arrays, as_tensors, read_content, write_content
@@ -26,8 +20,6 @@ from diffsinger_jax.interop.vocoder_config import read_vocoder_config
 from diffsinger_jax.voices.vocoder import (
     NeuralVocoder,
     generator_shapes,
-    load_vocoder,
-    save_vocoder,
 )
 
 TRANSPOSED = Layout(lambda x: x.transpose(2, 0, 1), lambda x: x.transpose(1, 2, 0))
@@ -233,47 +225,3 @@ def _check_tensors(
             f"{path}: {spare[0]} {tensors[spare[0]].shape} has no place in the vocoder that "
             f"{config} describes{more}"
         )
-
-
-def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags of both directions."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", help="a checkpoint; with --export, a vocoder folder")
-    parser.add_argument("--config", help="the config.json or config.yaml beside it")
-    parser.add_argument("--out", metavar="DIR", help="vocoder folder to write")
-    parser.add_argument("--name", help="of the vocoder; the checkpoint's folder unless given")
-    parser.add_argument("--licence", default="", help="of the weights, with the credit line")
-    parser.add_argument("--export", metavar="CKPT", help="write the vocoder as a checkpoint")
-    flags = parser.parse_args(arguments)
-    missing = [f for f in ("config", "out") if getattr(flags, f) is None]
-    if flags.export is None and missing:
-        parser.error(f"an import needs --{' and --'.join(missing)}")
-    if flags.export is not None and len(missing) < 2:
-        parser.error("--export takes a vocoder folder and nothing else")
-    return flags
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Imports, or exports."""
-    flags = parse_flags(arguments)
-    if flags.export is not None:
-        export_vocoder(load_vocoder(flags.source), flags.export)
-        print(f"wrote {flags.export}")
-        return 0
-    vocoder = import_vocoder(flags.source, flags.config, name=flags.name, licence=flags.licence)
-    save_vocoder(flags.out, vocoder)
-    flat = flax.traverse_util.flatten_dict(dict(vocoder.params))
-    print(
-        f"{len(flat)} weights and biases, {sum(x.size for x in flat.values()):,} numbers, weight "
-        "norm folded; no tensor is left over"
-    )
-    print(f"source: {vocoder.model['source']}; f0 where it is unvoiced: {vocoder.unvoiced}")
-    print(f"mel: {', '.join(f'{k} {v}' for k, v in dataclasses.asdict(vocoder.mel).items())}")
-    print(f"the vocoder is in {flags.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    cli.run(main)

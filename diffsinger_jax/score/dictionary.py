@@ -8,11 +8,12 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
+from diffsinger_jax import resources
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.phonology import is_vowel, nucleus_index
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score, Vocabulary
 
-TABLES = Path(__file__).resolve().parents[2] / "data" / "dictionaries"
+TABLES = resources.folder("data") / "dictionaries"
 """Where the tables of the project lie; `Dictionary.read` takes any other file."""
 
 BREATH_LYRICS = frozenset({"ap", "br", "breath", "息"})

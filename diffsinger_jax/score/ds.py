@@ -1,11 +1,10 @@
 """The `.ds` format of openvpi DiffSinger and OpenUtau: reader, writer, and a check.
 
-docs/ds.md writes the schema down; `python -m diffsinger_jax.score.ds FILE ...` checks files.
+docs/ds.md writes the schema down; `diffsinger-jax validate FILE ...` checks files.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from diffsinger_jax import cli
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pitch import hz_to_midi
@@ -269,30 +267,3 @@ def _merged(word: list[Phoneme], piece: Piece) -> list[Phoneme]:
     nucleus = 0 if is_rest(symbols[0]) else nucleus_index(symbols)
     # A vowel that follows itself would read as the repeat.
     return word if symbols[nucleus] in symbols[nucleus + 1 : nucleus + 2] else merged
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Checks files: "OK" or a sentence per fault; returns 2 if there was any."""
-    parser = argparse.ArgumentParser(
-        prog="python -m diffsinger_jax.score.ds",
-        description="Checks .ds files against the schema of docs/ds.md.",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE")
-    code = 0
-    for path in parser.parse_args(argv).files:
-        try:
-            faults = faults_of(path)
-        except InputError as error:
-            print(error)
-            code = 2
-            continue
-        for fault in faults:
-            print(f"{path}: {fault}")
-            code = 2
-        if not faults:
-            print(f"{path}: OK")
-    return code
-
-
-if __name__ == "__main__":
-    cli.run(main)

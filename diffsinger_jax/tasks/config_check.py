@@ -48,7 +48,7 @@ def check_keys(config: ConfigDict) -> None:
     Raises:
       InputError: naming the field.
     """
-    from configs import base, vocoder_base  # beside the package, in a checkout
+    from diffsinger_jax.configs import base, vocoder_base
 
     known = {"acoustic": base, "vocoder": vocoder_base}
     kind = config.get("kind", "acoustic")

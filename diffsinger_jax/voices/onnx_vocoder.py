@@ -150,7 +150,7 @@ def _session(graph: bytes, path: Path) -> Any:
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
     except ImportError as error:
         raise InputError(
-            'onnxruntime is needed for ONNX vocoders: pip install "diffsinger_jax[onnx]"'
+            "onnxruntime is needed for ONNX vocoders; install it with pip install onnxruntime"
         ) from error
     failures = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented)
     try:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax import features
+from diffsinger_jax import features, resources
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.diffusion.sampling import Sampling
@@ -191,12 +191,12 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
 
 
 def load_voice(path: str | os.PathLike) -> Voice:
-    """Reads a voice folder.
+    """Reads a voice: its folder, or the name of one that ships.
 
     Raises:
       InputError: if the folder, a file in it, a field or a weight is missing or misshapen.
     """
-    folder = Path(path)
+    folder = resources.find_voice(path)
     description = _read_description(folder)
     where = str(folder / VOICE_FILE)
     params = read_weights(folder, "voice")
@@ -242,8 +242,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
         description = json.loads((folder / VOICE_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{folder} is not a voice: there is no {VOICE_FILE} in it; give a folder such as "
-            "data/voices/pjs or the voice/ that run_train.py writes into its workdir"
+            f"{folder} is not a voice: there is no {VOICE_FILE} in it; give the name of "
+            f"one that ships ({', '.join(resources.shipped_voices())}), or a folder, as the voice/ "
+            "that training writes into its workdir"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{folder / VOICE_FILE} is not JSON ({error}); copy it again") from error

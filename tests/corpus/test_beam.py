@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffsinger_jax.data.pjs.recipe import RECIPE
 from sung import make_song, sing, write_pjs_song
 
 from diffsinger_jax.corpus import build
@@ -26,10 +27,6 @@ def songs(tmp_path_factory):
     for n in range(1, 4):
         labels, notes = make_song([57 + (n * i) % 7 for i in range(12)], note_sec=0.3 + 0.02 * n)
         write_pjs_song(root, f"pjs{n:03}", labels, notes, sing(labels, notes))
-    sys.path.insert(0, str(ROOT / "data"))
-    from pjs.recipe import RECIPE
-
-    sys.path.remove(str(ROOT / "data"))
     return RECIPE.read([root], None)
 
 
@@ -73,5 +70,5 @@ def test_without_beam_the_flag_says_what_to_install(tmp_path):
         "--beam",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and 'pip install -e ".[beam]"' in done.stderr
+    assert done.returncode == 2 and "pip install apache-beam" in done.stderr
     assert not list(tmp_path.iterdir())

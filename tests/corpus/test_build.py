@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from diffsinger_jax.data.pjs.recipe import RECIPE
 from sung import RATE, make_song, sing, write_pjs_song
 
 from diffsinger_jax.corpus import build, features
@@ -30,11 +31,7 @@ SETTINGS = build.Settings(
 
 @pytest.fixture(scope="module")
 def recipe():
-    sys.path.insert(0, str(ROOT / "data"))
-    from pjs.recipe import RECIPE
-
-    yield RECIPE
-    sys.path.remove(str(ROOT / "data"))
+    return RECIPE
 
 
 @pytest.fixture(scope="module")

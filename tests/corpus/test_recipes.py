@@ -25,13 +25,8 @@ SECONDS = [x.end_sec - x.start_sec for x in LABELS]
 VOWELS = [i for i, symbol in enumerate(SYMBOLS) if set(symbol) & set("aiueo")]
 
 
-@pytest.fixture(autouse=True)
-def data_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "data"))
-
-
 def read(name, *raw, language=None):
-    return importlib.import_module(f"{name}.recipe").RECIPE.read(raw, language)
+    return importlib.import_module(f"diffsinger_jax.data.{name}.recipe").RECIPE.read(raw, language)
 
 
 def per_phoneme():
@@ -219,7 +214,7 @@ def test_hts_labels(tmp_path):
 
 
 def test_the_songs_that_ship_are_clean(tmp_path):
-    recipe = importlib.import_module("pjs_mini.recipe").RECIPE
+    recipe = importlib.import_module("diffsinger_jax.data.pjs_mini.recipe").RECIPE
     size = sum(path.stat().st_size for path in recipe.raw.rglob("*") if path.is_file())
     assert size <= 5e6 and (recipe.raw / "LICENSE").is_file()
     settings = build.Settings(

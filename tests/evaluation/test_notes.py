@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from diffsinger_jax.audio.wav import write_wav
+from diffsinger_jax.cli import check_song
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation.notes import main, measure_song, merged_rests, timeline
+from diffsinger_jax.evaluation.notes import measure_song, merged_rests, timeline
 from diffsinger_jax.score.reader import read_score
 from diffsinger_jax.score.transform import change_tempo, transpose
 from diffsinger_jax.types import Note, Piece, Score
@@ -87,8 +88,8 @@ def test_the_command_judges_a_shipped_song(tmp_path, capsys):
     score = change_tempo(transpose(read_score(SAKURA), 2), 2.0)
     wav = tmp_path / "sakura.wav"
     write_wav(wav, sing(score), RATE)
-    assert main([str(wav), str(SAKURA), "--key", "2", "--tempo", "2"]) == 0
+    assert check_song.main([str(wav), str(SAKURA), "--key", "2", "--tempo", "2"]) == 0
     assert "FAIL" not in capsys.readouterr().out
     write_wav(wav, np.zeros(RATE, np.float32), RATE)
-    assert main([str(wav), str(SAKURA)]) == 1
+    assert check_song.main([str(wav), str(SAKURA)]) == 1
     assert "FAIL  length within 0.1 s of the score" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from random_batches import INFO, MODEL, SCHEDULE
 
-from diffsinger_jax import cli
+from diffsinger_jax.cli import export, import_, runtime
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop import torch_checkpoint
 from diffsinger_jax.interop.torch_checkpoint import (
@@ -21,7 +21,6 @@ from diffsinger_jax.interop.torch_checkpoint import (
     TOKENS_AGAIN,
     export_checkpoint,
     import_checkpoint,
-    main,
 )
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.pipeline.mix import extend
@@ -262,9 +261,9 @@ class Evil:
         return (Path.touch, (self.trace,))
 
 
-def exit_code(arguments):
+def exit_code(command, arguments):
     with pytest.raises(SystemExit) as caught:
-        cli.run(lambda: main(arguments))
+        runtime.run(lambda: command(arguments))
     return caught.value.code
 
 
@@ -277,15 +276,24 @@ def written(files):
     torch_checkpoint.write_state_dict(one.paths[0], one.tensors)
     checkpoint, config, phone_set = map(str, one.paths)
     out = one.paths[0].parent / "voice"
-    return one, [checkpoint, "--config", config, "--phone_set", phone_set, "--out", str(out)]
+    return one, [
+        "voice",
+        checkpoint,
+        "--config",
+        config,
+        "--phone_set",
+        phone_set,
+        "--out",
+        str(out),
+    ]
 
 
 def test_the_command_line_there_and_back(written, capsys, tmp_path):
     one, flags = written
-    assert exit_code(flags) == 0
+    assert exit_code(import_.main, flags) == 0
     assert "the phoneme table a second time" in capsys.readouterr().out
     back = tmp_path / "back.ckpt"
-    assert exit_code([flags[-1], "--export", str(back)]) == 0
+    assert exit_code(export.main, ["voice", flags[-1], "--out", str(back)]) == 0
     again = torch_checkpoint.read_state_dict(back)
     assert again.keys() == one.tensors.keys()
     for name, tensor in one.tensors.items():
@@ -324,7 +332,7 @@ def test_files_that_are_not_trusted(written, capsys, tmp_path, how):
     trace = tmp_path / "it_ran"
     spoiled(how, one.paths[0], trace)
     trace.unlink(missing_ok=True)
-    assert exit_code(flags) == 2
+    assert exit_code(import_.main, flags) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and "x.ckpt" in error
     assert not trace.exists(), "loading ran what is in the file"
@@ -337,5 +345,5 @@ def test_without_pytorch_the_extra_is_named(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     one = files()
     one.write()
-    with pytest.raises(InputError, match=r"diffsinger_jax\[torch\]"):
+    with pytest.raises(InputError, match="pip install torch"):
         import_checkpoint(*one.paths)

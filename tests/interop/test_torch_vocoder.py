@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from diffsinger_jax import cli
+from diffsinger_jax.cli import export, import_, runtime
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop import torch_vocoder
-from diffsinger_jax.interop.torch_vocoder import import_vocoder, main
+from diffsinger_jax.interop.torch_vocoder import import_vocoder
 from diffsinger_jax.modules.sine_source import HarmonicSource, sine_source
 from diffsinger_jax.types import MEL_SPECS
 from diffsinger_jax.voices.vocoder import load_vocoder
@@ -188,9 +188,9 @@ def test_what_is_wrong_is_named(files, spoil, words):
     assert all(word in message for word in words) and "\n" not in message, message
 
 
-def exit_code(arguments):
+def exit_code(command, arguments):
     with pytest.raises(SystemExit) as caught:
-        cli.run(lambda: main([str(one) for one in arguments]))
+        runtime.run(lambda: command([str(one) for one in arguments]))
     return caught.value.code
 
 
@@ -208,12 +208,18 @@ def test_the_command_line_there_and_back(files, place, tmp_path, capsys):
     }[place]
     torch.save(content, one.paths[0])
     out, back = tmp_path / "out", tmp_path / "back.ckpt"
-    assert exit_code([one.paths[0], "--config", one.paths[1], "--out", out, "--name", "tiny"]) == 0
+    assert (
+        exit_code(
+            import_.main,
+            ["vocoder", one.paths[0], "--config", one.paths[1], "--out", out, "--name", "tiny"],
+        )
+        == 0
+    )
     assert "no tensor is left over" in capsys.readouterr().out
     loaded = load_vocoder(out)
     assert loaded.name == "tiny" and loaded.mel == expected.mel
     jax.tree.map(np.testing.assert_array_equal, loaded.params, expected.params)
-    assert exit_code([out, "--export", back]) == 0
+    assert exit_code(export.main, ["vocoder", out, "--out", back]) == 0
     again = import_vocoder(back, one.paths[1])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=3e-7), again.params, loaded.params
@@ -224,13 +230,13 @@ def test_files_that_are_no_vocoder(files, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     one = files()
     one.load()
-    flags = [one.paths[0], "--config", one.paths[1], "--out", tmp_path / "out"]
+    flags = ["vocoder", one.paths[0], "--config", one.paths[1], "--out", tmp_path / "out"]
     contents = [{"state_dict": {"x": torch.zeros(1)}}, {"generator": {"x": "y"}}]
     contents.append({"generator": {"conv_pre.bias": torch.full((16,), torch.nan)}})
     for content in contents:
         torch.save(content, one.paths[0])
-        assert exit_code(flags) == 2
+        assert exit_code(import_.main, flags) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and "model.ckpt" in error
     one.paths[0].unlink()
-    assert exit_code(flags) == 2 and not (tmp_path / "out").exists()
+    assert exit_code(import_.main, flags) == 2 and not (tmp_path / "out").exists()

@@ -103,7 +103,10 @@ def test_a_style_norm_is_shifted_and_scaled_and_mixed_in_training():
     x = jax.random.normal(jax.random.key(0), (4, 6, 8))
     style = jax.random.normal(jax.random.key(1), (4, 1, 8))
     params = norm.init(jax.random.key(2), x, style, train=False)
-    affine = style @ params["params"]["affine"]["kernel"] + params["params"]["affine"]["bias"][None, None]
+    affine = (
+        style @ params["params"]["affine"]["kernel"]
+        + params["params"]["affine"]["bias"][None, None]
+    )
     normed = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
     beta, gamma = affine[..., :8], affine[..., 8:]
     alone = norm.apply(params, x, style, train=False)

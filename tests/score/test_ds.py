@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from diffsinger_jax.cli import validate
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score import ds
 from diffsinger_jax.score.pitch_names import midi_of_name, name_of_midi
@@ -130,19 +131,19 @@ def test_a_bare_object_and_segments_out_of_order(tmp_path):
 def test_each_fault_is_named(tmp_path, change, sentence, capsys):
     with pytest.raises(InputError, match=f"song.ds: segment 2: {sentence}"):
         read(tmp_path, SEGMENT, SEGMENT | change)
-    assert ds.main([str(tmp_path / "song.ds")]) == 2
+    assert validate.main([str(tmp_path / "song.ds")]) == 2
     assert "song.ds: segment 2: " in capsys.readouterr().out
 
 
 def test_the_check_lists_all_faults_and_passes_good_files(tmp_path, capsys):
     read(tmp_path, SEGMENT, TIMED)
     good = tmp_path / "song.ds"
-    assert ds.main([str(good)]) == 0
+    assert validate.main([str(good)]) == 0
     assert capsys.readouterr().out == f"{good}: OK\n"
     bad = tmp_path / "bad.ds"
     bad.write_text(json.dumps([3, SEGMENT | {"ph_num": "1", "offset": -1}]), "utf-8")
     (tmp_path / "none.ds").write_text("[", "utf-8")
-    assert ds.main([str(bad), str(tmp_path / "none.ds"), str(good)]) == 2
+    assert validate.main([str(bad), str(tmp_path / "none.ds"), str(good)]) == 2
     out = capsys.readouterr().out
     assert out.count("bad.ds: segment") == 4 and "not JSON" in out and out.endswith("OK\n")
 

@@ -1,9 +1,9 @@
 """Every contradiction in a config is one sentence, before anything is computed."""
 
 import pytest
+from diffsinger_jax.configs import ablations, base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny
 from ml_collections import ConfigDict
 
-from configs import ablations, base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.tasks.acoustic import task as loop
 from diffsinger_jax.tasks.config_check import (

@@ -1,10 +1,10 @@
-"""Qualities become arguments of `sample_mel`; the flags of run_sample.py offer what there is."""
+"""Qualities become arguments of `sample_mel`; the flags of `sing` offer what there is."""
 
 import types
 
 import pytest
 
-import run_sample
+from diffsinger_jax.cli import sing
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.sampling import QUALITIES, sampling_arguments
@@ -42,6 +42,6 @@ def test_good_is_at_least_five_times_fewer_calls_than_the_whole_walk():
 
 def test_the_flags_offer_what_there_is():
     for quality in QUALITIES:
-        assert run_sample.parse_flags(["--quality", quality]).quality == quality
+        assert sing.parse_flags(["--quality", quality]).quality == quality
     for method in SAMPLERS:
-        assert run_sample.parse_flags(["--method", method]).method == method
+        assert sing.parse_flags(["--method", method]).method == method

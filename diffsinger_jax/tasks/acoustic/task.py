@@ -122,7 +122,7 @@ def _train(
         return None
     if stage == "boundary":
         run_stage(run, *boundary_stage(run, params))
-        log_primary(f"to see k: python -m diffsinger_jax.evaluation.boundary --workdir {workdir}")
+        log_primary(f"to see k: diffsinger-jax boundary --workdir {workdir}")
         return None
     if config.sampling.k_step == AUTO:
         run = run._replace(config=with_boundary(config, settle_boundary(run, params)))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffsinger_jax.configs import ablations, base, tiny
 
-from configs import ablations, base, tiny
+from diffsinger_jax.cli import boundary as boundary_command
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation import boundary
 from diffsinger_jax.tasks.acoustic.task import train_and_evaluate, with_boundary
 from diffsinger_jax.voices.voice import load_voice
 
@@ -57,7 +57,7 @@ def test_auto_finds_k_between_the_stages_and_the_voice_samples_with_it(auto_run)
 @pytest.mark.slow
 def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, capsys):
     _, workdir, voice = auto_run
-    boundary.main(["--workdir", str(workdir), "--k_step", "2", "4", "--write", "grid"])
+    boundary_command.main(["--workdir", str(workdir), "--k_step", "2", "4", "--write", "grid"])
     report = json.loads((workdir / "boundary.json").read_text())
     found = report["found"]
     assert found.keys() == {"closed_form", "learned", "grid"}
@@ -86,13 +86,13 @@ def test_single_stages_build_on_each_other(auto_run, prepared_mini, tmp_path, ca
     shutil.copytree(trained / stage, tmp_path / stage)
     assert train_and_evaluate(config, tmp_path, "auxiliary") is None
     assert not (tmp_path / "checkpoints" / "denoiser").exists()
-    boundary.main(["--workdir", str(tmp_path)])
+    boundary_command.main(["--workdir", str(tmp_path)])
     said = capsys.readouterr().out
     assert "closed_form: k = " in said
     assert "learned: not measured" in said and "--stage=boundary" in said
     assert "grid: not measured" in said
     with pytest.raises(InputError, match="is not a voice"):
-        boundary.main(["--workdir", str(tmp_path), "--write", "grid"])
+        boundary_command.main(["--workdir", str(tmp_path), "--write", "grid"])
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_what_does_not_fit_is_said_before_anything_is_done(tmp_path, changes, wo
 
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="config.json"):
-        boundary.main(["--workdir", str(tmp_path)])
+        boundary_command.main(["--workdir", str(tmp_path)])
     with pytest.raises(InputError, match="gs://bucket/run is in a bucket; copy it"):
-        boundary.main(["--workdir", "gs://bucket/run"])
+        boundary_command.main(["--workdir", "gs://bucket/run"])
 
 
 def test_a_found_k_bounds_what_is_learnt_and_walked():

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from diffsinger_jax.configs import tiny
 from flax.traverse_util import flatten_dict
 from random_batches import (
     INFO,
@@ -18,7 +19,6 @@ from random_batches import (
     small_acoustic_model,
 )
 
-from configs import tiny
 from diffsinger_jax.corpus.info import write_corpus_info
 from diffsinger_jax.corpus.shards import write_shards
 from diffsinger_jax.engine.state import join_params, split_params

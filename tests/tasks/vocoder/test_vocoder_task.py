@@ -5,9 +5,15 @@ import json
 import jax
 import numpy as np
 import pytest
+from diffsinger_jax.configs import (
+    vocoder_24k,
+    vocoder_44k,
+    vocoder_base,
+    vocoder_overfit,
+    vocoder_tiny,
+)
 from ml_collections import ConfigDict
 
-from configs import vocoder_24k, vocoder_44k, vocoder_base, vocoder_overfit, vocoder_tiny
 from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.corpus.recordings import Settings, find_recordings, prepare_recordings
 from diffsinger_jax.engine.loop import RunContext

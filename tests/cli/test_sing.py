@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from fake_voice import FakeVoice
 
-import run_sample
-from diffsinger_jax import cli
 from diffsinger_jax.audio.wav import read_tags, read_wav
+from diffsinger_jax.cli import runtime, sing
 from diffsinger_jax.score.reader import read_score
 
 NOTE = """
@@ -39,7 +38,7 @@ def musicxml(lyrics="かえるの", steps="CDEF", duration=1):
 def fake_voice(monkeypatch, tmp_path):
     monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.load_voice", lambda path: FakeVoice())
     # The program would remember compiled programs in the user's cache for the rest of this process.
-    monkeypatch.setattr(run_sample.cli, "remember_compiled_programs", lambda: None)
+    monkeypatch.setattr(runtime, "remember_compiled_programs", lambda: None)
     monkeypatch.chdir(tmp_path)
 
 
@@ -53,7 +52,7 @@ def score(tmp_path):
 def run(*arguments):
     """The exit code."""
     with pytest.raises(SystemExit) as exit:
-        cli.run(lambda: run_sample.main([str(a) for a in arguments]))
+        runtime.run(lambda: sing.main([str(a) for a in arguments]))
     return exit.value.code
 
 

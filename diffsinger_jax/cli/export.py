@@ -1,0 +1,76 @@
+"""Writes voices and vocoders in other formats.
+
+diffsinger-jax export voice voices/name --out name.ckpt       MoonInTheRiver/DiffSinger
+diffsinger-jax export vocoder vocoders/name --out model.ckpt  openvpi's NSF-HiFiGAN
+diffsinger-jax export program pjs --out pjs.jaxexp            for JAX alone
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.voices.sampling import QUALITIES
+
+
+def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of every kind; `flags.write` is what it calls."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(metavar="KIND", required=True)
+    voice = kinds.add_parser("voice", help="as a PyTorch checkpoint of the reference")
+    voice.set_defaults(write=_write_voice)
+    vocoder = kinds.add_parser("vocoder", help="as a PyTorch checkpoint of openvpi's")
+    vocoder.set_defaults(write=_write_vocoder)
+    program = kinds.add_parser("program", help="as one file that JAX alone can run")
+    program.set_defaults(write=_write_program)
+    program.add_argument("--frames", type=int, default=736, help="T of one call; 736 unless given")
+    program.add_argument("--quality", choices=QUALITIES, help="the voice's own unless given")
+    program.add_argument("--wav", action="store_true", help="sound instead of the mel")
+    for kind, what in ((voice, "voice"), (vocoder, "vocoder"), (program, "voice")):
+        kind.add_argument("source", metavar=what.upper(), help=f"a {what} folder")
+        kind.add_argument("--out", required=True, metavar="FILE", help="to write")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes one file."""
+    flags = parse_flags(arguments)
+    flags.write(flags)
+
+
+def _write_voice(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.interop.torch_checkpoint import export_checkpoint
+    from diffsinger_jax.voices.voice import load_voice
+
+    export_checkpoint(load_voice(flags.source), flags.out)
+    print(f"wrote {flags.out}")
+
+
+def _write_vocoder(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.interop.torch_vocoder import export_vocoder
+    from diffsinger_jax.voices.vocoder import load_vocoder
+
+    export_vocoder(load_vocoder(flags.source), flags.out)
+    print(f"wrote {flags.out}")
+
+
+def _write_program(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.atomic_write import atomic_write
+    from diffsinger_jax.interop.export_program import export_program
+    from diffsinger_jax.voices.voice import load_voice
+
+    voice = load_voice(flags.source)
+    program = export_program(voice, flags.frames, quality=flags.quality, with_wav=flags.wav)
+    data, out = bytes(program.serialize()), Path(flags.out)
+    try:
+        with atomic_write(out) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another") from error
+    shape = "x".join(map(str, program.out_avals[0].shape))
+    print(f"wrote {out}: {flags.frames} frames -> {shape}, {len(data) / 2**20:.1f} MiB")
+    print(f"licence of the voice: {voice.info.licence}")

@@ -1,0 +1,278 @@
+"""Sings scores with a trained voice: .ds, MusicXML or MIDI in, wav or flac out.
+
+`run_sample.py` is this command, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffsinger_jax import resources
+from diffsinger_jax.cli import runtime
+from diffsinger_jax.errors import InputError
+
+EXAMPLES = """\
+examples:
+  %(prog)s
+      sings the song that ships, with the voice that ships, into out/, with a picture of it
+  %(prog)s --score song.musicxml --key -3 --tempo 0.9
+      three semitones lower, a tenth slower
+  %(prog)s --score a.mid b.ds --out takes --takes 3 --seed 7
+      three takes of each, with seeds 7, 8 and 9
+  %(prog)s --score song.musicxml --quality draft
+      in a hurry: few calls of the denoiser
+  %(prog)s --score song.musicxml --stream --out - | aplay
+      heard while it is sung
+  %(prog)s --warmup --quality good
+      compiles all that singing with this voice and quality needs, once for this machine
+  %(prog)s --score song.ds --save ds f0 mel picture --format flac --bit_depth 24
+      with everything that was predicted; the written .ds can be edited and sung again
+"""
+
+
+def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, checked as far as that goes without reading a file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to sing")
+    what.add_argument(
+        "--score",
+        nargs="+",
+        metavar="FILE",
+        help=".ds, .musicxml, .mxl, .mid, or the name of a song that ships: "
+        + ", ".join(resources.shipped_songs()),
+    )
+    what.add_argument(
+        "--voice",
+        default=resources.DEFAULT_VOICE,
+        metavar="DIR",
+        help="a voice folder, or the name of a voice that ships, as %(default)s",
+    )
+    what.add_argument("--verse", type=_at_least(1), default=1, help="of a MusicXML score")
+    what.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
+    what.add_argument(
+        "--vocoder",
+        metavar="DIR",
+        help="a vocoder folder, an .oudep, or harmonic (built in); the voice's own unless given",
+    )
+    how = parser.add_argument_group("how to sing it")
+    how.add_argument(
+        "--key", type=_semitones, default=0.0, metavar="SEMITONES", help="transpose up"
+    )
+    how.add_argument(
+        "--tempo", type=_positive, default=1.0, metavar="FACTOR", help="2 is twice as fast"
+    )
+    how.add_argument("--seed", type=_at_least(0), default=0, help="of the noise; 0 unless given")
+    how.add_argument("--takes", type=_at_least(1), default=1, help="how many, with rising seeds")
+    how.add_argument(
+        "--quality",
+        choices=("draft", "good", "best"),
+        help="faster or more exact; the voice's own sampling unless given",
+    )
+    how.add_argument(
+        "--method",
+        choices=("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc"),
+        help="sampler; of the quality or the voice unless given",
+    )
+    how.add_argument("--k_step", type=_at_least(0), help="where shallow diffusion starts")
+    how.add_argument("--steps", type=_at_least(1), help="sampling steps from there")
+    where = parser.add_argument_group("what to write")
+    where.add_argument(
+        "--out", default="out", metavar="DIR", help="folder; files of the same name are replaced"
+    )
+    where.add_argument(
+        "--stream",
+        action="store_true",
+        help="write the sound while it is sung, in little memory; with --out - to standard output",
+    )
+    where.add_argument(
+        "--warmup", action="store_true", help="write nothing, but compile for later starts"
+    )
+    where.add_argument("--format", choices=("wav", "flac"), default="wav")
+    where.add_argument("--bit_depth", type=int, choices=(16, 24), default=16)
+    where.add_argument(
+        "--sample_rate", type=_at_least(8000), metavar="HZ", help="the voice's own unless given"
+    )
+    where.add_argument(
+        "--save",
+        nargs="+",
+        choices=("mel", "f0", "ds", "picture"),
+        default=[],
+        help="also write these beside the sound",
+    )
+    flags = parser.parse_args(arguments)
+    if flags.stream and (flags.save or flags.sample_rate or flags.format != "wav"):
+        parser.error("--stream writes a wav at the voice's rate, without --save or --format")
+    if flags.out.lower().endswith((".wav", ".flac")):
+        parser.error(f"--out {flags.out} must be a folder; each score gets a file in it")
+    if flags.out == "-" and not flags.stream:
+        parser.error("--out - goes with --stream; give a folder, or add --stream")
+    if flags.out == "-" and (flags.takes > 1 or len(flags.score or []) > 1):
+        parser.error("--out - takes one take of one score")
+    if flags.score is None:
+        flags.score = [resources.DEFAULT_SONG]
+        flags.save = [] if flags.stream else [*flags.save, "picture"]
+    flags.score = [resources.find_score(score) for score in flags.score]
+    flags.save = list(dict.fromkeys(flags.save))
+    return flags
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Checks everything that can be checked, then sings every take of every score."""
+    flags = parse_flags(arguments)
+    # After the flags: `--help` and a wrong flag answer at once.
+    from diffsinger_jax.score.reader import read_score
+    from diffsinger_jax.synthesis.files import output_stems, require_writable
+    from diffsinger_jax.synthesis.synthesizer import Synthesizer
+
+    runtime.remember_compiled_programs()
+    if flags.warmup:
+        _warm_up(Synthesizer.from_checkpoint(flags.voice, flags.vocoder), flags)
+        return 0
+    if flags.out != "-":
+        require_writable(flags.out)
+    stems = output_stems(flags.score)
+    _keep_the_scores(flags, stems)
+    scores = [read_score(path, **_reader_options(path, flags)) for path in flags.score]
+    synthesizer = Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
+    voice = synthesizer.voice
+    voice.info.vocabulary.speaker_id(flags.speaker)
+    scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
+
+    # What is said must not stand in a sound that goes to standard output.
+    with contextlib.redirect_stdout(sys.stderr if flags.out == "-" else sys.stdout):
+        print(f"voice: {voice.name} ({voice.info.licence})")
+        for path, stem, score in zip(flags.score, stems, scores, strict=True):
+            print(f"{path}: {score.duration_sec:.1f} s")
+            if ignored := synthesizer.ignored_curves(score):
+                print(f"ignored, since the voice has no input for them: {', '.join(ignored)}")
+            for take in range(flags.takes):
+                name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
+                (_stream if flags.stream else _sing)(
+                    synthesizer, score, name, flags.seed + take, flags
+                )
+    return 0
+
+
+def _sing(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -> None:
+    """Sings one take and writes all that was asked for."""
+    from diffsinger_jax.synthesis.files import save_song, song_tags
+
+    voice = synthesizer.voice
+    start = time.perf_counter()
+    with _progress(synthesizer, score) as progress:
+        song = synthesizer.sing(score, **_how(seed, flags), on_pieces=progress.update)
+    spent_sec = time.perf_counter() - start
+    paths = save_song(
+        song,
+        flags.out,
+        name,
+        tags=song_tags(score.title or name, voice.name, voice.info.licence, seed),
+        extras=flags.save,
+        sound_format=flags.format,
+        bit_depth=flags.bit_depth,
+        sample_rate=flags.sample_rate,
+    )
+    for written in paths:
+        print(f"wrote {written}")
+    print(
+        f"{song.duration_sec:.1f} s of song in {spent_sec:.1f} s, "
+        f"real-time factor {spent_sec / song.duration_sec:.2f}"
+    )
+
+
+def _stream(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -> None:
+    """Sings one take and writes its sound as it comes."""
+    from diffsinger_jax.synthesis.files import song_tags, stream_song
+
+    voice = synthesizer.voice
+    start = time.perf_counter()
+    with _progress(synthesizer, score) as progress:
+        path, song_sec, first_sec = stream_song(
+            synthesizer.stream(score, **_how(seed, flags), on_pieces=progress.update),
+            flags.out,
+            name,
+            samples=synthesizer.song_samples(score),
+            sample_rate=voice.info.mel.sample_rate,
+            tags=song_tags(score.title or name, voice.name, voice.info.licence, seed),
+            bit_depth=flags.bit_depth,
+        )
+    spent_sec = time.perf_counter() - start
+    print(f"wrote {path}")
+    print(
+        f"{song_sec:.1f} s of song in {spent_sec:.1f} s, "
+        f"real-time factor {spent_sec / song_sec:.2f}, first sound after {first_sec:.2f} s"
+    )
+
+
+def _warm_up(synthesizer, flags: argparse.Namespace) -> None:
+    """Compiles every shape, with a progress bar; what was compiled before is found again."""
+    import tqdm
+
+    print("compiling for pieces of every length; later starts find it in the cache")
+    how = {name: getattr(flags, name) for name in ("quality", "method", "k_step", "steps")}
+    for _ in tqdm.tqdm(synthesizer.warm_up(**how), total=len(synthesizer.shapes), unit="shape"):
+        pass
+
+
+def _how(seed: int, flags: argparse.Namespace) -> dict:
+    """What `sing` and `stream` are told."""
+    names = ("quality", "method", "k_step", "steps", "speaker")
+    return {"seed": seed} | {name: getattr(flags, name) for name in names}
+
+
+def _progress(synthesizer, score):
+    """A bar over the pieces."""
+    import tqdm
+
+    print("singing; the first piece of each length waits for its program to be compiled")
+    return tqdm.tqdm(total=len(synthesizer.sung_pieces(score)), unit="piece")
+
+
+def _reader_options(path: str | Path, flags: argparse.Namespace) -> dict[str, int]:
+    """Only MusicXML has verses; asking another kind for its second one is a mistake."""
+    if flags.verse != 1 and Path(path).suffix.lower() not in (".musicxml", ".xml", ".mxl"):
+        raise InputError(f"{path}: only MusicXML has verses; leave --verse away for it")
+    return {"verse": flags.verse}
+
+
+def _keep_the_scores(flags: argparse.Namespace, stems: Sequence[str]) -> None:
+    """A `.ds` that is sung must not be replaced by the one that is written."""
+    if "ds" not in flags.save:
+        return
+    for path, stem in zip(flags.score, stems, strict=True):
+        if flags.takes == 1 and Path(flags.out, f"{stem}.ds").resolve() == Path(path).resolve():
+            raise InputError(f"{path}: would be replaced by --save ds; choose another --out")
+
+
+def _at_least(least: int):
+    def parse(text: str) -> int:
+        if not least <= (value := int(text)) < 2**31:
+            raise argparse.ArgumentTypeError(f"{text} is not from {least} to {2**31 - 1}")
+        return value
+
+    parse.__name__ = "whole number"  # argparse: "invalid whole number value: 'x'"
+    return parse
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _semitones(text: str) -> float:
+    if not abs(value := float(text)) <= 36:
+        raise argparse.ArgumentTypeError(f"{text} is not from -36 to 36")
+    return value
+
+
+_positive.__name__ = _semitones.__name__ = "number"
