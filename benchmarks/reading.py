@@ -35,16 +35,18 @@ def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) ->
     """One row of the table."""
     import jax
 
+    from diffsinger_jax.engine.typed_config import as_dict
     from diffsinger_jax.engine.workdir import Workdir
     from diffsinger_jax.pipeline.batches import train_batches
     from diffsinger_jax.pipeline.plan import PADDING_ROW
+    from diffsinger_jax.tasks.acoustic.config import acoustic_config
     from diffsinger_jax.tasks.acoustic.stages import make_plan
     from diffsinger_jax.tasks.acoustic.task import open_run
 
-    setting = open_run(config, Workdir(Path(tempfile.gettempdir())))
-    plan, buckets = make_plan(setting, config[stage].frames_per_batch)
+    run = open_run(acoustic_config(as_dict(config)), Workdir(Path(tempfile.gettempdir())))
+    plan, buckets = make_plan(run, config[stage].frames_per_batch)
     read = train_batches(
-        setting.corpus,
+        run.corpus,
         "train",
         plan,
         host_count=hosts,
@@ -57,7 +59,7 @@ def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) ->
         sum(x.nbytes for x in jax.tree.leaves(batch)) for batch in itertools.islice(read, batches)
     ]
     read_sec = (time.perf_counter() - started) / batches
-    lengths = setting.corpus.lengths("train").frames
+    lengths = run.corpus.lengths("train").frames
     frames = [
         lengths[plan[step].indices[plan[step].indices != PADDING_ROW]].sum()
         for step in range(batches, 2 * batches)

@@ -46,39 +46,40 @@ class Stepper:
 
     def __init__(self, config: ConfigDict, devices: list[jax.Device], rows: int):
         """Compiles for `rows` of the corpus's longest shape on each device."""
+        from diffsinger_jax.engine.microbatches import microbatching
         from diffsinger_jax.engine.optimizers import make_optimizer
         from diffsinger_jax.engine.sharding import (
             batch_sharded,
             data_mesh,
             global_batch,
-            microbatch_sum,
             replicated,
             shard,
         )
         from diffsinger_jax.engine.state import create_state, split_params
         from diffsinger_jax.engine.supervised import train_step
+        from diffsinger_jax.engine.typed_config import as_dict
         from diffsinger_jax.engine.workdir import Workdir
         from diffsinger_jax.pipeline.collate import collate
+        from diffsinger_jax.tasks.acoustic.config import acoustic_config
         from diffsinger_jax.tasks.acoustic.stages import denoiser_stage, make_plan
         from diffsinger_jax.tasks.acoustic.task import initial_params, open_run
 
         mesh = data_mesh(devices)
-        setting = open_run(config, Workdir(Path(tempfile.gettempdir())))._replace(mesh=mesh)
-        stage = denoiser_stage(setting)
-        optimizer = make_optimizer(
-            lambda step: 1e-4, betas=(0.9, 0.98), weight_decay=0.0, clip_norm=1.0
-        )
-        trained, frozen = split_params(initial_params(setting), stage.trained)
+        workdir = Workdir(Path(tempfile.gettempdir()))
+        run = open_run(acoustic_config(as_dict(config)), workdir)._replace(mesh=mesh)
+        stage = denoiser_stage(run)
+        optimizer = make_optimizer(run.config.denoiser)
+        trained, frozen = split_params(initial_params(run), stage.trained)
         self.state = shard(create_state(trained, optimizer), replicated(mesh))
         self.frozen = shard(frozen, replicated(mesh))
-        bucket = make_plan(setting, 1)[1][-1]._replace(rows=rows * len(devices))
-        fitting = setting.corpus.lengths("train").frames <= bucket.frames
-        source = setting.corpus.source("train")
+        bucket = make_plan(run, 1)[1][-1]._replace(rows=rows * len(devices))
+        fitting = run.corpus.lengths("train").frames <= bucket.frames
+        source = run.corpus.source("train")
         examples = [source[int(i)] for i in fitting.nonzero()[0][: bucket.rows]]
         examples = [examples[i % len(examples)] for i in range(bucket.rows)]
         self.batch = global_batch(
             mesh,
-            collate(examples, bucket, setting.corpus.info.mel.n_mels, curves=setting.corpus.curves),
+            collate(examples, bucket, run.corpus.info.mel.n_mels, curves=run.corpus.curves),
         )
         self.frames = rows * bucket.frames
         self.numbers = sum(x.size for x in jax.tree.leaves(trained))
@@ -92,7 +93,7 @@ class Stepper:
                 loss_fn=stage.loss_fn,
                 optimizer=optimizer,
                 ema_decay=0.999,
-                microbatch_sum=microbatch_sum(mesh, mesh.size),
+                microbatching=microbatching(mesh, 1),
             )
 
         jitted = jax.jit(

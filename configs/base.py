@@ -107,7 +107,7 @@ def running(config: ConfigDict) -> None:
     config.ema_decay = 0.999
     config.read_threads = 4
 
-    config.row_groups = 1  # a power of two; see docs/training.md: less memory, the same bits
+    config.microbatches = 1  # a power of two; see docs/training.md: less memory, the same bits
     config.mesh = ConfigDict()
     config.mesh.fsdp = 1  # so many devices share one copy of params and optimizer
     config.peak_flops = 0.0  # of a device, for the MFU; 0 takes it from a table by its name

@@ -17,20 +17,19 @@ from random_batches import random_batch
 
 from diffsinger_jax.engine import hosts
 from diffsinger_jax.engine.checkpoint import Checkpoints
+from diffsinger_jax.engine.losses import LossFn, row_noise
 from diffsinger_jax.engine.metrics import Mean
+from diffsinger_jax.engine.microbatches import microbatching
 from diffsinger_jax.engine.sharding import (
-    compile_isolated,
     data_mesh,
     global_batch,
-    microbatch_sum,
     replicate,
     shard,
     state_shardings,
 )
 from diffsinger_jax.engine.state import create_state
-from diffsinger_jax.engine.supervised import compile_inline, train_step
+from diffsinger_jax.engine.supervised import train_step
 from diffsinger_jax.modules.transformer import attend
-from diffsinger_jax.tasks.acoustic.stage_losses import LossFn, row_noise
 
 ROWS = 8
 
@@ -59,7 +58,7 @@ def toy_params(bins=12, hidden=16):
     }
 
 
-def update_on(mesh, groups):
+def update_on(mesh, microbatches):
     """Jitted: (state, batch) -> (state, metrics)."""
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-2))
     state = create_state(toy_params(), optimizer)
@@ -74,8 +73,7 @@ def update_on(mesh, groups):
             loss_fn=toy_loss(),
             optimizer=optimizer,
             ema_decay=0.9,
-            microbatch_sum=microbatch_sum(mesh, groups),
-            isolate=compile_isolated if groups > 1 else compile_inline,
+            microbatching=microbatching(mesh, microbatches),
         )
 
     return shard(state, shardings), jax.jit(update, out_shardings=(shardings, None))
@@ -89,9 +87,9 @@ def batch_of(step, poison=None):
     return batch
 
 
-def train(mesh, groups, steps, checkpoints=None, save_at=0):
+def train(mesh, microbatches, steps, checkpoints=None, save_at=0):
     """The final params, f32 arrays by name; goes on from the last checkpoint."""
-    state, update = update_on(mesh, max(groups, mesh.size))
+    state, update = update_on(mesh, microbatches)
     if checkpoints and checkpoints.latest() is not None:
         state = checkpoints.restore(state)
     share = ROWS // jax.process_count()
@@ -108,7 +106,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--devices", nargs="+", help="a training on each: COUNT or COUNT/FSDP")
-    parser.add_argument("--groups", type=int, default=8)
+    parser.add_argument("--microbatches", type=int, default=8)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--distributed", default="off")
     parser.add_argument("--checkpoints", type=Path, help="to go on from, or to write")
@@ -119,7 +117,7 @@ def main():
     for layout in options.devices:
         count, _, fsdp = layout.partition("/")
         mesh = data_mesh(jax.devices()[: int(count)], fsdp=int(fsdp or 1))
-        params = train(mesh, options.groups, options.steps, checkpoints, options.save_at)
+        params = train(mesh, options.microbatches, options.steps, checkpoints, options.save_at)
         if hosts.is_primary():
             np.savez(
                 options.out.with_name(f"{options.out.name}_{layout.replace('/', '_')}.npz"),

@@ -6,7 +6,6 @@ A config is a file, or the name of one that ships; any field of it is a flag, as
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +15,8 @@ from ml_collections import config_flags
 from diffsinger_jax import resources
 from diffsinger_jax.cli import runtime
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.old_names import renamed_flag
+from diffsinger_jax.tasks.registry import task_of
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -44,11 +45,6 @@ DISTRIBUTED = flags.DEFINE_string(
 PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps of a stage between which a trace for XProf is written."
 )
-PROGRAMS = {
-    "acoustic": ("diffsinger_jax.tasks.acoustic.task", "train_and_evaluate"),
-    "vocoder": ("diffsinger_jax.tasks.vocoder.task", "train_vocoder"),
-}
-"""What trains, by `config.kind`: a module, and its function of config, workdir and stage."""
 
 
 class StepOrAuto(flags.ArgumentParser):
@@ -72,7 +68,7 @@ def main() -> None:
         print(usage())
         return
     try:
-        flags.FLAGS(_with_config_path(sys.argv))
+        flags.FLAGS(_todays(sys.argv))
         if CONFIG.value is None or WORKDIR.value is None:
             raise InputError(
                 f"training needs --config=FILE and --workdir=DIR; --help says more, configs that "
@@ -89,18 +85,14 @@ def main() -> None:
         raise InputError(f"there is no such config file: {_last_line(error)}") from error
     except flags.Error as error:
         raise InputError(f"the flags do not fit: {_last_line(error)}") from error
-    kind, profile = config.get("kind", "acoustic"), _steps(PROFILE.value)
-    if kind not in PROGRAMS:
-        raise InputError(f"config.kind is one of {', '.join(PROGRAMS)}, got {kind!r}")
+    task, profile = task_of(config.get("kind", "acoustic")), _steps(PROFILE.value)
     logging.set_verbosity(logging.FATAL)  # what goes wrong in Orbax is said by our checkpoints
     from diffsinger_jax.engine import hosts
 
     runtime.keep_freed_memory()
     runtime.remember_compiled_programs()
     hosts.join(DISTRIBUTED.value)
-    module, name = PROGRAMS[kind]
-    train = getattr(importlib.import_module(module), name)
-    train(config, WORKDIR.value, STAGE.value, profile=profile)
+    task.train_function()(config, WORKDIR.value, STAGE.value, profile=profile)
 
 
 def usage() -> str:
@@ -110,9 +102,9 @@ def usage() -> str:
     return f"{__doc__}{ours}\n\nconfigs that ship: {names}"
 
 
-def _with_config_path(arguments: Sequence[str]) -> list[str]:
-    """With the file of a config that is given by its name."""
-    found = list(arguments)
+def _todays(arguments: Sequence[str]) -> list[str]:
+    """With the file of a config that is given by its name, and today's names of its fields."""
+    found = [renamed_flag(one) for one in arguments]
     for i, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         if flag in ("--config", "-config") and equals:

@@ -1,4 +1,4 @@
-"""How one piece of work is trained to its end, on one device or on those of many hosts.
+"""How one task is trained to its end, on one device or on those of many hosts.
 
     restore or start -> compile all shapes -> [read ahead -> update] ... -> the last state
 
@@ -12,12 +12,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from diffsinger_jax.engine.checkpoint import Checkpoints
 from diffsinger_jax.engine.compile import (
@@ -35,6 +34,7 @@ from diffsinger_jax.engine.hosts import (
     log_primary,
 )
 from diffsinger_jax.engine.progress import Progress
+from diffsinger_jax.engine.run_config import RunConfig
 from diffsinger_jax.engine.sharding import batch_sharded, prefetch, replicated, state_shardings
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.engine.writer import Writer
@@ -47,13 +47,13 @@ class RunContext(NamedTuple):
     """Where and how often.
 
     Attributes:
-      config: see `running` in configs/base.py, whose fields the loop reads.
+      config: what the loop reads.
       workdir: of the run.
       mesh: of all devices.
       profile: steps between which a trace is written; None for no trace.
     """
 
-    config: ConfigDict
+    config: RunConfig
     workdir: Workdir
     mesh: Mesh
     profile: tuple[int, int] | None = None
@@ -69,6 +69,7 @@ class TrainTask(NamedTuple):
       fixed: arrays that the update needs and leaves alone, whole on each device.
       update: (state, fixed, batch) -> (state, metrics), pure; metrics have "loss" and "skipped".
       learning_rate: steps done -> what the next one goes by, for the log.
+      weights: of the losses, by name: one with a weight that counts nothing is said to.
       shapes: a batch's arrays as `jax.ShapeDtypeStruct`, by its shape.
       shape_of: step -> its batch's shape.
       batches: steps done -> the batches that follow, on their way to the devices.
@@ -84,6 +85,7 @@ class TrainTask(NamedTuple):
     fixed: Any
     update: Callable[[Any, Any, Any], tuple[Any, dict]]
     learning_rate: Callable[[int], Any]
+    weights: Mapping[str, float]
     shapes: Mapping[Shape, Any]
     shape_of: Callable[[int], Shape]
     batches: Callable[[int], Iterator[Any]]
@@ -93,7 +95,7 @@ class TrainTask(NamedTuple):
     evaluate: Callable[[int, Any, Writer], None]
 
 
-def train(work: TrainTask, run: RunContext) -> Any:
+def train(task: TrainTask, run: RunContext) -> Any:
     """Trains to the end, from the last checkpoint if there is one.
 
     Returns:
@@ -103,124 +105,143 @@ def train(work: TrainTask, run: RunContext) -> Any:
       InputError: if no checkpoint can be read, or the losses stay infinite.
       SystemExit: with code 0, after SIGTERM, when all is saved.
     """
-    config, mesh = run.config, run.mesh
-    run.workdir.copy_soon()  # what was measured for this work
-    state = work.start()
+    config = run.config
+    run.workdir.copy_soon()  # what was measured for this task
     checkpoints = Checkpoints(
-        run.workdir.checkpoints / work.name,
+        run.workdir.checkpoints / task.name,
         keep=config.keep_checkpoints,
         keep_every_steps=config.keep_every_steps,
     )
+    state = task.start()
     if checkpoints.latest() is not None:
         state = checkpoints.restore(state)
     start = int(state.step)
-    if start >= work.steps:
+    if start >= task.steps:
         checkpoints.close()
         return state
-
-    shardings = state_shardings(mesh, state)
-    jitted = jax.jit(
-        work.update,
-        in_shardings=(shardings, replicated(mesh), batch_sharded(mesh)),
-        out_shardings=(shardings, replicated(mesh)),
-        donate_argnums=0,
-    )
-    notice = PreemptionHandler()  # what comes while we compile is seen after the first step
-    arguments = {shape: (state, work.fixed, batch) for shape, batch in work.shapes.items()}
-    programs = compile_all(jitted, arguments, stage=work.name)
-    barrier(f"{work.name} is compiled")
-    del arguments  # it holds the state, whose buffers are given away
-    work.describe(programs, start)
+    preemption = PreemptionHandler()  # what comes while we compile is seen after the first step
+    compiled = compile_task(task, run.mesh, state)
+    task.describe(compiled, start)
+    log = _Log(task, run, compiled, start)
+    batches, in_flight, saved_at = prefetch(task.batches(start)), [], time.monotonic()
     try:
-        return _steps(work, run, programs, start, state, checkpoints, notice)
-    finally:
-        notice.close()
-        checkpoints.close()
-
-
-def _steps(
-    work: TrainTask,
-    run: RunContext,
-    programs: Mapping[Shape, CompiledStep],
-    start: int,
-    state: Any,
-    checkpoints: Checkpoints,
-    notice: PreemptionHandler,
-) -> Any:
-    """The steps from `start` to the last."""
-    config = run.config
-    writer = Writer(run.workdir.folder, work.name, start_step=start, silent=not is_primary())
-    progress = Progress(
-        work.name,
-        start,
-        work.steps,
-        stop_after_nonfinite=config.stop_after_nonfinite,
-        names_of_batch=work.names_of,
-        peak_flops=config.peak_flops or peak_flops(jax.devices()[0].device_kind),
-    )
-    compiled = {
-        f"compile_sec_{shape.rows}x{shape.frames}": program.compile_sec
-        for shape, program in programs.items()
-    }
-    writer.numbers(start, compiled)
-    learning_rate = jax.jit(work.learning_rate)
-    learning_rate(start)  # compiled before the first step, like all else
-    compiles = CompileCounter()
-    batches = prefetch(work.batches(start))
-    saved_at = time.monotonic()
-    in_flight: list[jax.Array] = []
-    try:
-        for step in range(start + 1, work.steps + 1):
-            _profile(work, run, step)
-            before = time.perf_counter()
-            batch = next(batches)
-            waited = time.perf_counter() - before
-            program = programs[work.shape_of(step)]
+        for step in range(start + 1, task.steps + 1):
+            _profile(task, run, step)
+            batch = log.waiting_for(batches)
+            update = compiled[task.shape_of(step)]
             with jax.transfer_guard("disallow"):
-                state, metrics = program.call(state, work.fixed, batch)
-            frames = work.frames_of(step)
-            progress.add(step, metrics, frames=frames, flops=program.flops, waited=waited)
+                state, metrics = update.call(state, task.fixed, batch)
+            log.add(step, metrics, update.flops)
             in_flight.append(metrics["loss"])
             if len(in_flight) > STEPS_IN_FLIGHT:
                 in_flight.pop(0).block_until_ready()
 
-            last, stop = step == work.steps, notice.seen()
-            save = last or stop or step % config.save_every_steps == 0
-            if last or stop or step % config.log_every_steps == 0:
-                rate = float(learning_rate(step - 1))
-                about = {"learning_rate": rate, "compiles": compiles.since_last()}
-                writer.numbers(step, progress.flush() | about)
-                save = save or _is_due(saved_at, config.save_every_minutes)
+            last, stop = step == task.steps, preemption.seen()
+            logs = last or stop or step % config.log_every_steps == 0
+            if logs:
+                log.write(step)
             checkpoints.look()
-            if save:
+            due = logs and _is_due(saved_at, config.save_every_minutes)
+            if last or stop or due or step % config.save_every_steps == 0:
                 checkpoints.save(step, state)
                 saved_at = time.monotonic()
             if stop and not last:
                 checkpoints.finish()
-                log_primary(
-                    f"SIGTERM: stage {work.name} is saved at step {step}; the same command "
-                    "goes on from there"
-                )
-                sys.exit(0)
+                _exit_saved(task.name, step)
             if last or step % config.evaluate_every_steps == 0:
-                work.evaluate(step, state, writer)
-                progress.restart_clock()
-                compiles.since_last()  # an evaluation's own
+                log.evaluate(step, state)
             if last or step % config.log_every_steps == 0:
                 run.workdir.copy_soon()
     finally:
-        progress.close()
-        compiles.close()
-        writer.close()
+        log.close()
+        preemption.close()
+        checkpoints.close()
     return state
 
 
-def _profile(work: TrainTask, run: RunContext, step: int) -> None:
+def compile_task(task: TrainTask, mesh: Mesh, state: Any) -> dict[Shape, CompiledStep]:
+    """The update for all shapes; the state's buffers are given away by each call."""
+    shardings = state_shardings(mesh, state)
+    jitted = jax.jit(
+        task.update,
+        in_shardings=(shardings, replicated(mesh), batch_sharded(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+        donate_argnums=0,
+    )
+    arguments = {shape: (state, task.fixed, batch) for shape, batch in task.shapes.items()}
+    compiled = compile_all(jitted, arguments, stage=task.name)
+    barrier(f"{task.name} is compiled")
+    return compiled
+
+
+class _Log:
+    """Everything that a training says and writes of itself; one for each call of `train`."""
+
+    def __init__(
+        self, task: TrainTask, run: RunContext, compiled: Mapping[Shape, CompiledStep], start: int
+    ):
+        self._task, self._waited = task, 0.0
+        self._writer = Writer(
+            run.workdir.folder, task.name, start_step=start, silent=not is_primary()
+        )
+        self._progress = Progress(
+            task,
+            start,
+            stop_after_nonfinite=run.config.stop_after_nonfinite,
+            peak_flops=run.config.peak_flops or peak_flops(jax.devices()[0].device_kind),
+        )
+        self._writer.numbers(
+            start,
+            {f"compile_sec_{s.rows}x{s.frames}": one.compile_sec for s, one in compiled.items()},
+        )
+        self._learning_rate = jax.jit(task.learning_rate)
+        self._learning_rate(start)  # compiled before the first step, like all else
+        self._compiles = CompileCounter()
+
+    def waiting_for(self, batches: Iterator[Any]) -> Any:
+        """The next batch; how long it took is the input's share of the time."""
+        before = time.perf_counter()
+        batch = next(batches)
+        self._waited = time.perf_counter() - before
+        return batch
+
+    def add(self, step: int, metrics: dict, flops: float) -> None:
+        """One step's metrics, still on the devices."""
+        frames = self._task.frames_of(step)
+        self._progress.add(step, metrics, frames=frames, flops=flops, waited=self._waited)
+
+    def write(self, step: int) -> None:
+        """Means since the last time; waits for the devices."""
+        about = {
+            "learning_rate": float(self._learning_rate(step - 1)),
+            "compiles": self._compiles.since_last(),
+        }
+        self._writer.numbers(step, self._progress.flush() | about)
+
+    def evaluate(self, step: int, state: Any) -> None:
+        """The task's evaluation, which counts neither as training nor as compiling."""
+        self._task.evaluate(step, state, self._writer)
+        self._progress.restart_clock()
+        self._compiles.since_last()
+
+    def close(self) -> None:
+        """Nothing is kept back."""
+        self._progress.close()
+        self._compiles.close()
+        self._writer.close()
+
+
+def _exit_saved(name: str, step: int) -> NoReturn:
+    log_primary(f"SIGTERM: stage {name} is saved at step {step}; the same command goes on from it")
+    sys.exit(0)
+
+
+def _profile(task: TrainTask, run: RunContext, step: int) -> None:
     """Starts and ends the trace, if this is one of its steps."""
     if run.profile is None or not is_primary():
         return
     first, end = run.profile
-    name = f"profile/{work.name}"
+    name = f"profile/{task.name}"
     if step == first:
         jax.profiler.start_trace(str(run.workdir.folder / name))
     elif step == end:

@@ -25,5 +25,9 @@ class Mean:
         return Mean(self.total + other.total, self.count + other.count)
 
     def compute(self) -> jax.Array:
-        """total / count, 0 where nothing was counted."""
+        """total / count: NaN where nothing was counted."""
+        return self.total / self.count
+
+    def share(self) -> jax.Array:
+        """What it adds to a sum of losses: the mean, 0 where nothing was counted."""
         return self.total / jnp.maximum(self.count, 1.0)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
 
+from diffsinger_jax.ranges import POSITIVE, SHARE, at_least, calls, one_of
 
-def rsqrt(peak: float, warmup_steps: int) -> optax.Schedule:
+Peak = Annotated[float, POSITIVE]
+Steps = Annotated[int, at_least(1)]
+
+
+def rsqrt(peak: Peak, warmup_steps: Steps) -> optax.Schedule:
     """Rises on a line to `peak`, then falls with 1 / sqrt(step) (Vaswani et al. 2017)."""
 
     def learning_rate(step):
@@ -21,19 +27,21 @@ def rsqrt(peak: float, warmup_steps: int) -> optax.Schedule:
     return learning_rate
 
 
-def halving(peak: float, every_steps: int) -> optax.Schedule:
+def halving(peak: Peak, every_steps: Steps) -> optax.Schedule:
     """`peak`, halved every so many steps."""
     return optax.exponential_decay(peak, every_steps, 0.5, staircase=True)
 
 
-def cosine(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
+def cosine(peak: Peak, warmup_steps: Steps, total_steps: Steps) -> optax.Schedule:
     """Rises on a line to `peak`, then falls on a cosine to a hundredth of it."""
     return optax.warmup_cosine_decay_schedule(
         0.0, peak, warmup_steps, total_steps, end_value=0.01 * peak
     )
 
 
-def exponential(peak: float, factor: float, every_steps: int) -> optax.Schedule:
+def exponential(
+    peak: Peak, factor: Annotated[float, POSITIVE], every_steps: Steps
+) -> optax.Schedule:
     """peak * factor^(step / every_steps)."""
     return optax.exponential_decay(peak, every_steps, factor)
 
@@ -93,16 +101,23 @@ OPTIMIZERS = {"adamw": adamw, "muon": muon}
 """The optimizers that a config can name."""
 
 
-def make_optimizer(
-    learning_rate: optax.Schedule,
-    *,
-    name: str = "adamw",
-    betas: tuple[float, float],
-    weight_decay: float,
-    clip_norm: float,
-) -> optax.GradientTransformation:
-    """The optimizer called `name` behind a bound on the gradient's global norm."""
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How params move: a section of a config, or the front of one; units in configs/base.py."""
+
+    steps: Annotated[int, at_least(0)]
+    learning_rate: Annotated[Mapping[str, Any], calls(LEARNING_RATES)]
+    optimizer: Annotated[str, one_of(OPTIMIZERS)]
+    betas: Annotated[tuple[float, float], SHARE]
+    weight_decay: Annotated[float, at_least(0)]
+    clip_norm: Annotated[float, POSITIVE]
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """The optimizer that a section names, behind a bound on the gradient's global norm."""
     return optax.chain(
-        optax.clip_by_global_norm(clip_norm),
-        OPTIMIZERS[name](learning_rate, betas, weight_decay),
+        optax.clip_by_global_norm(config.clip_norm),
+        OPTIMIZERS[config.optimizer](
+            make_learning_rate(config.learning_rate), config.betas, config.weight_decay
+        ),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import jax
 from tqdm import tqdm
@@ -13,43 +14,41 @@ from diffsinger_jax.engine.hosts import is_primary, log_primary
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.errors import InputError
 
-NamesOfBatch = Callable[[int], str]
-"""The number of a step (from 1) -> the examples that it saw."""
+
+class Trained(Protocol):
+    """What is said of a task; see `TrainTask`."""
+
+    name: str
+    steps: int
+    weights: Mapping[str, float]
+    names_of: Callable[[int], str]
 
 
 class Progress:
     """Collects metrics on the device and fetches them only at log steps."""
 
     def __init__(
-        self,
-        stage: str,
-        start: int,
-        total: int,
-        *,
-        stop_after_nonfinite: int,
-        names_of_batch: NamesOfBatch,
-        peak_flops: float = 0.0,
+        self, task: Trained, start: int, *, stop_after_nonfinite: int, peak_flops: float = 0.0
     ):
-        """Of a stage.
+        """Counts from `start` steps.
 
         Args:
-          stage: its name.
-          start, total: it counts from `start` of `total` steps.
+          task: what is trained.
+          start: steps done.
           stop_after_nonfinite: so many updates left out in a row end the training.
-          names_of_batch: for what is said of them.
           peak_flops: FLOP/s of a device, 0 if not known.
         """
         self._bar = tqdm(
-            desc=stage,
+            desc=task.name,
             initial=start,
-            total=total,
+            total=task.steps,
             unit="step",
             smoothing=0.05,
             disable=not is_primary(),
         )
-        self._stage, self._stop_after, self._names = stage, stop_after_nonfinite, names_of_batch
-        self._peak = peak_flops
+        self._task, self._stop_after, self._peak = task, stop_after_nonfinite, peak_flops
         self._skipped: list[int] = []  # the last ones, without a gap
+        self._empty: set[str] = set()  # losses with a weight that were said to count nothing
         self._metrics: list[tuple[int, dict]] = []
         self._frames, self._flops, self._waited = 0, 0.0, 0.0
         self._since = time.perf_counter()
@@ -95,7 +94,7 @@ class Progress:
             values = [metrics[name] for metrics in kept]
             if values and isinstance(values[0], Mean):
                 total, count = sum(v.total for v in values), sum(v.count for v in values)
-                numbers[name] = float(total / max(count, 1.0))
+                numbers[name] = float(total / count) if count else math.nan
             elif values:
                 numbers[name] = float(sum(values) / len(values))
         if kept:
@@ -104,8 +103,20 @@ class Progress:
             )
         self._metrics, self._frames, self._flops, self._waited = [], 0, 0.0, 0.0
         self.restart_clock()
+        self._say_empty(fetched[0][0], fetched[-1][0], numbers)
         self._say_skipped(fetched)
         return numbers
+
+    def _say_empty(self, first: int, last: int, numbers: dict[str, float]) -> None:
+        """Names, once, the losses that have a weight and nothing to learn from."""
+        for name, weight in self._task.weights.items():
+            if weight and name not in self._empty and math.isnan(numbers.get(name, 0.0)):
+                self._empty.add(name)
+                log_primary(
+                    f"steps {first} to {last} of {self._task.name}: the loss {name} has the weight "
+                    f"{weight:g}, but nothing in these batches counts for it, so that it trains "
+                    "nothing; look at the corpus (notes, f0), or set its weight to 0"
+                )
 
     def _say_skipped(self, fetched: list[tuple[int, dict]]) -> None:
         """Names the steps whose updates were left out, and ends the training if they pile up."""
@@ -116,15 +127,15 @@ class Progress:
             self._skipped.append(step)
             what = _not_finite(metrics)
             log_primary(
-                f"step {step} of {self._stage}: {what} was not finite, so the update was left out; "
-                f"its examples are {self._names(step)}"
+                f"step {step} of {self._task.name}: {what} was not finite, so the update was left "
+                f"out; its examples are {self._task.names_of(step)}"
             )
             if len(self._skipped) >= self._stop_after:
                 raise InputError(
-                    f"in steps {self._skipped[0]} to {step} of stage {self._stage} {what} was not "
-                    f"finite, {len(self._skipped)} times in a row; if always the same examples are "
-                    "named above, look at them (checks.csv of the corpus), else lower the learning "
-                    "rate; the params are still those from before these steps"
+                    f"in steps {self._skipped[0]} to {step} of stage {self._task.name} {what} was "
+                    f"not finite, {len(self._skipped)} times in a row; if always the same examples "
+                    "are named above, look at them (checks.csv of the corpus), else lower the "
+                    "learning rate; the params are still those from before these steps"
                 )
 
     def restart_clock(self) -> None:

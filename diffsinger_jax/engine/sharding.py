@@ -1,4 +1,4 @@
-"""Where arrays live, and sums that come out the same wherever they live.
+"""Where arrays live.
 
 One mesh over all devices of all hosts. Batches are cut along it by rows; a training state is
 whole on each device, or, where the mesh has an axis "fsdp", cut along that.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA_AXIS, FSDP_AXIS = "data", "fsdp"
-_AXES = (DATA_AXIS, FSDP_AXIS)
+BATCH_AXES = (DATA_AXIS, FSDP_AXIS)
+"""Rows of a batch are cut along both."""
 
 
 def data_mesh(devices: list[jax.Device] | None = None, *, fsdp: int = 1) -> Mesh:
@@ -31,7 +30,7 @@ def data_mesh(devices: list[jax.Device] | None = None, *, fsdp: int = 1) -> Mesh
     devices = devices or jax.devices()
     return jax.make_mesh(
         (len(devices) // fsdp, fsdp),
-        _AXES,
+        BATCH_AXES,
         axis_types=(AxisType.Auto, AxisType.Auto),
         devices=devices,
     )
@@ -39,7 +38,7 @@ def data_mesh(devices: list[jax.Device] | None = None, *, fsdp: int = 1) -> Mesh
 
 def batch_sharded(mesh: Mesh) -> NamedSharding:
     """Cut along the first axis."""
-    return NamedSharding(mesh, PartitionSpec(_AXES))
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -108,89 +107,3 @@ def prefetch(batches: Iterable[Any], *, depth: int = 2) -> Iterator[Any]:
     while waiting:
         yield waiting.popleft()
         waiting.extend(itertools.islice(batches, 1))
-
-
-def microbatch_sum(mesh: Mesh, groups: int) -> Callable:
-    """A sum over groups of rows with one order of additions on every layout.
-
-    In floating point the order of a sum is part of its result. Here each group of rows is
-    computed by itself, in a shape that depends on `groups` alone, and the groups are added as a
-    binary tree of neighbours: those of one device there, one after the other (which is gradient
-    accumulation), those of different devices after an exchange that only moves numbers. So 1, 2,
-    4 or 8 devices, in one process or in several, give the same bits for 8 groups, if the function
-    does (see `compile_isolated`). The exchange moves as many bytes as an all-reduce in a ring.
-
-    Args:
-      mesh: see `data_mesh`.
-      groups: a power of two that the number of devices divides.
-
-    Returns:
-      f(function, fixed, by_rows): the sum of function(fixed, rows of a group) over the groups,
-      a pytree of f32 arrays that is whole on each device.
-    """
-    here = groups // mesh.size
-
-    def summed(function: Callable[[Any, Any], Any], fixed: Any, batch_sharded: Any) -> Any:
-        def on_device(fixed: Any, rows: Any) -> Any:
-            rows = jax.tree.map(lambda x: x.reshape(here, len(x) // here, *x.shape[1:]), rows)
-            total = _sum_here(lambda group: function(fixed, group), rows, here)
-            return _sum_over_devices(total, mesh.size)
-
-        return jax.shard_map(
-            on_device,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(_AXES)),
-            out_specs=PartitionSpec(),
-            check_vma=False,  # that all devices end with the same is not seen by the types
-        )(fixed, batch_sharded)
-
-    return summed
-
-
-def _sum_here(function: Callable[[Any], Any], rows: Any, groups: int) -> Any:
-    """The groups of one device, rows [groups, ...]; the program holds the function once."""
-    if groups == 1:
-        return function(jax.tree.map(lambda x: x[0], rows))
-    halves = jax.tree.map(lambda x: x.reshape(2, groups // 2, *x.shape[1:]), rows)
-    two = jax.lax.map(lambda half: _sum_here(function, half, groups // 2), halves)
-    return jax.tree.map(lambda x: x[0] + x[1], two)
-
-
-def compile_isolated(
-    function: Callable[[Any, Any], Any], start: Any, given: Any, number: jax.Array
-) -> Any:
-    """function(start, given), compiled as a program of its own.
-
-    What a compiler fuses a product with decides where it rounds. As the body of a loop, whose one
-    round the compiler cannot know to be one, a function is compiled alike whatever is around it.
-
-    Args:
-      function: its result has the shapes of `start`.
-      start: a pytree of arrays.
-      given: a pytree of arrays. What else the function uses may be computed outside of the loop.
-      number: i32[] of any value that is not known before the program runs.
-    """
-    rounds = jnp.minimum(jnp.abs(number) + 1, 1)
-
-    def body(carry: tuple[jax.Array, Any, Any]) -> tuple[jax.Array, Any, Any]:
-        done, value, given = carry
-        # What a loop leaves as it was is not part of it to the compiler, so it is overwritten.
-        return done + 1, function(value, given), jax.tree.map(jnp.zeros_like, given)
-
-    start = (jnp.zeros_like(rounds), start, given)
-    return jax.lax.while_loop(lambda carry: carry[0] < rounds, body, start)[1]
-
-
-def _sum_over_devices(tree: Any, devices: int) -> Any:
-    """Each device sums its part of all devices' numbers, then all get all parts."""
-    if devices == 1:
-        return tree
-    numbers, unravel = ravel_pytree(tree)
-    length = -(-len(numbers) // devices)
-    parts = jnp.pad(numbers, (0, length * devices - len(numbers))).reshape(devices, length)
-    parts = jax.lax.all_to_all(parts, _AXES, split_axis=0, concat_axis=0)
-    parts = list(parts)
-    while len(parts) > 1:  # neighbours first, as in `_sum_here`
-        pairs = [a + b for a, b in zip(parts[0::2], parts[1::2], strict=False)]
-        parts = pairs + parts[len(pairs) * 2 :]
-    return unravel(jax.lax.all_gather(parts[0], _AXES, tiled=True)[: len(numbers)])

@@ -71,3 +71,16 @@ def join_params(*parts: Params) -> Params:
 def is_below(path: str, tops: tuple[str, ...]) -> bool:
     """Whether a path of names is one of `tops` or inside one."""
     return any(path == top or path.startswith(top + "/") for top in tops)
+
+
+def ema_update(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
+    """decay' ema + (1 - decay') params, decay' = min(decay, (1 + step) / (10 + step))."""
+    step = step.astype(jnp.float32)
+    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return optax.incremental_update(params, ema, 1.0 - decay)
+
+
+def keep_if_finite(finite: jax.Array, after: Any, before: Any) -> tuple[Any, jax.Array]:
+    """`after`, or `before` where not all is finite; and f32[] 1 where it is that."""
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before)
+    return kept, 1.0 - finite.astype(jnp.float32)

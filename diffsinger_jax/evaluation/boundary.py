@@ -10,6 +10,7 @@ way into the voice.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from diffsinger_jax import plots
 from diffsinger_jax.diffusion.boundary import (
@@ -40,10 +40,12 @@ from diffsinger_jax.evaluation.sampling_search import (
     search,
     write_sampling,
 )
+from diffsinger_jax.old_names import completed
 from diffsinger_jax.tasks.acoustic import stages
-from diffsinger_jax.tasks.acoustic import task as loop
+from diffsinger_jax.tasks.acoustic.config import AcousticConfig, acoustic_config
 from diffsinger_jax.tasks.acoustic.measurements import MelError, measure_error, measure_margins
 from diffsinger_jax.tasks.acoustic.stage_run import run_stage
+from diffsinger_jax.tasks.acoustic.task import initial_params, open_run
 from diffsinger_jax.voices.voice import VOICE_FILE, load_voice
 
 GRID = 8
@@ -106,52 +108,52 @@ def find_boundary(
     workdir = workdir.absolute()
     config = read_config(workdir)
     if corpus is not None:
-        config.corpus = corpus
-    setting = loop.open_setting(config, Workdir(workdir))
-    stages.require_finished(setting, "auxiliary")
-    params = run_stage(setting, stages.auxiliary_stage(setting), loop.initial_params(setting))
-    common = (setting.acoustic, params, setting.corpus, setting.mesh)
+        config = dataclasses.replace(config, corpus=corpus)
+    run = open_run(config, Workdir(workdir))
+    stages.require_finished(run, "auxiliary")
+    params = run_stage(run, stages.auxiliary_stage(run), initial_params(run))
+    common = (run.acoustic, params, run.corpus, run.mesh)
     error = measure_error(*common, frames_per_batch=config.auxiliary.frames_per_batch)
 
     lacking: dict[str, str] = {}
     margins, chosen, rows = None, None, {}
-    done = stages.steps_done(setting, "boundary")
-    if "boundary" not in config or done < config.boundary.steps:
+    done = stages.steps_done(run, "boundary")
+    if done < config.boundary.steps:
         lacking["learned"] = (
             f"the run's boundary predictor stands at step {done}; finish it with its config and "
             f"run_train.py --workdir={workdir} --stage=boundary"
         )
     else:
-        with_own = run_stage(setting, *stages.boundary_stage(setting, params))
+        with_own = run_stage(run, *stages.boundary_stage(run, params))
         margins = measure_margins(
             stages.boundary_predictor(config),
-            setting.acoustic,
+            run.acoustic,
             with_own,
-            setting.corpus,
-            setting.mesh,
+            run.corpus,
+            run.mesh,
             frames_per_batch=config.boundary.frames_per_batch,
             most_mels=most_mels,
         )
     if not (workdir / "voice" / VOICE_FILE).exists():
         lacking["grid"] = f"{workdir} has no voice yet; finish the run's denoiser"
-    elif "validation" not in setting.corpus.splits:
-        lacking["grid"] = f"the corpus {setting.corpus.path} has no validation split"
+    elif "validation" not in run.corpus.splits:
+        lacking["grid"] = f"the corpus {run.corpus.path} has no validation split"
     else:
         voice = load_voice(workdir / "voice")
         if k_steps is None:
-            depths = np.linspace(0, setting.acoustic.path.depth, GRID + 1)[1:]
+            depths = np.linspace(0, run.acoustic.path.depth, GRID + 1)[1:]
             k_steps = np.unique(depths.round().astype(int))
         chosen, rows = search(
             voice,
-            setting.corpus,
+            run.corpus,
             criterion=criterion,
             k_steps=[int(k) for k in k_steps],
             temperatures=[voice.sampling["temperature"] if temperature is None else temperature],
         )
-    return Boundary(setting.acoustic.path, error, margins, chosen, rows, lacking)
+    return Boundary(run.acoustic.path, error, margins, chosen, rows, lacking)
 
 
-def read_config(workdir: Path) -> ConfigDict:
+def read_config(workdir: Path) -> AcousticConfig:
     """The config that a run keeps in its workdir.
 
     Raises:
@@ -166,7 +168,7 @@ def read_config(workdir: Path) -> ConfigDict:
         ) from None
     if (kind := kept.get("kind", "acoustic")) != "acoustic":
         raise InputError(f"{workdir} is the workdir of a {kind}; give that of a voice")
-    return ConfigDict({**stages.ADDED_FIELDS, **kept})
+    return acoustic_config(completed(kept))
 
 
 def sentences(boundary: Boundary, criterion: str) -> list[str]:

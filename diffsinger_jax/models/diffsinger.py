@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -27,6 +27,7 @@ from diffsinger_jax.modules.reference_pitch import (
 from diffsinger_jax.modules.score_encoder import ScoreEncoder
 from diffsinger_jax.modules.transformer import FFTStack
 from diffsinger_jax.modules.trunks.wavenet import WaveNet
+from diffsinger_jax.ranges import ODD, SHARE, at_least, one_of
 from diffsinger_jax.types import Batch
 
 AUXILIARY_PARAMS = (
@@ -81,8 +82,9 @@ class AuxiliaryDecoder(nn.Module):
 class DiffSinger(nn.Module):
     """The acoustic model; mels are scaled to [-1, 1] per bin (`z`) inside.
 
-    The defaults are ours. What else the strings below can say computes what the reference
-    implementation does, so that its checkpoints give their numbers (`diffsinger_jax.interop`).
+    Fields with a default are those that configs leave out: what else they can say computes what the
+    reference implementation does, so that its checkpoints give their numbers
+    (`diffsinger_jax.interop`).
 
     Attributes:
       phonemes, speakers, languages: sizes of the vocabulary, padding not counted.
@@ -114,34 +116,34 @@ class DiffSinger(nn.Module):
     speakers: int
     languages: int
     mel_bins: int
+    hidden: Annotated[int, at_least(1)]
+    encoder_layers: Annotated[int, at_least(1)]
+    decoder_layers: Annotated[int, at_least(1)]
+    heads: Annotated[int, at_least(1)]
+    kernel_size: Annotated[int, ODD]
+    dropout: Annotated[float, SHARE]
+    predictor_layers: Annotated[int, at_least(1)]
+    predictor_hidden: Annotated[int, at_least(1)]
+    predictor_dropout: Annotated[float, SHARE]
+    predictor_gradient: Annotated[float, at_least(0)]
+    denoiser_channels: Annotated[int, at_least(1)]
+    denoiser_layers: Annotated[int, at_least(1)]
+    dilation_cycle: Annotated[int, at_least(1)]
+    condition_on_prior: bool
     mel_low: tuple[float, ...] = ()
     mel_high: tuple[float, ...] = ()
-    hidden: int = 256
-    encoder_layers: int = 4
-    decoder_layers: int = 4
-    heads: int = 2
-    kernel_size: int = 9
-    dropout: float = 0.1
-    decoder_kernel_size: int | None = None
+    decoder_kernel_size: Annotated[int | None, ODD] = None
     score_inputs: str = "continuous"
     positions: str = "sinusoid"
-    predictor_layers: int = 5
-    predictor_hidden: int = 256
-    predictor_dropout: float = 0.5
-    predictor_gradient: float = 0.1
     duration_layers: int | None = None
-    duration_kernel_size: int = 3
-    pitch_kernel_size: int = 5
-    pitch: str = "note_residual"
+    duration_kernel_size: Annotated[int, ODD] = 3
+    pitch_kernel_size: Annotated[int, ODD] = 5
+    pitch: Annotated[str, one_of((*PITCH_PREDICTORS, "none"))] = "note_residual"
     pitch_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    pitch_input: str = "continuous"
+    pitch_input: Annotated[str, one_of((*PITCH_INPUTS, "none"))] = "continuous"
     pitch_input_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     curves: tuple[str, ...] = ()
     auxiliary_output: str = "z"
-    denoiser_channels: int = 256
-    denoiser_layers: int = 20
-    dilation_cycle: int = 4
-    condition_on_prior: bool = False
     sees_padding: bool = False
     dtype: Any = jnp.float32
 

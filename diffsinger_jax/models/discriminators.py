@@ -1,4 +1,4 @@
-"""Who tells recordings from a vocoder's sound, on three views of it.
+"""Discriminators of recordings and a vocoder's sound, on three views of it.
 
 Multi-period and multi-scale discriminators are HiFi-GAN's (Kong, Kim, Bae 2020), those of
 spectra UnivNet's (Jang et al. 2021). Weights are plain, without weight norm.
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from diffsinger_jax.modules.spectrum import magnitudes
 
 SLOPE = 0.1
-Judgement = list[jax.Array]
-"""What one discriminator makes of sound: its features layer by layer, at the end its scores."""
+DiscriminatorOutputs = list[jax.Array]
+"""Of one discriminator: its features layer by layer, at the end its scores."""
 
 
 class PeriodDiscriminator(nn.Module):
@@ -29,7 +29,7 @@ class PeriodDiscriminator(nn.Module):
     channels: int = 32
 
     @nn.compact
-    def __call__(self, wav: jax.Array) -> Judgement:
+    def __call__(self, wav: jax.Array) -> DiscriminatorOutputs:
         """f32[B, L] -> features [B * period, L', C]."""
         rest = -wav.shape[1] % self.period
         wav = jnp.pad(wav, ((0, 0), (0, rest)), mode="reflect")
@@ -53,7 +53,7 @@ class ScaleDiscriminator(nn.Module):
     channels: int = 128
 
     @nn.compact
-    def __call__(self, wav: jax.Array) -> Judgement:
+    def __call__(self, wav: jax.Array) -> DiscriminatorOutputs:
         """f32[B, L] -> features [B, L', C]."""
         x, features = wav[..., None], []
         for factor, taps, stride, groups in (
@@ -89,7 +89,7 @@ class SpectrumDiscriminator(nn.Module):
     channels: int = 32
 
     @nn.compact
-    def __call__(self, wav: jax.Array) -> Judgement:
+    def __call__(self, wav: jax.Array) -> DiscriminatorOutputs:
         """f32[B, L] -> features [B, T, F', C]."""
         x = magnitudes(wav, n_fft=self.n_fft, hop=self.n_fft // 4)[..., None]
         features = []
@@ -117,18 +117,18 @@ class Discriminators(nn.Module):
     width: float = 1.0
 
     @nn.compact
-    def __call__(self, wav: jax.Array) -> list[Judgement]:
-        """f32[B, L] -> one judgement of each discriminator."""
-        judgements = [
+    def __call__(self, wav: jax.Array) -> list[DiscriminatorOutputs]:
+        """f32[B, L] -> the outputs of each discriminator."""
+        outputs = [
             PeriodDiscriminator(period, int(32 * self.width), name=f"period_{period}")(wav)
             for period in self.periods
         ]
-        judgements += [
+        outputs += [
             SpectrumDiscriminator(n_fft, int(32 * self.width), name=f"spectrum_{n_fft}")(wav)
             for n_fft in self.n_ffts
         ]
         for number in range(self.scales):
             name = f"scale_{number}"
-            judgements.append(ScaleDiscriminator(int(128 * self.width), name=name)(wav))
+            outputs.append(ScaleDiscriminator(int(128 * self.width), name=name)(wav))
             wav = nn.avg_pool(wav[..., None], (4,), strides=(2,), padding=((2, 2),))[..., 0]
-        return judgements
+        return outputs

@@ -1,6 +1,7 @@
 """What one update does when numbers are not numbers, and that groups of rows change nothing."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,12 @@ import pytest
 from toy_stage import batch_of, update_on
 
 from diffsinger_jax.engine.compile import count_flops, peak_flops
-from diffsinger_jax.engine.optimizers import OPTIMIZERS, make_learning_rate, make_optimizer
+from diffsinger_jax.engine.optimizers import (
+    OPTIMIZERS,
+    OptimizerConfig,
+    make_learning_rate,
+    make_optimizer,
+)
 from diffsinger_jax.engine.progress import Progress
 from diffsinger_jax.engine.sharding import data_mesh
 from diffsinger_jax.errors import InputError
@@ -41,8 +47,8 @@ def test_a_nan_in_one_example_is_skipped_and_counted():
 
 
 def progress(**changes):
-    settings = dict(stop_after_nonfinite=2, names_of_batch=lambda step: f"song{step}#0")
-    return Progress("toy", 0, 5, **{**settings, **changes})
+    about = dict(name="toy", steps=5, weights={"toy": 1.0}, names_of=lambda step: f"song{step}#0")
+    return Progress(types.SimpleNamespace(**about), 0, stop_after_nonfinite=2, **changes)
 
 
 def test_it_is_named_and_ends_the_training_when_it_does_not_end(capsys):
@@ -92,7 +98,14 @@ def test_a_device_is_known_by_the_front_of_its_name():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_go_downhill(name):
     optimizer = make_optimizer(
-        lambda step: 0.05, name=name, betas=(0.9, 0.99), weight_decay=0.0, clip_norm=1.0
+        OptimizerConfig(
+            steps=10,
+            learning_rate={"name": "halving", "peak": 0.05, "every_steps": 100},
+            optimizer=name,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            clip_norm=1.0,
+        )
     )
     shapes = {"kernel": (3, 4, 5), "embedding": (6, 2), "bias": (5,)}
     rng = np.random.default_rng(0)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fake_bucket import OBJECTS, REFUSED, serving
-from ml_collections import ConfigDict
 
 from diffsinger_jax.engine import workdir as workdir_module
 from diffsinger_jax.engine.checkpoint import Checkpoints
 from diffsinger_jax.engine.loop import RunContext, TrainTask, train
+from diffsinger_jax.engine.run_config import MeshConfig, RunConfig
 from diffsinger_jax.engine.sharding import batch_sharded, data_mesh, global_batch, replicated, shard
 from diffsinger_jax.engine.workdir import Workdir, open_workdir
 from diffsinger_jax.engine.writer import METRICS_FILE
@@ -219,17 +219,24 @@ def test_a_save_that_the_bucket_refuses_is_said_and_training_goes_on(bucket, cap
     assert restored() == 3 and saved() == {"1", "3"}
 
 
-CONFIG = ConfigDict(
-    dict(
-        keep_checkpoints=2,
-        keep_every_steps=0,
-        save_every_steps=2,
-        save_every_minutes=0.0,
-        log_every_steps=2,
-        evaluate_every_steps=6,
-        stop_after_nonfinite=3,
-        peak_flops=0.0,
-    )
+CONFIG = RunConfig(
+    kind="toy",
+    name="toy",
+    seed=0,
+    start_from="",
+    ema_decay=0.9,
+    read_threads=1,
+    microbatches=1,
+    mesh=MeshConfig(fsdp=1),
+    peak_flops=0.0,
+    stop_after_nonfinite=3,
+    log_every_steps=2,
+    evaluate_every_steps=6,
+    songs_shown=0,
+    save_every_steps=2,
+    save_every_minutes=0.0,
+    keep_checkpoints=2,
+    keep_every_steps=0,
 )
 
 
@@ -243,7 +250,7 @@ class ToyState(NamedTuple):
     w: Any
 
 
-def toy_work(mesh, *, lost_at=None):
+def toy_task(mesh, *, lost_at=None):
     """Adds up numbers that depend on the step; at `lost_at` its batches end as a killed host's."""
 
     def update(state, fixed, batch):
@@ -263,6 +270,7 @@ def toy_work(mesh, *, lost_at=None):
         fixed=shard(np.float32(0.5), replicated(mesh)),
         update=update,
         learning_rate=lambda step: 0.1,
+        weights={},
         shapes={
             ToyShape(1, 1): jax.ShapeDtypeStruct((1, 3), jnp.float32, sharding=batch_sharded(mesh))
         },
@@ -277,12 +285,12 @@ def toy_work(mesh, *, lost_at=None):
 
 def test_a_run_in_a_bucket_cut_off_and_resumed_is_the_run_in_a_folder(bucket, tmp_path):
     mesh = data_mesh(jax.devices()[:1])
-    whole = train(toy_work(mesh), RunContext(CONFIG, Workdir(tmp_path), mesh))
+    whole = train(toy_task(mesh), RunContext(CONFIG, Workdir(tmp_path), mesh))
     with pytest.raises(ConnectionError), open_workdir(RUN) as workdir:
-        train(toy_work(mesh, lost_at=6), RunContext(CONFIG, workdir, mesh))
+        train(toy_task(mesh, lost_at=6), RunContext(CONFIG, workdir, mesh))
     assert METRICS_FILE in names() and saved() == {"2", "4"}
     with open_workdir(RUN) as workdir:
-        again = train(toy_work(mesh), RunContext(CONFIG, workdir, mesh))
+        again = train(toy_task(mesh), RunContext(CONFIG, workdir, mesh))
     np.testing.assert_array_equal(again.w, whole.w)
 
     def steps(text):

@@ -19,7 +19,7 @@ def describe_stage(
     start: int,
 ) -> None:
     """Shapes, padding, work and memory of a stage, and where its checkpoints go."""
-    settings, devices = run.config[name], run.mesh.size
+    settings, devices = run.config.stage(name), run.mesh.size
     frames = run.corpus.lengths("train").frames
     real = dict.fromkeys(programs, 0)
     batches = dict.fromkeys(programs, 0)

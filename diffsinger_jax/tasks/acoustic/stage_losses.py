@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.diffusion.processes import Process
+from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.diffsinger import DiffSinger
@@ -22,42 +22,11 @@ from diffsinger_jax.tasks.acoustic.losses import (
 )
 from diffsinger_jax.types import Batch
 
-Losses = dict[str, Mean]
-Parts = Callable[[Params, Batch, jax.Array, jax.Array, bool], Losses]
-"""(all params, batch, key, rows i32[B], train) -> a `Mean` for each part of a loss.
-
-What is drawn for a row follows from the key and the row's number alone: the same whatever rows
-are computed beside it, on however many devices.
-"""
-
 MakeProcess = Callable[[jax.Array], Process]
 """prior_scale f32[M] -> process; a process that has no use for the scale ignores it."""
 
 _SHARED = 2**31 - 1
 """In the place of a row's number: what all rows of a batch draw together."""
-
-
-class LossFn(NamedTuple):
-    """What a stage makes small: the sum of weight * mean over the parts that have a weight.
-
-    Attributes:
-      parts: see `Parts`; those without a weight are only reported.
-      weights: of the parts, by name.
-    """
-
-    parts: Parts
-    weights: Mapping[str, float]
-
-    def __call__(
-        self, params: Params, batch: Batch, key: jax.Array, train: bool
-    ) -> tuple[jax.Array, Losses]:
-        """The scalar of a whole batch, and its parts."""
-        parts = self.parts(params, batch, key, jnp.arange(batch.tokens.shape[0]), train)
-        return self.weighted(parts), parts
-
-    def weighted(self, parts: Losses) -> jax.Array:
-        """The scalar of these parts."""
-        return sum(weight * parts[name].compute() for name, weight in self.weights.items())
 
 
 def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str, float]) -> LossFn:
@@ -159,16 +128,6 @@ def denoiser_loss(
         return {"diffusion": Mean.of(measure(output - target), batch.mask[..., None])}
 
     return LossFn(parts, {"diffusion": 1.0})
-
-
-def row_keys(key: jax.Array, rows: jax.Array) -> jax.Array:
-    """A random key for each row, [B], from the numbers of the rows i32[B]."""
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
-
-
-def row_noise(key: jax.Array, rows: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Standard normal f32[B, *shape]; a row's draws follow from the key and its number."""
-    return jax.vmap(lambda row_key: jax.random.normal(row_key, shape))(row_keys(key, rows))
 
 
 def spread_places(key: jax.Array, rows: jax.Array) -> jax.Array:

@@ -1,19 +1,18 @@
-"""How one stage of a voice is trained: what the loop of `work` needs to know of it."""
+"""How one stage of a voice is trained: what the engine's loop needs to know of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 
-from diffsinger_jax.engine.loop import RunContext, TrainTask, train
+from diffsinger_jax.engine.loop import TrainTask, train
+from diffsinger_jax.engine.losses import LossFn
+from diffsinger_jax.engine.microbatches import microbatching
 from diffsinger_jax.engine.optimizers import make_learning_rate, make_optimizer
 from diffsinger_jax.engine.sharding import (
     batch_sharded,
-    compile_isolated,
     global_batch,
-    microbatch_sum,
     replicate,
     replicated,
     shard,
@@ -26,24 +25,23 @@ from diffsinger_jax.engine.state import (
     join_params,
     split_params,
 )
-from diffsinger_jax.engine.supervised import compile_inline, train_step
+from diffsinger_jax.engine.supervised import train_step
 from diffsinger_jax.engine.writer import Writer
 from diffsinger_jax.pipeline.batches import padded_rows, train_batches
 from diffsinger_jax.pipeline.collate import collate
-from diffsinger_jax.pipeline.plan import PADDING_ROW, Bucket
+from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan, Bucket
 from diffsinger_jax.tasks.acoustic import report
-from diffsinger_jax.tasks.acoustic.stage_losses import LossFn
 from diffsinger_jax.tasks.acoustic.stages import AcousticRun, Stage, hash_name, make_plan
 from diffsinger_jax.tasks.acoustic.start import frozen_paths
 from diffsinger_jax.tasks.acoustic.validation import Validator
 from diffsinger_jax.types import Batch
 
 
-def run_stage(setting: AcousticRun, stage: Stage, params: Params) -> Params:
+def run_stage(run: AcousticRun, stage: Stage, params: Params) -> Params:
     """Trains one stage to its end, from its last checkpoint if there is one.
 
     Args:
-      setting: of the run.
+      run: what the stages share.
       stage: what is trained.
       params: all of the model's; those that the stage trains are its start.
 
@@ -51,37 +49,30 @@ def run_stage(setting: AcousticRun, stage: Stage, params: Params) -> Params:
       All params, the trained ones averaged, whole on each device.
 
     Raises:
-      InputError, SystemExit: see `work.train`.
+      InputError, SystemExit: see `engine.loop.train`.
     """
-    trained, frozen = split_params(params, stage.trained, frozen_paths(setting.config))
-    frozen = shard(frozen, replicated(setting.mesh))
-    run = RunContext(setting.config, setting.workdir, setting.mesh, setting.profile)
-    state = train(stage_task(setting, stage, trained, frozen), run)
-    return join_params(frozen, replicate(setting.mesh, state.ema))
+    trained, frozen = split_params(params, stage.trained, frozen_paths(run.config))
+    frozen = shard(frozen, replicated(run.mesh))
+    state = train(stage_task(run, stage, trained, frozen), run.context)
+    return join_params(frozen, replicate(run.mesh, state.ema))
 
 
-def stage_task(setting: AcousticRun, stage: Stage, trained: Params, frozen: Params) -> TrainTask:
+def stage_task(run: AcousticRun, stage: Stage, trained: Params, frozen: Params) -> TrainTask:
     """What the loop needs of a stage.
 
     Args:
-      setting: of the run.
+      run: what the stages share.
       stage: what is trained.
       trained: params that it trains, as they are before its first step.
       frozen: all others, whole on each device.
     """
-    config, settings, mesh = setting.config, setting.config[stage.name], setting.mesh
-    learning_rate = make_learning_rate(settings.learning_rate.to_dict())
-    optimizer = make_optimizer(
-        learning_rate,
-        name=settings.get("optimizer", "adamw"),
-        betas=tuple(settings.betas),
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-    )
-    groups = max(config.row_groups, mesh.size)
-    plan, buckets = make_plan(setting, settings.frames_per_batch)
-    lengths = setting.corpus.lengths("train")
-    validator = Validator(setting, stage, plan.buckets)
+    config, section, mesh = run.config, run.config.stage(stage.name), run.mesh
+    optimizer = make_optimizer(section)
+    rows_multiple = max(config.microbatches, mesh.size)
+    plan, buckets = make_plan(run, section.frames_per_batch)
+    lengths = run.corpus.lengths("train")
+    validator = Validator(run, stage, plan.buckets)
+    loss_fn = rematerialized(stage.loss_fn) if config.remat else stage.loss_fn
     number = hash_name(stage.name)
 
     def start() -> TrainState:
@@ -94,25 +85,11 @@ def stage_task(setting: AcousticRun, stage: Stage, trained: Params, frozen: Para
             frozen,
             batch,
             jax.random.fold_in(jax.random.key(config.seed), number),
-            loss_fn=rematerialized(stage.loss_fn) if config.remat else stage.loss_fn,
+            loss_fn=loss_fn,
             optimizer=optimizer,
             ema_decay=config.ema_decay,
-            microbatch_sum=microbatch_sum(mesh, groups),
-            isolate=compile_isolated if config.row_groups > 1 else compile_inline,
+            microbatching=microbatching(mesh, config.microbatches),
         )
-
-    def batches(steps_done: int) -> Iterator[Batch]:
-        for rows in train_batches(
-            setting.corpus,
-            "train",
-            plan,
-            start_step=steps_done,
-            host_index=jax.process_index(),
-            host_count=jax.process_count(),
-            rows_multiple=groups,
-            read_threads=config.read_threads,
-        ):
-            yield global_batch(mesh, rows)
 
     def examples(step: int) -> list[int]:
         return [int(i) for i in plan[step - 1].indices if i != PADDING_ROW]
@@ -120,26 +97,41 @@ def stage_task(setting: AcousticRun, stage: Stage, trained: Params, frozen: Para
     def evaluate(step: int, state: TrainState, writer: Writer) -> None:
         validator.run(step, join_params(frozen, replicate(mesh, state.ema)), writer)
 
-    def describe(programs: Any, steps_done: int) -> None:
-        report.describe_stage(
-            setting, stage.name, programs, plan, rows_multiple=groups, start=steps_done
-        )
-
     return TrainTask(
         name=stage.name,
-        steps=settings.steps,
+        steps=section.steps,
         start=start,
         fixed=frozen,
         update=update,
-        learning_rate=learning_rate,
-        shapes={bucket: _shapes(bucket, setting, groups) for bucket in buckets},
+        learning_rate=make_learning_rate(section.learning_rate),
+        weights=stage.loss_fn.weights,
+        shapes={bucket: _shapes(bucket, run, rows_multiple) for bucket in buckets},
         shape_of=lambda step: plan[step - 1].bucket,
-        batches=batches,
+        batches=lambda steps_done: _batches(run, plan, steps_done, rows_multiple),
         frames_of=lambda step: int(lengths.frames[examples(step)].sum()),
         names_of=lambda step: ", ".join(lengths.names[i] for i in examples(step)),
-        describe=describe,
+        describe=lambda compiled, steps_done: report.describe_stage(
+            run, stage.name, compiled, plan, rows_multiple=rows_multiple, start=steps_done
+        ),
         evaluate=evaluate,
     )
+
+
+def _batches(
+    run: AcousticRun, plan: BatchPlan, steps_done: int, rows_multiple: int
+) -> Iterator[Batch]:
+    """Those after so many steps, on their way to the devices."""
+    for rows in train_batches(
+        run.corpus,
+        "train",
+        plan,
+        start_step=steps_done,
+        host_index=jax.process_index(),
+        host_count=jax.process_count(),
+        rows_multiple=rows_multiple,
+        read_threads=run.config.read_threads,
+    ):
+        yield global_batch(run.mesh, rows)
 
 
 def rematerialized(loss_fn: LossFn) -> LossFn:
@@ -148,12 +140,12 @@ def rematerialized(loss_fn: LossFn) -> LossFn:
     return loss_fn._replace(parts=jax.checkpoint(loss_fn.parts, policy=policy, static_argnums=4))
 
 
-def _shapes(bucket: Bucket, setting: AcousticRun, groups: int) -> Batch:
+def _shapes(bucket: Bucket, run: AcousticRun, rows_multiple: int) -> Batch:
     """Of a batch over all devices."""
-    rows = padded_rows(bucket.rows, groups)
-    corpus = setting.corpus
+    rows = padded_rows(bucket.rows, rows_multiple)
+    corpus = run.corpus
     empty = collate([], Bucket(1, *bucket[1:]), corpus.info.mel.n_mels, corpus.curves)
-    sharding = batch_sharded(setting.mesh)
+    sharding = batch_sharded(run.mesh)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=sharding), empty
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from diffsinger_jax.engine.checkpoint import Checkpoints
+from diffsinger_jax.engine.loop import RunContext
+from diffsinger_jax.engine.losses import LossFn
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
@@ -20,20 +22,11 @@ from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.pipeline.plan import BatchPlan, Bucket, default_bucket_edges, make_buckets
 from diffsinger_jax.tasks.acoustic.boundary_losses import BOUNDARY_PARAMS, boundary_loss
-from diffsinger_jax.tasks.acoustic.stage_losses import LossFn, auxiliary_loss, denoiser_loss
+from diffsinger_jax.tasks.acoustic.config import AcousticConfig
+from diffsinger_jax.tasks.acoustic.stage_losses import auxiliary_loss, denoiser_loss
 
 DENOISER_PARAMS = ("denoiser",)
 """What stage 2 trains."""
-ADDED_FIELDS = {
-    "row_groups": 1,
-    "remat": False,
-    "mesh": {"fsdp": 1},
-    "peak_flops": 0.0,
-    "stop_after_nonfinite": 10,
-    "save_every_minutes": 0.0,
-    "keep_every_steps": 0,
-}
-"""What a run trained with that began before configs had these fields."""
 AUXILIARY, DIFFUSION = "auxiliary", "diffusion"
 """The mels that a stage can show beside the recordings."""
 
@@ -66,17 +59,22 @@ class AcousticRun(NamedTuple):
       profile: steps of a stage between which a trace is written; None for no trace.
     """
 
-    config: ConfigDict
+    config: AcousticConfig
     workdir: Workdir
     corpus: MixedCorpus
     mesh: Mesh
     acoustic: AcousticModel
     profile: tuple[int, int] | None = None
 
+    @property
+    def context(self) -> RunContext:
+        """What the loop needs of it."""
+        return RunContext(self.config, self.workdir, self.mesh, self.profile)
+
 
 def auxiliary_stage(run: AcousticRun) -> Stage:
     """Stage 1."""
-    weights = run.config.auxiliary.weights.to_dict()
+    weights = dataclasses.asdict(run.config.auxiliary.weights)
     loss_fn = auxiliary_loss(run.acoustic.model, run.acoustic.scaling, weights)
     return Stage("auxiliary", AUXILIARY_PARAMS, loss_fn, shown=(AUXILIARY,))
 
@@ -91,7 +89,7 @@ def boundary_stage(run: AcousticRun, params: Params) -> tuple[Stage, Params]:
     return Stage("boundary", BOUNDARY_PARAMS, loss_fn), {**params, "boundary": start}
 
 
-def boundary_predictor(config: ConfigDict) -> BoundaryPredictor:
+def boundary_predictor(config: AcousticConfig) -> BoundaryPredictor:
     """The predictor of a config's `boundary` section."""
     return BoundaryPredictor(channels=config.boundary.channels, layers=config.boundary.layers)
 
@@ -125,7 +123,7 @@ def require_finished(run: AcousticRun, name: str) -> None:
     Raises:
       InputError: saying where the stage stands.
     """
-    done, wanted = steps_done(run, name), run.config[name].steps
+    done, wanted = steps_done(run, name), run.config.stage(name).steps
     if done < wanted:
         raise InputError(
             f"the stage {name} in {run.workdir} stands at step {done} of {wanted}; "
@@ -144,8 +142,7 @@ def make_plan(run: AcousticRun, frames_per_batch: int) -> tuple[BatchPlan, tuple
         raise InputError(f"the corpus {run.corpus.path} has no examples to train on")
     lengths = [run.corpus.lengths(split) for split in splits]
     frames = np.concatenate([one.frames for one in lengths])
-    edges = run.config.get("bucket_edges", ())
-    edges = edges or default_bucket_edges(frames, run.config.buckets)
+    edges = run.config.bucket_edges or default_bucket_edges(frames, run.config.buckets)
     buckets = make_buckets(
         frames,
         np.concatenate([one.phonemes for one in lengths]),

@@ -8,15 +8,17 @@ languages keep their numbers and their rows; what a corpus has beyond them gets 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from diffsinger_jax.engine.state import Params, is_below
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.mix import MixedCorpus, open_corpora
+from diffsinger_jax.tasks.acoustic.config import AcousticConfig
 from diffsinger_jax.voices.voice import Voice, load_voice
 
 TABLES = {
@@ -37,49 +39,49 @@ def _load(path: str) -> Voice:
         raise InputError(f"config.start_from: {error}") from error
 
 
-def start_voice(config: ConfigDict) -> Voice | None:
+def start_voice(path: str) -> Voice | None:
     """The voice of `config.start_from`; None if that is "".
 
     Raises:
       InputError: if it cannot be read.
     """
-    path = config.get("start_from", "")
     return _load(path) if path else None
 
 
-def with_voice(config: ConfigDict) -> ConfigDict:
-    """The config with the model, schedule and process of the voice that it starts from.
+def with_voice(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of a config with the model, schedule and process of the voice that it starts from.
 
     What says how to compute and not what, `model.dtype`, stays the config's.
 
     Raises:
       InputError: if the voice cannot be read.
     """
-    voice = start_voice(config)
+    voice = start_voice(given.get("start_from", ""))
     if voice is None:
-        return config
-    config = config.copy_and_resolve_references()
-    with config.unlocked(), config.ignore_type():
-        config.model = ConfigDict({**voice.model, "dtype": config.model.dtype})
-        config.schedule = ConfigDict(dict(voice.schedule))
-        config.process = voice.process
-    return config
+        return dict(given)
+    dtype = given["model"]["dtype"]
+    return {
+        **given,
+        "model": {**voice.model, "dtype": dtype},
+        "schedule": dict(voice.schedule),
+        "process": voice.process,
+    }
 
 
-def open_training_corpus(config: ConfigDict) -> MixedCorpus:
+def open_training_corpus(config: AcousticConfig) -> MixedCorpus:
     """The corpora of `config.corpus`, numbered and scaled as the voice to start from is.
 
     Raises:
       InputError: if one cannot be read, or its mel is not the voice's.
     """
-    voice = start_voice(config)
+    voice = start_voice(config.start_from)
     curves = config.model.get("curves", ())
     return open_corpora(config.corpus, base=voice.info if voice else None, curves=curves)
 
 
-def start_params(config: ConfigDict, fresh: Params) -> Params:
+def start_params(config: AcousticConfig, fresh: Params) -> Params:
     """The voice's params in the shapes of `fresh` ones, or those where there is no voice."""
-    voice = start_voice(config)
+    voice = start_voice(config.start_from)
     return fresh if voice is None else join_voice(fresh, voice.params)
 
 
@@ -103,9 +105,9 @@ def join_voice(fresh: Params, trained: Params) -> Params:
     return flax.traverse_util.unflatten_dict(joined, sep="/")
 
 
-def frozen_paths(config: ConfigDict) -> tuple[str, ...]:
+def frozen_paths(config: AcousticConfig) -> tuple[str, ...]:
     """`config.freeze`; one entry may hold several paths with commas between, as flags do."""
-    return tuple(path for entry in config.get("freeze", ()) for path in entry.split(","))
+    return tuple(path for entry in config.freeze for path in entry.split(","))
 
 
 def require_paths(params: Params, freeze: tuple[str, ...]) -> None:
@@ -129,9 +131,9 @@ def require_paths(params: Params, freeze: tuple[str, ...]) -> None:
             )
 
 
-def describe_start(config: ConfigDict, corpus: MixedCorpus) -> list[str]:
+def describe_start(config: AcousticConfig, corpus: MixedCorpus) -> list[str]:
     """Sentences for the user: what is taken from the voice, what is new, what does not fit."""
-    voice = start_voice(config)
+    voice = start_voice(config.start_from)
     if voice is None:
         return []
     said = [

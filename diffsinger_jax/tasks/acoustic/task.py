@@ -12,29 +12,40 @@ stage before it, else the voice of `config.start_from`, else random params.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import has_learned, learned_boundary
 from diffsinger_jax.engine.hosts import broadcast, is_primary, log_primary
 from diffsinger_jax.engine.report import describe_devices, describe_params
 from diffsinger_jax.engine.run_config import (
+    check_layout,
     read_config,
     require_same,
     write_config,
 )
 from diffsinger_jax.engine.sharding import data_mesh
 from diffsinger_jax.engine.state import Params, split_params
+from diffsinger_jax.engine.typed_config import as_dict, plain
 from diffsinger_jax.engine.workdir import Workdir, open_workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
+from diffsinger_jax.old_names import completed
 from diffsinger_jax.pipeline.mix import MixedCorpus
+from diffsinger_jax.tasks.acoustic.config import (
+    AUTO,
+    STAGES,
+    AcousticConfig,
+    acoustic_config,
+    check_stage,
+)
 from diffsinger_jax.tasks.acoustic.measurements import measure_error, measure_margins, measure_prior
 from diffsinger_jax.tasks.acoustic.stage_run import run_stage
 from diffsinger_jax.tasks.acoustic.stages import (
@@ -57,21 +68,14 @@ from diffsinger_jax.tasks.acoustic.start import (
     start_voice,
     with_voice,
 )
-from diffsinger_jax.tasks.config_check import (
-    AUTO,
-    STAGES,
-    check_config,
-    check_keys,
-    check_layout,
-)
 from diffsinger_jax.voices.voice import Voice, empty_batch, save_voice, voice_shapes
 
-NEW_FIELDS = {"kind": "acoustic", "start_from": "", "freeze": []}
-"""What a run began with that began before the config had them."""
+FIXED_SECTIONS = ("kind", "model", "schedule", "process", "corpus", "start_from", "freeze")
+"""Of the config, that the weights depend on."""
 
 
-def train_and_evaluate(
-    config: ConfigDict,
+def train_voice(
+    given: Any,
     workdir: str | Path,
     stage: str = "all",
     *,
@@ -80,7 +84,7 @@ def train_and_evaluate(
     """Trains the stages and writes the voice to `workdir/voice`.
 
     Args:
-      config: see configs/base.py.
+      given: what a config of configs/ gives, or its sections as nested dicts.
       workdir: checkpoints, metrics, pictures and the voice go here; a run that was cut off goes
         on from what is there.
       stage: of `STAGE_CHOICES`; a single one builds on those before it, which must be finished.
@@ -92,23 +96,20 @@ def train_and_evaluate(
     Raises:
       InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
     """
-    check_keys(config)
-    config = with_voice(config)
-    check_config(config, stage)
+    config = acoustic_config(with_voice(as_dict(given)))
+    check_stage(config, stage)
     check_layout(
         devices=jax.device_count(),
         hosts=jax.process_count(),
-        row_groups=config.row_groups,
+        microbatches=config.microbatches,
         fsdp=config.mesh.fsdp,
     )
     with open_workdir(workdir) as opened:
-        return _train(config, opened, stage, profile)
+        return _train(open_run(config, opened, profile), stage)
 
 
-def _train(
-    config: ConfigDict, workdir: Workdir, stage: str, profile: tuple[int, int] | None
-) -> Voice | None:
-    run = open_run(config, workdir)._replace(profile=profile)
+def _train(run: AcousticRun, stage: str) -> Voice | None:
+    config, workdir = run.config, run.workdir
     check_run(run, stage)
     _keep_config(config, workdir)
     for sentence in describe_start(config, run.corpus):
@@ -138,13 +139,14 @@ def _train(
     return voice
 
 
-def open_run(config: ConfigDict, workdir: Workdir) -> AcousticRun:
+def open_run(
+    config: AcousticConfig, workdir: Workdir, profile: tuple[int, int] | None = None
+) -> AcousticRun:
     """What the stages of a run share."""
     corpus = open_training_corpus(config)
-    acoustic = acoustic_model(
-        config.model.to_dict(), config.schedule.to_dict(), config.process, corpus.info
-    )
-    return AcousticRun(config, workdir, corpus, data_mesh(fsdp=config.mesh.fsdp), acoustic)
+    acoustic = acoustic_model(config.model, config.schedule, config.process, corpus.info)
+    mesh = data_mesh(fsdp=config.mesh.fsdp)
+    return AcousticRun(config, workdir, corpus, mesh, acoustic, profile)
 
 
 def check_run(run: AcousticRun, stage: str) -> None:
@@ -157,14 +159,14 @@ def check_run(run: AcousticRun, stage: str) -> None:
     shapes = voice_shapes(run.acoustic)
     require_paths(shapes, frozen)
     for name, trained in (("auxiliary", AUXILIARY_PARAMS), ("denoiser", DENOISER_PARAMS)):
-        if config[name].steps and stage in ("all", name):
+        if config.stage(name).steps and stage in ("all", name):
             if not split_params(shapes, trained, frozen)[0]:
                 raise InputError(
                     f"config.freeze leaves the stage {name} nothing to train; freeze less, or "
                     f"give it no steps (--config.{name}.steps=0)"
                 )
     for name in ("auxiliary", "denoiser") if stage == "all" else (stage,):
-        make_plan(run, config[name].frames_per_batch)  # says which example fits no bucket
+        make_plan(run, config.stage(name).frames_per_batch)  # says which example fits no bucket
     if stage in ("boundary", "denoiser"):
         require_finished(run, "auxiliary")
 
@@ -185,33 +187,33 @@ def settle_boundary(run: AcousticRun, params: Params) -> int:
     if found >= 0:
         return found
     k_step = BOUNDARY_METHODS[method](run, params)
-    log_primary(f"the boundary by the {method} method: k = {k_step} of {run.config.schedule.steps}")
+    log_primary(
+        f"the boundary by the {method} method: k = {k_step} of {run.config.schedule['steps']}"
+    )
     if is_primary():
         with atomic_write(file) as partial:
             partial.write_text(json.dumps({"method": method, "k_step": k_step}) + "\n")
     return k_step
 
 
-def with_boundary(config: ConfigDict, k_step: int) -> ConfigDict:
+def with_boundary(config: AcousticConfig, k_step: int) -> AcousticConfig:
     """The config for a k that was found: steps below it are learnt, the voice starts there."""
-    config = config.copy_and_resolve_references()
-    with config.ignore_type():
-        config.sampling.k_step = k_step
-    config.sampling.steps = min(config.sampling.steps, k_step)
-    config.denoiser.t_below = k_step
-    return config
+    steps = min(config.sampling.steps, k_step)
+    sampling = dataclasses.replace(config.sampling, k_step=k_step, steps=steps)
+    denoiser = dataclasses.replace(config.denoiser, t_below=k_step)
+    return dataclasses.replace(config, sampling=sampling, denoiser=denoiser)
 
 
-def make_voice(config: ConfigDict, corpus: MixedCorpus, params: Params) -> Voice:
+def make_voice(config: AcousticConfig, corpus: MixedCorpus, params: Params) -> Voice:
     """The finished voice, with its weights on the host."""
-    start = start_voice(config)
+    start = start_voice(config.start_from)
     return Voice(
         name=config.name,
         info=corpus.info,
-        model=config.model.to_dict(),
-        schedule=config.schedule.to_dict(),
+        model=config.model,
+        schedule=config.schedule,
         process=config.process,
-        sampling=config.sampling.to_dict(),
+        sampling=dataclasses.asdict(config.sampling),
         dictionary=config.dictionary,
         params=jax.tree.map(np.asarray, params),
         requires=start.requires if start else (),
@@ -252,31 +254,24 @@ BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}
 """How `k_step = "auto"` finds k, by the name in a config."""
 
 
-def _keep_config(config: ConfigDict, workdir: Workdir) -> None:
+def _keep_config(config: AcousticConfig, workdir: Workdir) -> None:
     """Keeps the config beside what it made, and refuses to go on with another model."""
-    before = read_config(workdir)
+    before, now = read_config(workdir), plain(config)
     if before is not None:
-        require_same(
-            before,
-            config,
-            ("kind", "model", "schedule", "process", "corpus", "start_from", "freeze"),
-            workdir,
-            new_fields=NEW_FIELDS,
-        )
+        before = completed(before)
+        require_same(before, now, FIXED_SECTIONS, workdir)
         for name in STAGES:
-            was = before.get(name, {}).get("optimizer", "adamw")
-            if (workdir.checkpoints / name).exists() and was != config[name].optimizer:
+            was, wanted = before[name]["optimizer"], config.stage(name).optimizer
+            if (workdir.checkpoints / name).exists() and was != wanted:
                 raise InputError(
-                    f"the stage {name} in {workdir} was trained with {was}, not with "
-                    f"{config[name].optimizer}; give a fresh --workdir, or "
-                    f"--config.{name}.optimizer={was}"
+                    f"the stage {name} in {workdir} was trained with {was}, not with {wanted}; "
+                    f"give a fresh --workdir, or --config.{name}.optimizer={was}"
                 )
-        wanted = config.boundary
-        was = before.get("boundary", wanted)
         trained = workdir.checkpoints / "boundary"
-        if trained.exists() and any(was[x] != wanted[x] for x in ("channels", "layers")):
+        sizes = ("channels", "layers")
+        if trained.exists() and any(before["boundary"][x] != now["boundary"][x] for x in sizes):
             raise InputError(
                 f"{trained} holds a boundary predictor of another size; remove it, or give the "
                 "config.boundary that it was started with"
             )
-    write_config(config, workdir)
+    write_config(now, workdir)

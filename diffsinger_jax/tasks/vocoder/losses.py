@@ -1,30 +1,19 @@
-"""One update of a vocoder and of those who tell its sound from recordings, as a pure function.
+"""What a vocoder and its discriminators make small, as pure functions.
 
 Mao et al. 2017 (least squares GAN), Kumar et al. 2019 (feature matching), Kong, Kim, Bae 2020.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
-from flax import struct
 
-from diffsinger_jax.engine.metrics import Mean
+from diffsinger_jax.engine.adversarial import AdversarialLosses
 from diffsinger_jax.engine.state import Params
-from diffsinger_jax.engine.supervised import (
-    CompileIsolation,
-    MicrobatchReduction,
-    compile_inline,
-    ema_update,
-    keep_if_finite,
-    single_microbatch,
-)
-from diffsinger_jax.models.discriminators import Discriminators, Judgement
+from diffsinger_jax.models.discriminators import DiscriminatorOutputs, Discriminators
 from diffsinger_jax.models.nsf_hifigan import NsfHifigan
 from diffsinger_jax.modules.spectrum import magnitudes
 
@@ -60,36 +49,9 @@ class MelView(NamedTuple):
     filterbank: jax.Array
 
 
-@struct.dataclass
-class AdversarialState:
-    """All that a resumed run needs; its random keys follow from the seed and `step`.
-
-    Attributes:
-      step: i32[], updates done.
-      params: {"generator", "discriminators"}, f32.
-      ema: moving average of the generator's params, which is what sings.
-      opt_state: of the two optimizers, by the same names.
-    """
-
-    step: jax.Array
-    params: Params
-    ema: Params
-    opt_state: dict[str, optax.OptState]
-
-
-def create_adversarial_state(
-    params: Params, optimizers: Mapping[str, optax.GradientTransformation]
-) -> AdversarialState:
-    """The state before step 0, of params and optimizers by "generator" and "discriminators"."""
-    return AdversarialState(
-        step=jnp.zeros((), jnp.int32),
-        params=dict(params),
-        ema=jax.tree.map(jnp.copy, params["generator"]),
-        opt_state={name: one.init(params[name]) for name, one in optimizers.items()},
-    )
-
-
-def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> jax.Array:
+def discriminator_loss(
+    real: Sequence[DiscriminatorOutputs], fake: Sequence[DiscriminatorOutputs]
+) -> jax.Array:
     """Mean over the discriminators of E[(1 - D(real))^2] + E[D(fake)^2]."""
     losses = [
         jnp.mean((1 - r[-1]) ** 2) + jnp.mean(f[-1] ** 2) for r, f in zip(real, fake, strict=True)
@@ -97,12 +59,14 @@ def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> 
     return sum(losses) / len(losses)
 
 
-def adversarial_loss(fake: Sequence[Judgement]) -> jax.Array:
+def adversarial_loss(fake: Sequence[DiscriminatorOutputs]) -> jax.Array:
     """Mean over the discriminators of E[(1 - D(fake))^2]."""
     return sum(jnp.mean((1 - one[-1]) ** 2) for one in fake) / len(fake)
 
 
-def feature_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> jax.Array:
+def feature_loss(
+    real: Sequence[DiscriminatorOutputs], fake: Sequence[DiscriminatorOutputs]
+) -> jax.Array:
     """Mean over the discriminators of the sum over layers of E|features(real) - features(fake)|."""
     distances = [
         sum(jnp.mean(jnp.abs(a - b)) for a, b in zip(r[:-1], f[:-1], strict=True))
@@ -127,182 +91,51 @@ def mel_loss(wav: jax.Array, true_wav: jax.Array, views: Sequence[MelView]) -> j
     return sum(distances) / len(distances)
 
 
-def adversarial_step(
-    state: AdversarialState,
-    batch: Segments,
-    key: jax.Array,
-    *,
+def vocoder_losses(
     generator: NsfHifigan,
     discriminators: Discriminators,
-    optimizers: Mapping[str, optax.GradientTransformation],
     views: Sequence[MelView],
     weights: Mapping[str, float],
-    ema_decay: float,
-    judged_after: int = 0,
-    microbatch_sum: MicrobatchReduction = single_microbatch,
-    isolate: CompileIsolation = compile_inline,
-) -> tuple[AdversarialState, dict]:
-    """One update of both: the discriminators first, then the generator against the new ones.
-
-    The discriminators see the sound as data, so that their loss has no gradient for the generator;
-    the generator's loss is taken with the discriminators' params held. If a loss or a gradient of
-    either is not finite, neither moves; `step` counts on.
-
-    All losses are means over rows that are equally long, so the mean over the batch is the mean of
-    those over equal groups of rows; the draws of a row follow from its number alone.
+    *,
+    starts_after: int = 0,
+) -> AdversarialLosses:
+    """The losses of both sides, of batches of `Segments`.
 
     Args:
-      state: before.
-      batch: cuts of recordings.
-      key: of the run; the step's own is folded in from it.
       generator: the vocoder.
-      discriminators: its judges.
-      optimizers: by "generator" and "discriminators".
+      discriminators: what it learns against.
       views: of the mel loss.
       weights: of the generator's losses: "mel", "features", "adversarial".
-      ema_decay: see `ema_update`.
-      judged_after: so many steps are by the mel loss alone; the discriminators rest.
-      microbatch_sum: how the batch is computed.
-      isolate: how the gradients of a group, and the updates after them, are compiled.
-
-    Returns:
-      The state after it, and metrics: a `Mean` of each loss, "loss", "gradient_norm" (the
-      generator's), "discriminators_norm" and "skipped", 1 where the update was left out.
+      starts_after: so many steps are by the mel loss alone.
     """
-    step_key, count = jax.random.fold_in(key, state.step), len(batch.wav)
-    by_rows = (batch, jnp.arange(count))
-    makers, judges = state.params["generator"], state.params["discriminators"]
 
-    def generate(params: Params, batch: Segments, rows: jax.Array, step_key: jax.Array):
+    def generate(params: Params, batch: Segments, rows: jax.Array, key: jax.Array) -> jax.Array:
         def row(mel: jax.Array, f0: jax.Array, number: jax.Array) -> jax.Array:
-            key = jax.random.fold_in(step_key, number)
-            return generator.apply({"params": params}, mel[None], f0[None], key)[0]
+            row_key = jax.random.fold_in(key, number)
+            return generator.apply({"params": params}, mel[None], f0[None], row_key)[0]
 
         return jax.vmap(row)(batch.mel, batch.f0, rows)[:, : batch.wav.shape[1]]
 
-    def judge(params: Params, wav: jax.Array) -> list[Judgement]:
+    def outputs(params: Params, wav: jax.Array) -> list[DiscriminatorOutputs]:
         return discriminators.apply({"params": params}, wav)
 
-    def if_judged(number: jax.Array, judged: Callable, alike: Callable, *given: Any) -> Any:
-        if not judged_after:
-            return judged(*given)
-        return jax.lax.cond(number >= judged_after, judged, alike, *given)
+    def discriminator(params: Params, batch: Segments, wav: jax.Array) -> jax.Array:
+        both = outputs(params, jnp.concatenate([batch.wav, wav]))
+        return discriminator_loss(*zip(*map(_halves, both), strict=True))
 
-    # 1. The discriminators' gradient, and their update.
-    def judges_gradient(fixed: Any, group: Any) -> tuple[Params, jax.Array]:
-        params, step_key, number = fixed
+    def reconstruction(batch: Segments, wav: jax.Array) -> dict[str, jax.Array]:
+        return {"mel": mel_loss(wav, batch.wav, views)}
 
-        def gradient(_: Any, given: Any) -> tuple[Params, jax.Array]:
-            (maker, judges), (batch, rows) = given
+    def adversarial(params: Params, batch: Segments, wav: jax.Array) -> dict[str, jax.Array]:
+        fake, real = outputs(params, wav), outputs(params, batch.wav)
+        return {"features": feature_loss(real, fake), "adversarial": adversarial_loss(fake)}
 
-            def judged(judges: Params) -> tuple[Params, jax.Array]:
-                fake = jax.lax.stop_gradient(generate(maker, batch, rows, step_key))
-
-                def loss(judges: Params) -> jax.Array:
-                    both = judge(judges, jnp.concatenate([batch.wav, fake]))
-                    told = discriminator_loss(*zip(*map(_halves, both), strict=True))
-                    return told * (len(rows) / count)
-
-                told, gradients = jax.value_and_grad(loss)(judges)
-                return gradients, told
-
-            return if_judged(number, judged, _nothing, judges)
-
-        return isolate(gradient, _nothing(params[1]), (params, group), number)
-
-    fixed = ((makers, judges), step_key, state.step)
-    judges_gradients, told = microbatch_sum(judges_gradient, fixed, by_rows)
-
-    def judges_moved(before: Any, given: Any) -> Any:
-        judges = optimizers["discriminators"]
-        return if_judged(state.step, lambda: _updated(judges, given, *before), lambda: before)
-
-    before = (judges, state.opt_state["discriminators"])
-    judges_after = isolate(judges_moved, before, judges_gradients, state.step)
-
-    # 2. The generator's gradient against them, and its update.
-    def maker_gradient(fixed: Any, group: Any) -> tuple[Params, dict]:
-        params, step_key, number = fixed
-
-        def gradient(_: Any, given: Any) -> tuple[Params, dict]:
-            (maker, judges), (batch, rows) = given
-            share = len(rows) / count
-
-            def total(parts: dict) -> tuple[jax.Array, dict]:
-                parts = {name: share * part for name, part in parts.items()}
-                return sum(weights[name] * part for name, part in parts.items()), parts
-
-            def judged(fake: jax.Array) -> tuple[jax.Array, dict]:
-                of_fake, of_real = judge(judges, fake), judge(judges, batch.wav)
-                return total(
-                    {
-                        "mel": mel_loss(fake, batch.wav, views),
-                        "features": feature_loss(of_real, of_fake),
-                        "adversarial": adversarial_loss(of_fake),
-                    }
-                )
-
-            def alike(fake: jax.Array) -> tuple[jax.Array, dict]:
-                mel = mel_loss(fake, batch.wav, views)
-                return total({"mel": mel, "features": _ZERO, "adversarial": _ZERO})
-
-            fake, to_maker = jax.vjp(lambda maker: generate(maker, batch, rows, step_key), maker)
-            of_sound, parts = if_judged(
-                number, jax.grad(judged, has_aux=True), jax.grad(alike, has_aux=True), fake
-            )
-            return to_maker(of_sound)[0], parts
-
-        empty = (jax.tree.map(jnp.zeros_like, params[0]), dict.fromkeys(LOSSES, _ZERO))
-        return isolate(gradient, empty, (params, group), number)
-
-    fixed = ((makers, judges_after[0]), step_key, state.step)
-    gradients, parts = microbatch_sum(maker_gradient, fixed, by_rows)
-
-    def updated(before: Any, given: Any) -> tuple[AdversarialState, dict]:
-        (state, _), (judges_after, judges_gradients, told, gradients, parts) = before, given
-        maker, opt_state = _updated(
-            optimizers["generator"],
-            gradients,
-            state.params["generator"],
-            state.opt_state["generator"],
-        )
-        after = AdversarialState(
-            step=state.step,
-            params={"generator": maker, "discriminators": judges_after[0]},
-            ema=ema_update(state.ema, maker, state.step, ema_decay),
-            opt_state={"generator": opt_state, "discriminators": judges_after[1]},
-        )
-        numbers = {
-            "loss": sum(weights[name] * part for name, part in parts.items()),
-            "gradient_norm": optax.tree.norm(gradients),
-            "discriminators_norm": optax.tree.norm(judges_gradients),
-        }
-        finite = jnp.isfinite(jnp.stack([told, *numbers.values()])).all()
-        after, skipped = keep_if_finite(finite, after, state)
-        rows = jnp.float32(count)
-        means = {k: Mean(v * rows, rows) for k, v in {**parts, "discriminators": told}.items()}
-        return after.replace(step=state.step + 1), {**means, **numbers, "skipped": skipped}
-
-    empty = {name: Mean(_ZERO, _ZERO) for name in (*LOSSES, "discriminators")}
-    empty |= dict.fromkeys(("loss", "gradient_norm", "discriminators_norm", "skipped"), _ZERO)
-    given = (judges_after, judges_gradients, told, gradients, parts)
-    return isolate(updated, (state, empty), given, state.step)
+    return AdversarialLosses(
+        generate, discriminator, reconstruction, adversarial, weights, starts_after
+    )
 
 
-_ZERO = np.float32(0.0)
-
-
-def _nothing(params: Params) -> tuple[Params, jax.Array]:
-    """A gradient of zeros, and a loss of zero."""
-    return jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32)
-
-
-def _halves(judgement: Judgement) -> tuple[Judgement, Judgement]:
+def _halves(outputs: DiscriminatorOutputs) -> tuple[DiscriminatorOutputs, DiscriminatorOutputs]:
     """Of the first and the second half of the rows."""
-    pairs = [jnp.split(features, 2) for features in judgement]
+    pairs = [jnp.split(features, 2) for features in outputs]
     return [first for first, _ in pairs], [second for _, second in pairs]
-
-
-def _updated(optimizer, gradients, params, opt_state):
-    updates, opt_state = optimizer.update(gradients, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state

@@ -18,47 +18,47 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from diffsinger_jax.audio.mel import mel_filterbank
 from diffsinger_jax.engine import report
+from diffsinger_jax.engine.adversarial import (
+    DISCRIMINATORS,
+    GENERATOR,
+    AdversarialState,
+    adversarial_step,
+    create_adversarial_state,
+)
 from diffsinger_jax.engine.compile import CompiledStep
 from diffsinger_jax.engine.hosts import is_primary, log_primary
 from diffsinger_jax.engine.loop import RunContext, TrainTask, train
+from diffsinger_jax.engine.microbatches import microbatching
 from diffsinger_jax.engine.optimizers import make_learning_rate, make_optimizer
 from diffsinger_jax.engine.run_config import (
+    check_layout,
     read_config,
     require_same,
     write_config,
 )
 from diffsinger_jax.engine.sharding import (
     batch_sharded,
-    compile_isolated,
     data_mesh,
     global_batch,
-    microbatch_sum,
     replicate,
     shard,
     state_shardings,
 )
 from diffsinger_jax.engine.state import Params
-from diffsinger_jax.engine.supervised import compile_inline
+from diffsinger_jax.engine.typed_config import as_dict, plain
 from diffsinger_jax.engine.workdir import Workdir, open_workdir
 from diffsinger_jax.engine.writer import Writer
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.discriminators import Discriminators
+from diffsinger_jax.old_names import completed
 from diffsinger_jax.pipeline.recordings import PreparedRecordings, open_recordings
-from diffsinger_jax.pipeline.segments import draw_cut, segment_batches
+from diffsinger_jax.pipeline.segments import Segment, draw_cut, segment_batches
 from diffsinger_jax.pitch import fill_unvoiced
-from diffsinger_jax.tasks.config_check import check_keys, check_layout
-from diffsinger_jax.tasks.vocoder.config import check_recordings, check_vocoder_config
-from diffsinger_jax.tasks.vocoder.losses import (
-    AdversarialState,
-    MelView,
-    Segments,
-    adversarial_step,
-    create_adversarial_state,
-)
+from diffsinger_jax.tasks.vocoder.config import VocoderConfig, check_recordings, vocoder_config
+from diffsinger_jax.tasks.vocoder.losses import MelView, Segments, vocoder_losses
 from diffsinger_jax.tasks.vocoder.validation import VocoderValidator, middle_cuts
 from diffsinger_jax.types import MelSpec
 from diffsinger_jax.voices.vocoder import (
@@ -83,8 +83,34 @@ class SegmentShape(NamedTuple):
     frames: int
 
 
+class VocoderRun(NamedTuple):
+    """What one training needs.
+
+    Attributes:
+      config: checked.
+      context: of the loop.
+      recordings: what the vocoder learns from.
+      vocoder: what it starts from.
+    """
+
+    config: VocoderConfig
+    context: RunContext
+    recordings: PreparedRecordings
+    vocoder: NeuralVocoder
+
+    @property
+    def cuts(self) -> dict[str, Any]:
+        """How batches are cut."""
+        section = self.config.vocoder
+        return {
+            "frames": section.frames,
+            "most_semitones": section.most_semitones,
+            "seed": self.config.seed,
+        }
+
+
 def train_vocoder(
-    config: ConfigDict,
+    given: Any,
     workdir: str | Path,
     stage: str = "all",
     *,
@@ -93,7 +119,7 @@ def train_vocoder(
     """Trains a vocoder and writes it to `workdir/vocoder`.
 
     Args:
-      config: see configs/vocoder_base.py.
+      given: what a config of configs/ gives, or its sections as nested dicts.
       workdir: checkpoints, metrics, pictures and the vocoder go here; a run that was cut off goes
         on from what is there.
       stage: "all"; a vocoder has no others.
@@ -102,38 +128,49 @@ def train_vocoder(
     Raises:
       InputError: if the recordings or the config do not fit, or the workdir cannot be reached.
     """
-    check_keys(config)
-    check_vocoder_config(config, stage)
+    config = vocoder_config(as_dict(given))
+    if stage != "all":
+        raise InputError(f"a vocoder has no stages, got --stage={stage}; leave it out")
     check_layout(
         devices=jax.device_count(),
         hosts=jax.process_count(),
-        row_groups=config.row_groups,
+        microbatches=config.microbatches,
         fsdp=config.mesh.fsdp,
     )
     with open_workdir(workdir) as opened:
-        return _train(config, opened, profile)
+        return _train(open_run(config, opened, profile))
 
 
-def _train(config: ConfigDict, workdir: Workdir, profile: tuple[int, int] | None) -> NeuralVocoder:
+def open_run(
+    config: VocoderConfig, workdir: Workdir, profile: tuple[int, int] | None = None
+) -> VocoderRun:
+    """Recordings, what to start from, and devices.
+
+    Raises:
+      InputError: if they do not fit each other.
+    """
     recordings = open_recordings(config.recordings)
     vocoder = start_vocoder(config, recordings)
-    run = RunContext(config, workdir, data_mesh(fsdp=config.mesh.fsdp), profile)
-    multiple = max(config.row_groups, run.mesh.size)
+    context = RunContext(config, workdir, data_mesh(fsdp=config.mesh.fsdp), profile)
+    multiple = max(config.microbatches, context.mesh.size)
     check_recordings(config, vocoder.mel, recordings.info, multiple)
+    return VocoderRun(config, context, recordings, vocoder)
+
+
+def _train(run: VocoderRun) -> NeuralVocoder:
+    config, workdir, start = run.config, run.context.workdir, run.vocoder
     before = read_config(workdir)
     if before is not None:
-        require_same(before, config, FIXED_SECTIONS, workdir, new_fields={"kind": "acoustic"})
-    write_config(config, workdir)
+        require_same(completed(before), plain(config), FIXED_SECTIONS, workdir)
+    write_config(plain(config), workdir)
     if config.start_from:
-        log_primary(f"training starts from the vocoder {vocoder.name} ({config.start_from})")
+        log_primary(f"training starts from the vocoder {start.name} ({config.start_from})")
     report.describe_devices(config.mesh.fsdp)
 
-    work = vocoder_task(run, recordings, vocoder)
-    state = train(work, run)
-    params = jax.tree.map(np.asarray, replicate(run.mesh, state.ema))
-    trained = dataclasses.replace(
-        vocoder, name=config.name, params=params, licence=_licence(recordings, vocoder)
-    )
+    state = train(vocoder_task(run), run.context)
+    params = jax.tree.map(np.asarray, replicate(run.context.mesh, state.ema))
+    licence = _licence(run.recordings, start)
+    trained = dataclasses.replace(start, name=config.name, params=params, licence=licence)
     if is_primary():
         save_vocoder(workdir.folder / NAME, trained)
     workdir.copy()
@@ -141,7 +178,7 @@ def _train(config: ConfigDict, workdir: Workdir, profile: tuple[int, int] | None
     return trained
 
 
-def start_vocoder(config: ConfigDict, recordings: PreparedRecordings) -> NeuralVocoder:
+def start_vocoder(config: VocoderConfig, recordings: PreparedRecordings) -> NeuralVocoder:
     """The vocoder of `config.start_from`, or one of the config's sizes with no params yet.
 
     Raises:
@@ -152,50 +189,30 @@ def start_vocoder(config: ConfigDict, recordings: PreparedRecordings) -> NeuralV
             return load_vocoder(config.start_from)
         except InputError as error:
             raise InputError(f"config.start_from: {error}") from error
-    model, mel = config.generator.to_dict(), recordings.info.mel
+    model, mel = dataclasses.asdict(config.generator), recordings.info.mel
     make_generator(model, mel, "config.generator", advice="correct it, or prepare another mel")
     return NeuralVocoder(config.name, mel, model, config.unvoiced, params={})
 
 
-def vocoder_task(
-    run: RunContext, recordings: PreparedRecordings, vocoder: NeuralVocoder
-) -> TrainTask:
-    """What the loop needs of a vocoder's training.
-
-    Args:
-      run: where it is trained.
-      recordings: what it learns from.
-      vocoder: what it starts from.
-    """
-    config, settings, mesh = run.config, run.config.vocoder, run.mesh
-    generator, spec, info = vocoder.generator, vocoder.mel, recordings.info
-    judges = Discriminators(**_tuples(config.discriminators.to_dict()))
-    learning_rate = make_learning_rate(settings.learning_rate.to_dict())
-    optimizers = {
-        side: make_optimizer(
-            learning_rate,
-            name=settings.optimizer,
-            betas=tuple(settings.betas),
-            weight_decay=settings.weight_decay,
-            clip_norm=settings.clip_norm,
-        )
-        for side in ("generator", "discriminators")
-    }
-    groups, views = max(config.row_groups, mesh.size), mel_views(settings.mel_views, spec)
-    rows, frames = settings.rows, settings.frames
-    cuts = dict(frames=frames, most_semitones=settings.most_semitones, seed=config.seed)
-    prepare_f0 = PREPARE_F0[vocoder.unvoiced]
+def vocoder_task(run: VocoderRun) -> TrainTask:
+    """What the loop needs of a vocoder's training."""
+    config, section, mesh = run.config, run.config.vocoder, run.context.mesh
+    generator, spec = run.vocoder.generator, run.vocoder.mel
+    discriminators = Discriminators(**dataclasses.asdict(config.discriminators))
+    optimizers = {side: make_optimizer(section) for side in (GENERATOR, DISCRIMINATORS)}
+    weights = dataclasses.asdict(section.weights)
+    losses = vocoder_losses(
+        generator,
+        discriminators,
+        mel_views(section.mel_views, spec),
+        weights,
+        starts_after=section.adversarial_after,
+    )
+    validator = VocoderValidator(_held_out(run), generator, spec, mesh)
+    pictures = run.context.workdir.folder / "pictures"
 
     def start() -> AdversarialState:
-        init_key, key = jax.random.split(jax.random.key(config.seed))
-        mel, f0 = np.zeros((1, 1, spec.n_mels), np.float32), np.zeros((1, 1), np.float32)
-        makers = vocoder.params or _init(generator, init_key, mel, f0)
-        sound = np.zeros((1, frames * spec.hop), np.float32)
-        params = {
-            # A copy: training gives the buffers away.
-            "generator": jax.tree.map(jnp.array, dict(makers)),
-            "discriminators": _init(judges, key, sound),
-        }
+        params = initial_params(run, discriminators)
         report.describe_params(params)
         state = create_adversarial_state(params, optimizers)
         return shard(state, state_shardings(mesh, state))
@@ -207,90 +224,109 @@ def vocoder_task(
             state,
             batch,
             jax.random.fold_in(jax.random.key(config.seed), 1),
-            generator=generator,
-            discriminators=judges,
+            losses=losses,
             optimizers=optimizers,
-            views=views,
-            weights=settings.weights.to_dict(),
             ema_decay=config.ema_decay,
-            judged_after=settings.adversarial_after,
-            microbatch_sum=microbatch_sum(mesh, groups),
-            isolate=compile_isolated if config.row_groups > 1 else compile_inline,
+            microbatching=microbatching(mesh, config.microbatches),
         )
-
-    def batches(steps_done: int) -> Iterator[Segments]:
-        for segment in segment_batches(
-            recordings.split("train", prepare_f0),
-            info.frames["train"],
-            spec,
-            rows=rows,
-            start_step=steps_done,
-            host_index=jax.process_index(),
-            host_count=jax.process_count(),
-            read_threads=config.read_threads,
-            **cuts,
-        ):
-            yield global_batch(mesh, Segments(*segment))
-
-    def names_of(step: int) -> str:
-        drawn = [
-            draw_cut(info.frames["train"], step=step - 1, row=row, **cuts) for row in range(rows)
-        ]
-        return ", ".join(
-            f"{info.names['train'][one.recording]} from frame {one.start_frame}" for one in drawn
-        )
-
-    held_out = []
-    if "validation" in info.names:
-        held_out = middle_cuts(
-            recordings.split("validation", prepare_f0),
-            spec,
-            most=config.evaluate_pieces,
-            frames=config.evaluate_frames,
-        )
-    validator = VocoderValidator(held_out, generator, spec, mesh)
 
     def evaluate(step: int, state: AdversarialState, writer: Writer) -> None:
-        validator.run(
-            step,
-            replicate(mesh, state.ema),
-            writer,
-            run.workdir.folder / "pictures",
-            config.songs_shown,
-        )
+        params = replicate(mesh, state.ema)
+        validator.run(step, params, writer, pictures, config.songs_shown)
 
-    def describe(programs: Mapping[SegmentShape, CompiledStep], steps_done: int) -> None:
-        seconds = info.frames["train"].sum() / spec.frames_per_sec
-        (program,) = programs.values()
-        log_primary(
-            f"stage {NAME}: steps {steps_done} to {settings.steps}; {seconds:,.0f} s of "
-            f"recordings, {rows * frames / spec.frames_per_sec:.1f} s of sound a step; {rows} x "
-            f"{frames} frames compiled in {program.compile_sec:.1f} s, "
-            f"{program.flops / 1e9:.2f} GFLOP and "
-            f"{program.memory_bytes / 1e6:.1f} MB on a device\n"
-            f"  checkpoints go to {run.workdir.checkpoints / NAME}"
-        )
-
-    shape, sharding = SegmentShape(rows, frames), batch_sharded(mesh)
-    arrays = Segments((rows, frames * spec.hop), (rows, frames, spec.n_mels), (rows, frames))
+    shape = SegmentShape(section.rows, section.frames)
     return TrainTask(
         name=NAME,
-        steps=settings.steps,
+        steps=section.steps,
         start=start,
         fixed={},
         update=update,
-        learning_rate=learning_rate,
-        shapes={
-            shape: Segments(
-                *(jax.ShapeDtypeStruct(x, jnp.float32, sharding=sharding) for x in arrays)
-            )
-        },
+        learning_rate=make_learning_rate(section.learning_rate),
+        weights=weights,
+        shapes={shape: _arrays(run, shape)},
         shape_of=lambda step: shape,
-        batches=batches,
-        frames_of=lambda step: rows * frames,
-        names_of=names_of,
-        describe=describe,
+        batches=lambda steps_done: _batches(run, steps_done),
+        frames_of=lambda step: section.rows * section.frames,
+        names_of=lambda step: _names(run, step),
+        describe=lambda compiled, steps_done: _describe(run, compiled, steps_done),
         evaluate=evaluate,
+    )
+
+
+def initial_params(run: VocoderRun, discriminators: Discriminators) -> Params:
+    """Of both sides: the generator's from the vocoder to start from, if it has some."""
+    spec, frames = run.vocoder.mel, run.config.vocoder.frames
+    generator_key, key = jax.random.split(jax.random.key(run.config.seed))
+    mel, f0 = np.zeros((1, 1, spec.n_mels), np.float32), np.zeros((1, 1), np.float32)
+    params = run.vocoder.params or _init(run.vocoder.generator, generator_key, mel, f0)
+    wav = np.zeros((1, frames * spec.hop), np.float32)
+    return {
+        GENERATOR: jax.tree.map(jnp.array, dict(params)),  # a copy: the state is donated
+        DISCRIMINATORS: _init(discriminators, key, wav),
+    }
+
+
+def _arrays(run: VocoderRun, shape: SegmentShape) -> Segments:
+    """Of a batch over all devices."""
+    spec, (rows, frames) = run.vocoder.mel, shape
+    sharding = batch_sharded(run.context.mesh)
+    shapes = Segments((rows, frames * spec.hop), (rows, frames, spec.n_mels), (rows, frames))
+    return Segments(*(jax.ShapeDtypeStruct(x, jnp.float32, sharding=sharding) for x in shapes))
+
+
+def _batches(run: VocoderRun, steps_done: int) -> Iterator[Segments]:
+    """Those after so many steps, on their way to the devices."""
+    for segment in segment_batches(
+        run.recordings.split("train", PREPARE_F0[run.vocoder.unvoiced]),
+        run.recordings.info.frames["train"],
+        run.vocoder.mel,
+        rows=run.config.vocoder.rows,
+        start_step=steps_done,
+        host_index=jax.process_index(),
+        host_count=jax.process_count(),
+        read_threads=run.config.read_threads,
+        **run.cuts,
+    ):
+        yield global_batch(run.context.mesh, Segments(*segment))
+
+
+def _names(run: VocoderRun, step: int) -> str:
+    """What the batch of a step is cut from."""
+    info = run.recordings.info
+    drawn = [
+        draw_cut(info.frames["train"], step=step - 1, row=row, **run.cuts)
+        for row in range(run.config.vocoder.rows)
+    ]
+    names = info.names["train"]
+    return ", ".join(f"{names[one.recording]} from frame {one.start_frame}" for one in drawn)
+
+
+def _held_out(run: VocoderRun) -> list[Segment]:
+    """What is evaluated on: nothing, where no recording is held out."""
+    if "validation" not in run.recordings.info.names:
+        return []
+    return middle_cuts(
+        run.recordings.split("validation", PREPARE_F0[run.vocoder.unvoiced]),
+        run.vocoder.mel,
+        most=run.config.evaluate_pieces,
+        frames=run.config.evaluate_frames,
+    )
+
+
+def _describe(
+    run: VocoderRun, compiled: Mapping[SegmentShape, CompiledStep], steps_done: int
+) -> None:
+    """Size and work of a training, and where its checkpoints go."""
+    section, per_sec = run.config.vocoder, run.vocoder.mel.frames_per_sec
+    rows, frames = section.rows, section.frames
+    seconds = run.recordings.info.frames["train"].sum() / per_sec
+    (program,) = compiled.values()
+    log_primary(
+        f"stage {NAME}: steps {steps_done} to {section.steps}; {seconds:,.0f} s of recordings, "
+        f"{rows * frames / per_sec:.1f} s of sound a step; {rows} x {frames} frames compiled in "
+        f"{program.compile_sec:.1f} s, {program.flops / 1e9:.2f} GFLOP and "
+        f"{program.memory_bytes / 1e6:.1f} MB on a device\n"
+        f"  checkpoints go to {run.context.workdir.checkpoints / NAME}"
     )
 
 
@@ -320,11 +356,6 @@ def _init(module: nn.Module, key: jax.Array, *inputs: np.ndarray) -> Params:
     """Random params of a module; on CPUs well-made code for them takes minutes to compile."""
     quickly = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
     return jax.jit(module.init, compiler_options=quickly)(key, *inputs)["params"]
-
-
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """What flags may have made lists."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
 
 def _licence(recordings: PreparedRecordings, start: NeuralVocoder) -> str:

@@ -81,14 +81,14 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--groups", type=int, default=8)
+    parser.add_argument("--microbatches", type=int, default=8)
     parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS), choices=list(LAYOUTS))
     options, rest = parser.parse_known_args()
     os.environ["JAX_PLATFORMS"] = "cpu"
     options.folder.mkdir(parents=True, exist_ok=True)
     corpus, steps = options.corpus.absolute(), options.steps
     overrides = [
-        f"--config.row_groups={options.groups}",
+        f"--config.microbatches={options.microbatches}",
         "--config.songs_shown=0",
         f"--config.evaluate_every_steps={steps}",
         f"--config.save_every_steps={steps}",

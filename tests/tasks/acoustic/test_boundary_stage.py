@@ -9,8 +9,10 @@ import pytest
 from diffsinger_jax.configs import ablations, base, tiny
 
 from diffsinger_jax.cli import boundary as boundary_command
+from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.tasks.acoustic.task import train_and_evaluate, with_boundary
+from diffsinger_jax.tasks.acoustic.config import acoustic_config
+from diffsinger_jax.tasks.acoustic.task import train_voice, with_boundary
 from diffsinger_jax.voices.voice import load_voice
 
 
@@ -32,8 +34,8 @@ def auto_run(prepared_mini, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("auto")
     config = short_config(prepared_mini, k_step="auto")
     config.boundary.method = "closed_form"
-    voice = train_and_evaluate(config, workdir)
-    assert train_and_evaluate(config, workdir, "boundary") is None
+    voice = train_voice(config, workdir)
+    assert train_voice(config, workdir, "boundary") is None
     return config, workdir, voice
 
 
@@ -45,13 +47,13 @@ def test_auto_finds_k_between_the_stages_and_the_voice_samples_with_it(auto_run)
     assert voice.k_step == known["k_step"] == load_voice(workdir / "voice").k_step
     assert voice.sampling_steps <= voice.k_step
     assert "boundary" not in voice.params  # the predictor is no part of the voice
-    again = train_and_evaluate(config, workdir)  # opened again, the same k
+    again = train_voice(config, workdir)  # opened again, the same k
     assert again.k_step == voice.k_step
 
     config = config.copy_and_resolve_references()
     config.boundary.method = "learned"
     with pytest.raises(InputError, match="even at the first step .* raise config.boundary.steps"):
-        train_and_evaluate(config, workdir)  # two steps teach it nothing, and that is said
+        train_voice(config, workdir)  # two steps teach it nothing, and that is said
 
 
 @pytest.mark.slow
@@ -80,11 +82,11 @@ def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, ca
 def test_single_stages_build_on_each_other(auto_run, prepared_mini, tmp_path, capsys):
     config = short_config(prepared_mini)
     with pytest.raises(InputError, match="auxiliary .* step 0 of 2.*--stage=auxiliary"):
-        train_and_evaluate(config, tmp_path, "denoiser")
+        train_voice(config, tmp_path, "denoiser")
     _, trained, _ = auto_run
     stage = Path("checkpoints", "auxiliary")
     shutil.copytree(trained / stage, tmp_path / stage)
-    assert train_and_evaluate(config, tmp_path, "auxiliary") is None
+    assert train_voice(config, tmp_path, "auxiliary") is None
     assert not (tmp_path / "checkpoints" / "denoiser").exists()
     boundary_command.main(["--workdir", str(tmp_path)])
     said = capsys.readouterr().out
@@ -110,7 +112,7 @@ def test_what_does_not_fit_is_said_before_anything_is_done(tmp_path, changes, wo
         config.sampling.k_step = changes.get("k_step", 8)
     config.boundary.method = changes.get("method", "learned")
     with pytest.raises(InputError, match=word):
-        train_and_evaluate(config, tmp_path / "work", changes.get("stage", "all"))
+        train_voice(config, tmp_path / "work", changes.get("stage", "all"))
     assert not (tmp_path / "work").exists()
 
 
@@ -122,8 +124,9 @@ def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
 
 
 def test_a_found_k_bounds_what_is_learnt_and_walked():
-    config = base.get_config()
-    config.sampling.k_step = "auto"
+    given = base.get_config()
+    given.sampling.k_step = "auto"
+    config = acoustic_config(as_dict(given))
     found = with_boundary(config, 40)
     assert (found.sampling.k_step, found.sampling.steps, found.denoiser.t_below) == (40, 40, 40)
     assert config.sampling.k_step == "auto" and config.denoiser.t_below == 100

@@ -22,9 +22,11 @@ from random_batches import (
 from diffsinger_jax.corpus.info import write_corpus_info
 from diffsinger_jax.corpus.shards import write_shards
 from diffsinger_jax.engine.state import join_params, split_params
+from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
+from diffsinger_jax.tasks.acoustic.config import acoustic_config
 from diffsinger_jax.tasks.acoustic.start import (
     frozen_paths,
     join_voice,
@@ -33,7 +35,7 @@ from diffsinger_jax.tasks.acoustic.start import (
     start_voice,
     with_voice,
 )
-from diffsinger_jax.tasks.acoustic.task import train_and_evaluate
+from diffsinger_jax.tasks.acoustic.task import train_voice
 from diffsinger_jax.types import Vocabulary
 from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, voice_shapes
 
@@ -98,8 +100,12 @@ def config(voice_path, corpus_path):
     return config.copy_and_resolve_references()
 
 
+def typed(config):
+    return acoustic_config(with_voice(as_dict(config)))
+
+
 def test_what_is_new_gets_rows_behind_and_old_rows_stay(config, voice_path):
-    voice, corpus = load_voice(voice_path), open_training_corpus(config)
+    voice, corpus = load_voice(voice_path), open_training_corpus(typed(config))
     words = corpus.info.vocabulary
     assert words.phonemes == (*"abcdefgh", "SP")
     assert words.speakers == ("one", "two", "three") and words.languages == ("ja", "zh")
@@ -117,7 +123,7 @@ def test_what_is_new_gets_rows_behind_and_old_rows_stay(config, voice_path):
 
 
 def test_the_longer_model_reads_a_score_as_the_voice_does(config, voice_path):
-    voice, corpus = load_voice(voice_path), open_training_corpus(config)
+    voice, corpus = load_voice(voice_path), open_training_corpus(typed(config))
     larger = acoustic_model(MODEL, SCHEDULE, "residual", corpus.info)
     params = join_voice(random_weights(larger, seed=1), voice.params)
     batch = random_batch()
@@ -130,12 +136,12 @@ def test_the_longer_model_reads_a_score_as_the_voice_does(config, voice_path):
 
 def test_a_voice_brings_its_model_but_not_how_it_is_computed(config, voice_path):
     config.model.dtype = "bfloat16"
-    ours = with_voice(config)
-    assert ours.model.to_dict() == {**MODEL, "dtype": "bfloat16"}
-    assert ours.schedule.to_dict() == SCHEDULE and ours.process == "residual"
+    ours = typed(config)
+    assert ours.model == {**MODEL, "dtype": "bfloat16"}
+    assert ours.schedule == SCHEDULE and ours.process == "residual"
     assert config.model.hidden == 32  # the given one is left alone
     config.start_from = ""
-    assert with_voice(config) is config and start_voice(config) is None
+    assert typed(config).model["hidden"] == 32 and start_voice("") is None
 
 
 def test_another_mel_is_named(config, voice_path, tmp_path):
@@ -144,10 +150,10 @@ def test_another_mel_is_named(config, voice_path, tmp_path):
     save_voice(tmp_path, dataclasses.replace(voice, info=dataclasses.replace(INFO, mel=mel)))
     config.start_from = str(tmp_path)
     with pytest.raises(InputError, match="fmax: 8000.0 here, 12000.0 there"):
-        open_training_corpus(config)
+        open_training_corpus(typed(config))
     config.start_from = str(tmp_path / "nowhere")
     with pytest.raises(InputError, match="config.start_from: .*nowhere is not a voice"):
-        with_voice(config)
+        typed(config)
 
 
 def test_what_is_frozen_is_split_off_and_comes_back():
@@ -167,7 +173,7 @@ def test_what_is_frozen_is_split_off_and_comes_back():
 
 def test_paths_to_freeze_are_checked_and_read_from_flags(config):
     config.freeze = ("encoder,denoiser/input", "prior_scale")
-    paths = frozen_paths(config)
+    paths = frozen_paths(typed(config))
     assert paths == ("encoder", "denoiser/input", "prior_scale")
     shapes = voice_shapes(small_acoustic_model())
     require_paths(shapes, paths)
@@ -184,7 +190,7 @@ def test_what_does_not_fit_the_data_or_the_workdir_is_said_before_anything_is_ma
         wrong = config.copy_and_resolve_references()
         wrong.update(fields)
         with pytest.raises(InputError) as caught:
-            train_and_evaluate(wrong, tmp_path / "work", stage)
+            train_voice(wrong, tmp_path / "work", stage)
         assert not (tmp_path / "work").exists()
         return str(caught.value)
 
@@ -195,7 +201,7 @@ def test_what_does_not_fit_the_data_or_the_workdir_is_said_before_anything_is_ma
     assert "there is no folder" in said(corpus=str(tmp_path / "nowhere"))
     assert "config.start_from: " in said(start_from=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="--workdir s3://bucket/w is neither a folder nor gs://"):
-        train_and_evaluate(config, "s3://bucket/w")
+        train_voice(config, "s3://bucket/w")
     assert "has no corpus.json" in said(corpus=str(Path(__file__).parent))
 
 
@@ -206,7 +212,7 @@ def test_a_voice_is_trained_on(config, voice_path, tmp_path, capsys):
     config.corpus += f",{tmp_path / 'more'}=0.5"
     config.auxiliary.steps = 0  # it stays, and compiling it takes long
     config.freeze = ("denoiser/input", "prior_scale")
-    voice = train_and_evaluate(config, tmp_path / "work")
+    voice = train_voice(config, tmp_path / "work")
     said = capsys.readouterr().out
     assert (
         "starts from the voice old" in said and "new phonemes, with rows of their own: SP" in said
@@ -225,4 +231,4 @@ def test_a_voice_is_trained_on(config, voice_path, tmp_path, capsys):
 
     config.freeze = ()
     with pytest.raises(InputError, match="another `freeze`"):
-        train_and_evaluate(config, tmp_path / "work")
+        train_voice(config, tmp_path / "work")

@@ -9,16 +9,16 @@ import optax
 import pytest
 
 from diffsinger_jax.audio.mel import mel_filterbank
+from diffsinger_jax.engine.adversarial import adversarial_step, create_adversarial_state
 from diffsinger_jax.models.discriminators import Discriminators
 from diffsinger_jax.models.nsf_hifigan import NsfHifigan
 from diffsinger_jax.tasks.vocoder.losses import (
     MelView,
     Segments,
     adversarial_loss,
-    adversarial_step,
-    create_adversarial_state,
     discriminator_loss,
     feature_loss,
+    vocoder_losses,
 )
 from diffsinger_jax.types import MelSpec
 
@@ -93,11 +93,8 @@ def step():
             state,
             batch,
             jax.random.key(2),
-            generator=GENERATOR,
-            discriminators=DISCRIMINATORS,
+            losses=vocoder_losses(GENERATOR, DISCRIMINATORS, views(), weights),
             optimizers=optimizers,
-            views=views(),
-            weights=weights,
             ema_decay=0.99,
         )
 
@@ -127,13 +124,15 @@ def nonzero(tree):
 def test_the_losses_have_no_gradient_for_the_other_side(params, batch):
     _, update = step()
     whole, losses = update(state_with(params), batch, WEIGHTS)
-    judges_only, _ = update(state_with(params), batch, dict.fromkeys(WEIGHTS, 0.0))
+    discriminators_only, _ = update(state_with(params), batch, dict.fromkeys(WEIGHTS, 0.0))
     # Without its own losses the generator has no gradient: the discriminators' gives it none.
-    assert not any(nonzero(gradients(judges_only, "generator")))
+    assert not any(nonzero(gradients(discriminators_only, "generator")))
     assert all(nonzero(gradients(whole, "generator")))
     # And the discriminators' is the same with and without the generator's losses.
     assert all(nonzero(gradients(whole, "discriminators")))
-    assert same(gradients(whole, "discriminators"), gradients(judges_only, "discriminators"))
+    assert same(
+        gradients(whole, "discriminators"), gradients(discriminators_only, "discriminators")
+    )
     assert int(whole.step) == 1 and float(losses["skipped"]) == 0
     assert all(np.isfinite(x) for x in jax.tree.leaves(losses))
     parts = {name: float(losses[name].compute()) for name in (*WEIGHTS, "discriminators")}
@@ -144,14 +143,14 @@ def test_the_losses_have_no_gradient_for_the_other_side(params, batch):
 def test_each_side_moves_by_its_own_optimizer_alone(params, batch):
     _, update = step()
     both, _ = update(state_with(params), batch, WEIGHTS)
-    judges, _ = update(state_with(params, generator=0.0), batch, WEIGHTS)
-    maker, _ = update(state_with(params, discriminators=0.0), batch, WEIGHTS)
-    assert same(judges.params["generator"], params["generator"])
-    assert same(maker.params["discriminators"], params["discriminators"])
-    assert same(judges.params["discriminators"], both.params["discriminators"])
+    discriminator, _ = update(state_with(params, generator=0.0), batch, WEIGHTS)
+    generator, _ = update(state_with(params, discriminators=0.0), batch, WEIGHTS)
+    assert same(discriminator.params["generator"], params["generator"])
+    assert same(generator.params["discriminators"], params["discriminators"])
+    assert same(discriminator.params["discriminators"], both.params["discriminators"])
     assert not same(both.params["generator"], params["generator"])
     # It meets the discriminators as they have just become.
-    assert not same(gradients(both, "generator"), gradients(maker, "generator"))
+    assert not same(gradients(both, "generator"), gradients(generator, "generator"))
 
 
 def test_a_resumed_run_is_the_same_bit_by_bit(params, batch):
@@ -188,17 +187,17 @@ def test_numbers_that_are_none_move_neither_side(params, batch):
     assert same(after.params, params) and same(after.opt_state, before.opt_state)
 
 
-def test_each_judge_tells_of_every_stretch_of_the_sound():
-    judges = Discriminators(periods=(2,), scales=2, n_ffts=(64,), width=1 / 8)
+def test_each_discriminator_scores_every_stretch_of_the_sound():
+    discriminators = Discriminators(periods=(2,), scales=2, n_ffts=(64,), width=1 / 8)
     wav = jax.ShapeDtypeStruct((2, 512), jnp.float32)
-    told, _ = jax.eval_shape(judges.init_with_output, jax.random.key(0), wav)
-    assert [len(one) for one in told] == [6, 6, 8, 8]
+    outputs, _ = jax.eval_shape(discriminators.init_with_output, jax.random.key(0), wav)
+    assert [len(one) for one in outputs] == [6, 6, 8, 8]
     # Period 2: two rows for each of sound, and scores for each 2 x 3^4 samples.
-    assert told[0][-1].shape == (4, 4, 1) and told[1][-1].shape == (2, 33, 5, 1)
-    assert [one[-1].shape for one in told[2:]] == [(2, 8, 1), (2, 5, 1)]
+    assert outputs[0][-1].shape == (4, 4, 1) and outputs[1][-1].shape == (2, 33, 5, 1)
+    assert [one[-1].shape for one in outputs[2:]] == [(2, 8, 1), (2, 5, 1)]
 
 
-def test_judges_at_their_best_and_worst():
+def test_discriminators_at_their_best_and_worst():
     sure = [[jnp.zeros(3), jnp.ones((2, 4))]]
     fooled = [[jnp.ones(3), jnp.zeros((2, 4))]]
     assert discriminator_loss(sure, fooled) == 0 and discriminator_loss(fooled, sure) == 2

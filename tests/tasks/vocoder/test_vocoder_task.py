@@ -16,14 +16,18 @@ from ml_collections import ConfigDict
 
 from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.corpus.recordings import Settings, find_recordings, prepare_recordings
-from diffsinger_jax.engine.loop import RunContext
-from diffsinger_jax.engine.sharding import data_mesh
+from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.recordings import open_recordings
-from diffsinger_jax.tasks.config_check import check_keys
-from diffsinger_jax.tasks.vocoder.config import check_recordings, check_vocoder_config
-from diffsinger_jax.tasks.vocoder.task import start_vocoder, train_vocoder, vocoder_task
+from diffsinger_jax.tasks.registry import task_of
+from diffsinger_jax.tasks.vocoder.config import check_recordings, vocoder_config
+from diffsinger_jax.tasks.vocoder.task import (
+    open_run,
+    start_vocoder,
+    train_vocoder,
+    vocoder_task,
+)
 from diffsinger_jax.types import MEL_SPECS
 from diffsinger_jax.voices.vocoder import load_vocoder
 
@@ -49,6 +53,10 @@ def config_of(recordings, **changes):
     with config.ignore_type():
         config.update_from_flattened_dict(changes)
     return config
+
+
+def typed(config):
+    return vocoder_config(as_dict(config))
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +96,18 @@ def test_fine_tuning_starts_from_the_weights(trained, recordings, tmp_path):
     # The config's own sizes do not count.
     config = config_of(recordings, start_from=str(workdir / "vocoder"))
     config.generator.channels = 64
-    store = open_recordings(recordings)
-    start = start_vocoder(config, store)
-    state = vocoder_task(RunContext(config, Workdir(tmp_path), data_mesh()), store, start).start()
+    state = vocoder_task(open_run(typed(config), Workdir(tmp_path))).start()
     jax.tree.map(np.testing.assert_array_equal, state.params["generator"], vocoder.params)
     jax.tree.map(np.testing.assert_array_equal, state.ema, vocoder.params)
     with pytest.raises(InputError, match="config.start_from: .*nowhere is no vocoder"):
-        start_vocoder(config_of(recordings, start_from="nowhere"), store)
+        open_run(typed(config_of(recordings, start_from="nowhere")), Workdir(tmp_path))
 
 
 @pytest.mark.parametrize(
     "module", [vocoder_24k, vocoder_44k, vocoder_base, vocoder_overfit, vocoder_tiny]
 )
 def test_the_configs_that_ship_are_sound(module):
-    check_keys(module.get_config())
-    check_vocoder_config(module.get_config(), "all")
+    typed(module.get_config())
 
 
 WRONG = {
@@ -119,7 +124,7 @@ WRONG = {
     ),
     "views": ({"vocoder.mel_views": ((1000, 900),)}, "mel_views is .*expected pairs of samples"),
     "no views": ({"vocoder.mel_views": ()}, "mel_views is .*expected pairs of samples"),
-    "no judges": ({"discriminators.periods": ()}, "discriminators has no periods"),
+    "no discriminators": ({"discriminators.periods": ()}, "discriminators has no periods"),
     "narrow": ({"discriminators.width": 0.01}, "width is 0.01, expected a multiple of 0.03125"),
     "no rows": ({"vocoder.rows": 0}, "config.vocoder.rows is 0, expected 1 or more"),
 }
@@ -129,7 +134,7 @@ WRONG = {
 def test_what_cannot_be_is_said(case):
     fields, said = WRONG[case]
     with pytest.raises(InputError, match=said) as caught:
-        check_vocoder_config(config_of("nowhere", **fields), "all")
+        typed(config_of("nowhere", **fields))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
@@ -137,23 +142,22 @@ def test_keys_kinds_and_stages():
     config = vocoder_tiny.get_config()
     config.vocoder.batch = 5
     with pytest.raises(InputError, match="config.vocoder.batch, which nothing reads"):
-        check_keys(config)
+        typed(config)
     config = vocoder_tiny.get_config()
     del config.generator.source
     with pytest.raises(InputError, match="lacks .*generator.source; begin with configs/vocoder_b"):
-        check_keys(config)
-    config.kind = "drums"
+        typed(config)
     with pytest.raises(InputError, match="config.kind is one of acoustic, vocoder, got 'drums'"):
-        check_keys(config)
+        task_of("drums")
     with pytest.raises(InputError, match="a vocoder has no stages, got --stage=denoiser"):
-        check_vocoder_config(vocoder_tiny.get_config(), "denoiser")
+        train_vocoder(vocoder_tiny.get_config(), "nowhere", "denoiser")
 
 
 def test_what_does_not_fit_the_recordings_is_said(recordings):
     info = open_recordings(recordings).info
 
     def check(mel=SPEC, multiple=1, **changes):
-        check_recordings(config_of(recordings, **changes), mel, info, multiple)
+        check_recordings(typed(config_of(recordings, **changes)), mel, info, multiple)
 
     check()
     with pytest.raises(InputError, match="have hop 256, the vocoder voc 512; prepare them with"):
@@ -166,4 +170,4 @@ def test_what_does_not_fit_the_recordings_is_said(recordings):
         check(**{"vocoder.frames": 1, "vocoder.mel_views": ((1024, 80),)})
     with pytest.raises(InputError, match="config.generator: .*multiply to 128, the hop is 256; co"):
         wrong = config_of(recordings, **{"generator.upsample_rates": (16, 8)})
-        start_vocoder(wrong, open_recordings(recordings))
+        start_vocoder(typed(wrong), open_recordings(recordings))

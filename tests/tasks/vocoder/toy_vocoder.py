@@ -10,25 +10,29 @@ import sys
 
 import jax
 import numpy as np
-from test_vocoder_steps import FRAMES, GENERATOR, HOP, WEIGHTS, random_params, views
+from test_adversarial import FRAMES, GENERATOR, HOP, WEIGHTS, random_params, views
 
-from diffsinger_jax.engine.optimizers import make_optimizer
+from diffsinger_jax.engine.adversarial import adversarial_step, create_adversarial_state
+from diffsinger_jax.engine.microbatches import microbatching
+from diffsinger_jax.engine.optimizers import OptimizerConfig, make_optimizer
 from diffsinger_jax.engine.sharding import (
-    compile_isolated,
     data_mesh,
     global_batch,
-    microbatch_sum,
     replicated,
     shard,
 )
 from diffsinger_jax.models.discriminators import Discriminators
-from diffsinger_jax.tasks.vocoder.losses import (
-    Segments,
-    adversarial_step,
-    create_adversarial_state,
-)
+from diffsinger_jax.tasks.vocoder.losses import Segments, vocoder_losses
 
-ROWS, STEPS, JUDGED_AFTER = 8, 3, 1
+ROWS, STEPS, STARTS_AFTER = 8, 3, 1
+OPTIMIZER = OptimizerConfig(
+    steps=STEPS,
+    learning_rate={"name": "exponential", "peak": 1e-3, "factor": 1.0, "every_steps": 1},
+    optimizer="adamw",
+    betas=(0.8, 0.99),
+    weight_decay=0.01,
+    clip_norm=10.0,
+)
 DISCRIMINATORS = Discriminators(periods=(3,), scales=0, n_ffts=(), width=1 / 8)
 
 
@@ -44,10 +48,8 @@ def batch_of(step):
 def train(devices):
     """The states after each step, f32 arrays by path."""
     mesh = data_mesh(jax.devices()[:devices])
-    optimizers = {
-        side: make_optimizer(lambda _: 1e-3, betas=(0.8, 0.99), weight_decay=0.01, clip_norm=10.0)
-        for side in ("generator", "discriminators")
-    }
+    optimizers = {side: make_optimizer(OPTIMIZER) for side in ("generator", "discriminators")}
+    losses = vocoder_losses(GENERATOR, DISCRIMINATORS, views(), WEIGHTS, starts_after=STARTS_AFTER)
 
     @jax.jit
     def update(state, batch):
@@ -55,15 +57,10 @@ def train(devices):
             state,
             batch,
             jax.random.key(0),
-            generator=GENERATOR,
-            discriminators=DISCRIMINATORS,
+            losses=losses,
             optimizers=optimizers,
-            views=views(),
-            weights=WEIGHTS,
             ema_decay=0.9,
-            judged_after=JUDGED_AFTER,
-            microbatch_sum=microbatch_sum(mesh, ROWS),
-            isolate=compile_isolated,
+            microbatching=microbatching(mesh, ROWS),
         )
 
     state = create_adversarial_state(random_params(batch_of(0), DISCRIMINATORS), optimizers)

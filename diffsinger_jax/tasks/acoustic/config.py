@@ -1,0 +1,230 @@
+"""The config of a voice's training, as frozen dataclasses; units and defaults: configs/base.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from diffsinger_jax.diffusion.processes import PROCESSES
+from diffsinger_jax.diffusion.samplers import SAMPLERS
+from diffsinger_jax.diffusion.schedule import SCHEDULES
+from diffsinger_jax.engine.optimizers import OptimizerConfig
+from diffsinger_jax.engine.run_config import RunConfig
+from diffsinger_jax.engine.typed_config import (
+    build,
+    check_arguments,
+    refuse_unknown,
+    require_one_of,
+    type_hints,
+)
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.models.diffsinger import PITCH_INPUTS, PITCH_PREDICTORS, DiffSinger
+from diffsinger_jax.ranges import at_least, calls, one_of
+from diffsinger_jax.score.dictionary import Dictionary
+from diffsinger_jax.tasks.acoustic.losses import DIFFUSION_LOSSES
+
+AUTO = "auto"
+"""As `config.sampling.k_step`: find it between the stages."""
+STAGES = ("auxiliary", "boundary", "denoiser")
+"""The sections of a config that are trained."""
+STAGE_CHOICES = ("all", *STAGES)
+"""What --stage can ask for."""
+BOUNDARY_METHODS = ("learned", "closed_form")
+"""How `k_step = "auto"` finds k."""
+DTYPES = ("float32", "bfloat16")
+DEFAULTS = "configs/base.py"
+OF_CORPUS = ("phonemes", "speakers", "languages", "mel_bins", "mel_low", "mel_high")
+"""Arguments of the model that the corpus says."""
+OF_MODEL = ("layers", "hidden", "kernel_size", "dropout", "sees_padding")
+"""Arguments of a pitch predictor that the model's other fields say."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How the finished voice sings unless told otherwise."""
+
+    k_step: int | str
+    steps: int
+    temperature: Annotated[float, at_least(0)]
+    method: Annotated[str, one_of(SAMPLERS)]
+
+
+@dataclasses.dataclass(frozen=True)
+class AuxiliaryWeights:
+    """Of the auxiliary stage's losses."""
+
+    mel_l1: Annotated[float, at_least(0)]
+    mel_ssim: Annotated[float, at_least(0)]
+    duration_phoneme: Annotated[float, at_least(0)]
+    duration_note: Annotated[float, at_least(0)]
+    pitch: Annotated[float, at_least(0)]
+    voicing: Annotated[float, at_least(0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig(OptimizerConfig):
+    """What every stage has."""
+
+    frames_per_batch: Annotated[int, at_least(1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class AuxiliaryConfig(StageConfig):
+    """Stage 1."""
+
+    weights: AuxiliaryWeights
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundaryConfig(StageConfig):
+    """Between the stages."""
+
+    method: Annotated[str, one_of(BOUNDARY_METHODS)]
+    channels: Annotated[int, at_least(1)]
+    layers: Annotated[int, at_least(1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiserConfig(StageConfig):
+    """Stage 2."""
+
+    t_below: int
+    distance: Annotated[str, one_of(DIFFUSION_LOSSES)]
+
+
+@dataclasses.dataclass(frozen=True)
+class AcousticConfig(RunConfig):
+    """All of it; checked when it is made."""
+
+    corpus: str
+    dictionary: str
+    freeze: tuple[str, ...]
+    model: Mapping[str, Any]
+    schedule: Annotated[Mapping[str, Any], calls(SCHEDULES)]
+    process: Annotated[str, one_of(PROCESSES)]
+    sampling: SamplingConfig
+    buckets: Annotated[int, at_least(1)]
+    bucket_edges: Annotated[tuple[int, ...], at_least(1)]
+    remat: bool
+    auxiliary: AuxiliaryConfig
+    boundary: BoundaryConfig
+    denoiser: DenoiserConfig
+
+    def __post_init__(self) -> None:
+        """Looks for what contradicts something else.
+
+        Raises:
+          InputError: for the first that does.
+        """
+        check_model(self.model)
+        try:
+            Dictionary.of(self.dictionary)
+        except InputError as error:
+            raise InputError(f"config.dictionary is {self.dictionary!r}: {error}") from error
+        _check_sampling(self)
+        _check_stages(self)
+
+    def stage(self, name: str) -> StageConfig:
+        """The section of one of `STAGES`."""
+        return getattr(self, name)
+
+
+def acoustic_config(given: Mapping[str, Any]) -> AcousticConfig:
+    """Of plain sections that have every field.
+
+    Raises:
+      InputError: see `build`.
+    """
+    return build(AcousticConfig, given, path="config", defaults=DEFAULTS)
+
+
+def check_stage(config: AcousticConfig, stage: str) -> None:
+    """Can this stage be asked for?
+
+    Raises:
+      InputError: if there is no such stage, or nothing that it could learn.
+    """
+    require_one_of(stage, STAGE_CHOICES, "--stage")
+    sampling, boundary = config.sampling, config.boundary
+    learns = stage == "all" and sampling.k_step == AUTO and boundary.method == "learned"
+    if boundary.steps < 1 and (stage == "boundary" or learns):
+        raise InputError("config.boundary.steps is 0, expected 1 or more to learn the boundary")
+    weights = dataclasses.asdict(config.auxiliary.weights)
+    if stage in ("all", "auxiliary") and config.auxiliary.steps and not any(weights.values()):
+        raise InputError(
+            f"all of config.auxiliary.weights ({', '.join(weights)}) are 0, so that there is "
+            "nothing to learn; give at least one a weight"
+        )
+
+
+def check_model(model: Mapping[str, Any]) -> None:
+    """Are these arguments of the model, in range and at peace with each other?
+
+    Raises:
+      InputError: naming the first that is not.
+    """
+    known = [name for name in type_hints(DiffSinger) if name not in OF_CORPUS]
+    for name in model:
+        if name not in known:
+            refuse_unknown(f"config.model.{name}", [f"config.model.{one}" for one in known])
+    supplied = (*OF_CORPUS, "parent", "name")
+    check_arguments(DiffSinger, model, "config.model", title="the model", supplied=supplied)
+    require_one_of(model.get("dtype", DTYPES[0]), DTYPES, "config.model.dtype")
+    if model["hidden"] % model["heads"]:
+        raise InputError(
+            f"config.model.hidden is {model['hidden']}, which {model['heads']} attention heads "
+            "(config.model.heads) do not divide; change one of them"
+        )
+    whole = {field.name: field.default for field in dataclasses.fields(DiffSinger)} | dict(model)
+    for choice, table in (("pitch", PITCH_PREDICTORS), ("pitch_input", PITCH_INPUTS)):
+        settings = model.get(f"{choice}_settings", {})
+        where, title = f"config.model.{choice}_settings", f"{choice} = {whole[choice]!r}"
+        if whole[choice] in table:
+            supplied = (*OF_MODEL, "parent", "name")
+            check_arguments(table[whole[choice]], settings, where, title=title, supplied=supplied)
+        elif settings:
+            raise InputError(f"{where} has {', '.join(settings)}, but {title} takes none; empty it")
+
+
+def _check_sampling(config: AcousticConfig) -> None:
+    """K, the steps of the sampler, and the steps that the denoiser learns."""
+    length, t_below = config.schedule["steps"], config.denoiser.t_below
+    k_step, steps = config.sampling.k_step, config.sampling.steps
+    if k_step != AUTO and not (isinstance(k_step, int) and 0 <= k_step <= length):
+        raise InputError(
+            f"config.sampling.k_step is 0 to {length} (config.schedule.steps) or {AUTO!r}, "
+            f"got {k_step!r}"
+        )
+    if k_step == AUTO:  # the rest follows from the k that is found
+        return
+    if not 1 <= steps <= max(k_step, 1):
+        raise InputError(
+            f"config.sampling.steps is {steps}, expected 1 to {max(k_step, 1)}, since a sampler "
+            f"that starts at config.sampling.k_step = {k_step} has no more timesteps"
+        )
+    if not 1 <= t_below <= length:
+        raise InputError(
+            f"config.denoiser.t_below is {t_below}, expected 1 to {length}, the length of the "
+            "noise schedule (config.schedule.steps)"
+        )
+    if k_step > t_below:
+        raise InputError(
+            f"config.sampling.k_step is {k_step}, but the denoiser learns only the steps below "
+            f"{t_below} (config.denoiser.t_below); raise t_below or lower k_step"
+        )
+
+
+def _check_stages(config: AcousticConfig) -> None:
+    """Steps for all that nothing else brings."""
+    for stage in (config.auxiliary, config.denoiser):
+        if stage.steps == 0 and not config.start_from:
+            name, why = (
+                ("auxiliary", "stage 2 builds on stage 1")
+                if stage is config.auxiliary
+                else ("denoiser", "the voice sings with it")
+            )
+            raise InputError(
+                f"config.{name}.steps is 0, but {why}; give it steps, or name a trained voice as "
+                "config.start_from"
+            )
