@@ -73,8 +73,8 @@ def grow(batch, *, rows=0, frames=0, phonemes=0):
     return Batch(**core, curves={name: pad(name, x) for name, x in batch.curves.items()})
 
 
-def small_acoustic_model(*, process="residual", **model):
-    return acoustic_model({**MODEL, **model}, SCHEDULE, process, INFO)
+def small_acoustic_model(*, process="residual", schedule=SCHEDULE, **model):
+    return acoustic_model({**MODEL, **model}, schedule, process, INFO)
 
 
 def random_params(acoustic, seed=0):

@@ -28,8 +28,8 @@ def divergence(path: Path, squared_distance: float) -> np.ndarray:
     Returns:
       f64[S] nats, falling; a sum or a mean as the distance is.
     """
-    times = path.grid()
-    return path.alpha(times) ** 2 / (2.0 * path.sigma(times) ** 2) * squared_distance
+    alpha, sigma = path.on_host(path.grid())
+    return alpha**2 / (2.0 * sigma**2) * squared_distance
 
 
 def divergence_from_noise(path: Path, square: float, count: float = 1.0) -> float:
@@ -46,7 +46,7 @@ def divergence_from_noise(path: Path, square: float, count: float = 1.0) -> floa
     Returns:
       nats, > 0; a sum or a mean as `square` is.
     """
-    last = path.alpha(path.grid()[-1:])[0] ** 2
+    last = path.on_host(path.grid()[-1:])[0][0] ** 2
     return float(0.5 * (last * square - count * (last + np.log1p(-last))))
 
 

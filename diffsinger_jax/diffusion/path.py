@@ -72,6 +72,11 @@ class Path:
             return int(self.data_time) + int(self._towards_noise) * steps
         return self.data_time + self._towards_noise * depth * (1.0 - place)
 
+    def on_host(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """alpha and sigma at times, f64[...] each: what the weights of a sampler are made of."""
+        times = np.asarray(times) if self.discrete else np.asarray(times, np.float64)
+        return self.alpha(times), self.sigma(times)
+
     def coefficients(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
         """alpha and sigma at t [B], each f32[B, 1, 1]."""
         return self.alpha(t)[:, None, None], self.sigma(t)[:, None, None]

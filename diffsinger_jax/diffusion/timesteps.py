@@ -71,5 +71,6 @@ def interval_times(path: Path, depth: int, interval: int) -> np.ndarray:
 
 def log_signal_to_noise(path: Path, times: np.ndarray) -> np.ndarray:
     """log(alpha / sigma) at times of a path, f64; inf at the data."""
+    alpha, sigma = path.on_host(times)
     with np.errstate(divide="ignore"):
-        return np.log(np.maximum(path.alpha(times), LEAST_ALPHA) / path.sigma(times))
+        return np.log(np.maximum(alpha, LEAST_ALPHA) / sigma)

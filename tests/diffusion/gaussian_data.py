@@ -20,7 +20,7 @@ def exact_flow(path, x, t, to=None):
     """Where the probability flow takes x at time t: the same quantile of the Gaussian there."""
 
     def mean_and_spread(t):
-        alpha, sigma = path.alpha(np.asarray(t)), path.sigma(np.asarray(t))
+        alpha, sigma = path.on_host(t)
         return alpha * MEAN, np.sqrt(alpha**2 * STD**2 + sigma**2)
 
     to = path.at_depth(0) if to is None else to

@@ -37,8 +37,8 @@ def step_weights(path: Path, t: np.ndarray, t_next: np.ndarray, *, eta: float = 
       t_next: [...] times nearer to the data; at the data itself x_0 is returned.
       eta: share of the noise that is drawn anew, in [0, 1].
     """
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    alpha_next, sigma_next = path.alpha(t_next), path.sigma(t_next)
+    alpha, sigma = path.on_host(t)
+    alpha_next, sigma_next = path.on_host(t_next)
     forward2 = sigma**2 - (alpha / alpha_next * sigma_next) ** 2  # of q(x_t | x_next)
     drawn2 = eta**2 * (sigma_next / sigma) ** 2 * forward2
     of_x_t = np.sqrt(np.maximum(sigma_next**2 - drawn2, 0.0)) / sigma

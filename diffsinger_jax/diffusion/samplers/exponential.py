@@ -32,7 +32,7 @@ def log_snr_steps(path: Path, times: np.ndarray) -> tuple[np.ndarray, np.ndarray
     Returns:
       h, of_x, of_x0: f64[steps]; of a step to the data itself inf, 0 and 1.
     """
-    alpha, sigma = path.alpha(times), path.sigma(times)
+    alpha, sigma = path.on_host(times)
     h = np.diff(log_signal_to_noise(path, times))
     return h, sigma[1:] / sigma[:-1], -alpha[1:] * np.expm1(-h)
 

@@ -33,8 +33,8 @@ def transfer_weights(
     Raises:
       ValueError: if nothing of the data is left at a time t.
     """
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    alpha_next, sigma_next = path.alpha(t_next), path.sigma(t_next)
+    alpha, sigma = path.on_host(t)
+    alpha_next, sigma_next = path.on_host(t_next)
     if np.any(alpha <= 0):
         raise ValueError('"plms" steps by eps alone: it cannot start where nothing is left of x_0')
     ends = alpha_next * sigma, alpha * sigma_next
@@ -47,7 +47,8 @@ def plms_times(path: Path, times: np.ndarray) -> np.ndarray:
 
     Where that step's end is the data itself, it is the last time before it.
     """
-    end = times[1:2] if path.sigma(times[1:2]) > 0 else path.at_depth(np.array([path.resolution]))
+    end, (_, sigma) = times[1:2], path.on_host(times[1:2])
+    end = end if sigma[0] > 0 else path.at_depth(np.array([path.resolution]))
     return np.concatenate([times[:1], end, times[1:-1]])
 
 
