@@ -1,4 +1,4 @@
-"""The two seams of the house, `Score` and `Batch`, and the numbers that travel with them.
+"""What everything else passes around: `Score`, `Batch`, and the numbers that go with them.
 
 Shape glossary, used in every docstring and comment:
 

@@ -49,8 +49,7 @@ def augmented_mel(
     bins = spec.n_fft // 2 + 1
     spectrum = librosa.util.fix_length(spectrum[:bins], size=bins, axis=0) * (spec.win / win)
     mel = mel_filterbank(spec) @ spectrum[:, : len(wav) // hop]
-    log = np.log10 if spec.log_base == "10" else np.log
-    return log(np.maximum(spec.log_floor, mel)).T.astype(np.float32)
+    return spec.log(np.maximum(spec.log_floor, mel)).T.astype(np.float32)
 
 
 def speed_of_hop(spec: MelSpec, speed: float) -> float:

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.corpus.info import read_mel
 
     keep = flags.keep_faulty
-    settings = build.Settings(
+    settings = build.CorpusSettings(
         name=flags.corpus,
         mel=read_mel(flags.mel),
         f0=flags.f0,

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.corpus import recordings
     from diffsinger_jax.corpus.info import read_mel
 
-    settings = recordings.Settings(
+    settings = recordings.RecordingSettings(
         mel=read_mel(flags.mel),
         f0=flags.f0,
         piece_sec=flags.piece_sec,

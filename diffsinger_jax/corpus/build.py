@@ -39,7 +39,7 @@ CHECKS_FILE = "checks.csv"
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class CorpusSettings:
     """What a prepared corpus depends on, besides the songs.
 
     Attributes:
@@ -85,7 +85,7 @@ class CheckedSong:
 
 def prepare(
     songs: Sequence[SungSong],
-    settings: Settings,
+    settings: CorpusSettings,
     out: Path,
     processes: int,
     *,
@@ -133,7 +133,7 @@ def prepare(
 
 def check_only(
     songs: Sequence[SungSong],
-    settings: Settings,
+    settings: CorpusSettings,
     out: Path,
     processes: int,
     *,
@@ -168,7 +168,7 @@ def _check(
     songs: Sequence[SungSong],
     splits: Mapping[str, str],
     digests: Mapping[Path, bytes],
-    settings: Settings,
+    settings: CorpusSettings,
     work: Path,
     processes: int,
     beam: Sequence[str] | None,
@@ -208,7 +208,7 @@ def _check(
 
 
 def _write_corpus(
-    used: Sequence[CheckedSong], settings: Settings, staging: Path, beam: Sequence[str] | None
+    used: Sequence[CheckedSong], settings: CorpusSettings, staging: Path, beam: Sequence[str] | None
 ) -> Path:
     """Shards and corpus.json of the songs, in a folder below `staging`."""
     spec = settings.mel
@@ -264,7 +264,7 @@ def _digests(songs: Sequence[SungSong]) -> dict[Path, bytes]:
 
 
 def _fingerprint(
-    songs: Sequence[SungSong], digests: Mapping[Path, bytes], settings: Settings
+    songs: Sequence[SungSong], digests: Mapping[Path, bytes], settings: CorpusSettings
 ) -> str:
     """A hash of the settings and of everything the songs were read from."""
     fields = dataclasses.asdict(settings)

@@ -60,7 +60,7 @@ class RawRecording(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class RecordingSettings:
     """What prepared recordings depend on, besides the sound files.
 
     Attributes:
@@ -90,7 +90,7 @@ class RecordingsInfo:
 
     Attributes:
       mel: that they were prepared for.
-      licence: see `Settings`.
+      licence: see `RecordingSettings`.
       names: of the pieces of each split, in the order of its shards.
       frames: i32[n] of each of them.
     """
@@ -128,7 +128,7 @@ def find_recordings(raw: Sequence[Path]) -> list[RawRecording]:
 
 
 def prepare_recordings(
-    recordings: Sequence[RawRecording], settings: Settings, out: Path, processes: int
+    recordings: Sequence[RawRecording], settings: RecordingSettings, out: Path, processes: int
 ) -> RecordingsInfo | None:
     """Makes the folder `out`, whole or not at all; goes on where one that was killed stood.
 
@@ -219,7 +219,7 @@ def read_recordings_info(folder: Path) -> RecordingsInfo:
         raise InputError(f"{file} does not describe recordings ({error}); {advice}") from error
 
 
-def _look_at(folder: Path, settings: Settings) -> RecordingsInfo:
+def _look_at(folder: Path, settings: RecordingSettings) -> RecordingsInfo:
     """What the shards hold, in their own order."""
     builder = tfds.builder_from_directory(folder)
     names, frames = {}, {}
@@ -253,7 +253,7 @@ def _from_dict(fields: Mapping[str, Any]) -> RecordingsInfo:
     )
 
 
-def _fingerprint(jobs: Mapping[str, FeatureJob], settings: Settings) -> str:
+def _fingerprint(jobs: Mapping[str, FeatureJob], settings: RecordingSettings) -> str:
     """A hash of the settings, the names and the sound files' contents."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings)).encode())
     for name, job in jobs.items():

@@ -22,7 +22,7 @@ SILENCE_DB = 40.0
 
 
 @dataclasses.dataclass(frozen=True)
-class SungNote:
+class TimedNote:
     """One stretch of the song: a note, or a rest (midi None)."""
 
     start_sec: float
@@ -98,16 +98,16 @@ class SongReport:
         return "\n".join([*lines, *(f"      furthest off: {note}" for note in self.worst)])
 
 
-def timeline(score: Score) -> list[SungNote]:
+def timeline(score: Score) -> list[TimedNote]:
     """All notes and rests in order of time; gaps between pieces are rests."""
-    line: list[SungNote] = []
+    line: list[TimedNote] = []
     now = 0.0
     for piece in score.pieces:
         if piece.offset_sec > now:
-            line.append(SungNote(now, piece.offset_sec, None))
+            line.append(TimedNote(now, piece.offset_sec, None))
         now = piece.offset_sec
         for note in piece.notes:
-            line.append(SungNote(now, now + note.duration_sec, note.midi, note.where))
+            line.append(TimedNote(now, now + note.duration_sec, note.midi, note.where))
             now += note.duration_sec
     return line
 
@@ -154,7 +154,7 @@ def measure_song(wav: np.ndarray, sample_rate: int, score: Score) -> SongReport:
     )
 
 
-def _note_errors(wav: np.ndarray, rate: int, notes: Sequence[SungNote]) -> list[np.ndarray]:
+def _note_errors(wav: np.ndarray, rate: int, notes: Sequence[TimedNote]) -> list[np.ndarray]:
     """|f0 - note| in cents over the middle half of each note, nan where unvoiced or not there."""
     step = int(round(F0_STEP_SEC * rate))
     f0 = extract_f0(wav, MelSpec(sample_rate=rate, hop=step, fmax=rate / 2), "harvest")
@@ -172,7 +172,7 @@ def _note_errors(wav: np.ndarray, rate: int, notes: Sequence[SungNote]) -> list[
     return errors
 
 
-def _loudest_rest_db(wav: np.ndarray, rate: int, line: Sequence[SungNote]) -> float | None:
+def _loudest_rest_db(wav: np.ndarray, rate: int, line: Sequence[TimedNote]) -> float | None:
     """Loudest 50 ms of the inside of the rests over the RMS of the notes, in dB."""
     window = int(0.05 * rate)
     square = np.concatenate([[0.0], np.cumsum(np.square(wav, dtype=np.float64))])
@@ -195,9 +195,9 @@ def _loudest_rest_db(wav: np.ndarray, rate: int, line: Sequence[SungNote]) -> fl
     return float(10 * np.log10(max(loudest, 1e-12) / max(level, 1e-12)))
 
 
-def merged_rests(line: Sequence[SungNote]) -> list[SungNote]:
+def merged_rests(line: Sequence[TimedNote]) -> list[TimedNote]:
     """Rests of a timeline, neighbours joined into one."""
-    rests: list[SungNote] = []
+    rests: list[TimedNote] = []
     for note in line:
         if note.midi is not None:
             continue
@@ -208,5 +208,5 @@ def merged_rests(line: Sequence[SungNote]) -> list[SungNote]:
     return rests
 
 
-def _describe(note: SungNote) -> str:
+def _describe(note: TimedNote) -> str:
     return f"{note.where or 'the note'} at {note.start_sec:.2f} s (midi {note.midi:g})"

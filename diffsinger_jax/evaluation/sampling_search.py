@@ -74,7 +74,7 @@ def measure_mels(
         pieces = [Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, examples, strict=True)]
         wavs = vocode(pieces, spec, seed=0, frames_per_batch=frames_per_batch)
         opinions = [dnsmos.dnsmos(wav, spec.sample_rate).ovrl for wav in wavs]
-        parts += [{"dnsmos_ovrl": metrics.Mean(opinion, 1.0)} for opinion in opinions]
+        parts += [{"dnsmos_ovrl": metrics.Ratio(opinion, 1.0)} for opinion in opinions]
     return {name: m.compute() for name, m in metrics.merge_all(parts).items()}
 
 

@@ -24,7 +24,7 @@ SOUNDING_DB = 40.0
 """A frame sounds when the true mel's energy is at most this far below the piece's loudest frame."""
 
 
-class Mean(NamedTuple):
+class Ratio(NamedTuple):
     """total / count: a mean, a share, or a ratio of two sums."""
 
     total: float = 0.0
@@ -43,7 +43,7 @@ class RootMean(NamedTuple):
 
     def compute(self) -> float:
         """The root of the mean."""
-        return float(np.sqrt(Mean(*self).compute()))
+        return float(np.sqrt(Ratio(*self).compute()))
 
 
 class Correlation(NamedTuple):
@@ -73,7 +73,7 @@ class Median(NamedTuple):
         return float(np.median(self.values)) if self.values else float("nan")
 
 
-Measure = TypeVar("Measure", Mean, RootMean, Correlation, Median)
+Measure = TypeVar("Measure", Ratio, RootMean, Correlation, Median)
 
 
 def merge(first: Measure, second: Measure) -> Measure:
@@ -128,7 +128,7 @@ def cepstral_distance(c: np.ndarray, c_hat: np.ndarray) -> np.ndarray:
     return 10 / np.log(10) * np.sqrt(2 * np.sum((c - c_hat) ** 2, axis=-1))
 
 
-def mcd(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
+def mcd(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Ratio:
     """Mel cepstral distortion in dB, frame by frame, over the sounding frames of the true mel.
 
     Args:
@@ -136,20 +136,20 @@ def mcd(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
     """
     distance = cepstral_distance(mel_cepstra(true, spec), mel_cepstra(predicted, spec))
     sounding = sounding_frames(true, spec)
-    return Mean(float(distance[sounding].sum()), float(sounding.sum()))
+    return Ratio(float(distance[sounding].sum()), float(sounding.sum()))
 
 
-def mel_distance(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
+def mel_distance(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Ratio:
     """Mean of |ln A - ln A^| over all frames and bins.
 
     Args:
       true, predicted: [T, M] log amplitude, of the same length.
     """
     difference = np.abs(natural_log(true, spec) - natural_log(predicted, spec))
-    return Mean(float(difference.sum()), float(difference.size))
+    return Ratio(float(difference.sum()), float(difference.size))
 
 
-def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
+def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Ratio:
     """Mel cepstral distortion in dB along the best alignment in time.
 
     Dynamic time warping over all frames; the mean is over the points of the path at which the
@@ -166,10 +166,10 @@ def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
     cost = 10 / np.log(10) * np.sqrt(2) * scipy.spatial.distance.cdist(c, c_hat)  # [T, T']
     _, path = librosa.sequence.dtw(C=cost)
     path = path[sounding_frames(true, spec)[path[:, 0]]]
-    return Mean(float(cost[path[:, 0], path[:, 1]].sum()), float(len(path)))
+    return Ratio(float(cost[path[:, 0], path[:, 1]].sum()), float(len(path)))
 
 
-def detail(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[str, Mean]:
+def detail(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[str, Ratio]:
     """How much the mel moves, predicted over true: below 1 over-smoothed, above 1 noise.
 
     The ratio of sum |x_{t+1} - x_t| ("detail_time", both frames sounding) and of
@@ -187,13 +187,13 @@ def detail(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[str, 
             [np.diff(natural_log(mel, spec), axis=1)[sounding] for mel in (predicted, true)],
         )
     )
-    return {"detail_time": Mean(*in_time), "detail_frequency": Mean(*in_frequency)}
+    return {"detail_time": Ratio(*in_time), "detail_frequency": Ratio(*in_frequency)}
 
 
 # --- sound ---------------------------------------------------------------------------------------
 
 
-def stft_distance(true: np.ndarray, sound: np.ndarray) -> Mean:
+def stft_distance(true: np.ndarray, sound: np.ndarray) -> Ratio:
     """Multi-resolution STFT distance: the mean over `STFT_SIZES` of the two parts' sum.
 
     Spectral convergence |X - Y| / |X| (Frobenius norms of amplitudes) and the mean of
@@ -214,7 +214,7 @@ def stft_distance(true: np.ndarray, sound: np.ndarray) -> Mean:
         convergence = np.linalg.norm(x - y) / max(np.linalg.norm(x), floor)
         logs = np.abs(np.log(np.maximum(x, floor)) - np.log(np.maximum(y, floor)))
         distances.append(convergence + logs.mean())
-    return Mean(float(np.mean(distances) * len(true)), float(len(true)))
+    return Ratio(float(np.mean(distances) * len(true)), float(len(true)))
 
 
 # --- pitch and time ------------------------------------------------------------------------------
@@ -238,8 +238,8 @@ def pitch(true: np.ndarray, predicted: np.ndarray) -> dict[str, Measure]:
         "f0_rmse_cents": RootMean(float((error**2).sum()), n),
         "f0_correlation": Correlation(n, *(float(v.sum()) for v in (x, y, x * x, y * y, x * y))),
         "f0_median_cents": Median(tuple(error.tolist())),
-        "f0_within_50_cents": Mean(float((error <= 50).sum()), n),
-        "vuv_error": Mean(float(((true > 0) != (predicted > 0)).sum()), float(len(true))),
+        "f0_within_50_cents": Ratio(float((error <= 50).sum()), n),
+        "vuv_error": Ratio(float(((true > 0) != (predicted > 0)).sum()), float(len(true))),
     }
 
 
@@ -255,6 +255,6 @@ def durations(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[st
     error = np.abs(np.asarray(predicted, np.float64) - true)
     n = float(len(error))
     return {
-        "duration_error_ms": Mean(float(error.sum()) * 1000 / spec.frames_per_sec, n),
+        "duration_error_ms": Ratio(float(error.sum()) * 1000 / spec.frames_per_sec, n),
         "duration_rmse_frames": RootMean(float((error**2).sum()), n),
     }

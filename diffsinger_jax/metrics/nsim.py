@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.ndimage
 
-from diffsinger_jax.metrics.measures import Mean, natural_log, sounding_frames
+from diffsinger_jax.metrics.measures import Ratio, natural_log, sounding_frames
 from diffsinger_jax.types import MelSpec
 
 RANGE_DB = 45.0
@@ -15,7 +15,7 @@ _LUMINANCE = (0.01 * RANGE_DB) ** 2
 _STRUCTURE = (0.03 * RANGE_DB) ** 2 / 2
 
 
-def nsim(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
+def nsim(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Ratio:
     """Mean similarity of two mels in 3 x 3 points, over the true mel's sounding frames.
 
     (2 mu mu^ + C1) / (mu^2 + mu^^2 + C1) * (s_xy + C3) / (s_x s_y + C3), with Gaussian-weighted
@@ -39,7 +39,7 @@ def nsim(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Mean:
     luminance = (2 * mean_x * mean_y + _LUMINANCE) / (mean_x**2 + mean_y**2 + _LUMINANCE)
     structure = (covariance + _STRUCTURE) / (np.sqrt(variance_x * variance_y) + _STRUCTURE)
     similarity = (luminance * structure)[sounding_frames(true, spec)]
-    return Mean(float(similarity.sum()), float(similarity.size))
+    return Ratio(float(similarity.sum()), float(similarity.size))
 
 
 def _local_mean(x: np.ndarray) -> np.ndarray:

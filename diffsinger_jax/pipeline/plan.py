@@ -148,8 +148,8 @@ def plan_epoch(
     Within a bucket the examples are shuffled and cut into batches, the last one filled up with
     `PADDING_ROW`; then the batches of all buckets are shuffled.
 
-    With shares, the n examples that a corpus has in a bucket are an endless tape: all of them in
-    a random order, then again in the same one, and so on. Epoch e takes the tape's places from
+    With shares, the n examples that a corpus has in a bucket are an endless sequence: all of them
+    in a random order, then again in the same one, and so on. Epoch e takes the places from
     floor(n w e) to floor(n w (e + 1)), w the corpus's weight: with w = 0.5 each example every
     other epoch, with w = 2 each twice in every epoch, with w = 1 each once.
 
@@ -164,7 +164,7 @@ def plan_epoch(
     ):
         if seed is not None:
             if shares is not None:
-                members = _from_tapes(members, shares, seed, epoch, number)
+                members = _from_sequences(members, shares, seed, epoch, number)
             # A stream per bucket: what falls into one bucket leaves the order of others alone.
             members = np.random.default_rng([seed, epoch, number]).permutation(members)
         filled = np.full(-(-len(members) // bucket.rows) * bucket.rows, PADDING_ROW, np.int64)
@@ -232,7 +232,7 @@ def host_slice(batch: PlannedBatch, host_index: int, host_count: int) -> Planned
 
 
 def _stretches(members: np.ndarray, shares: Shares | None, epoch: int) -> list[tuple[int, int]]:
-    """From where to where an epoch takes each corpus's tape in a bucket."""
+    """From where to where an epoch takes each corpus's sequence in a bucket."""
     if shares is None:
         return [(0, len(members))]
     counts = np.bincount(shares.part[members], minlength=len(shares.weights)).tolist()
@@ -242,7 +242,7 @@ def _stretches(members: np.ndarray, shares: Shares | None, epoch: int) -> list[t
     ]
 
 
-def _from_tapes(
+def _from_sequences(
     members: np.ndarray, shares: Shares, seed: int, epoch: int, bucket: int
 ) -> np.ndarray:
     """What an epoch takes of the examples of a bucket, see `plan_epoch`."""
@@ -250,8 +250,8 @@ def _from_tapes(
     for part, (start, stop) in enumerate(_stretches(members, shares, epoch)):
         # The 1 keeps the stream's name apart from those of `plan_epoch`.
         stream = np.random.default_rng([seed, bucket, part, 1])
-        tape = stream.permutation(members[shares.part[members] == part])
-        taken.append(tape[np.arange(start, stop) % max(len(tape), 1)])
+        order = stream.permutation(members[shares.part[members] == part])
+        taken.append(order[np.arange(start, stop) % max(len(order), 1)])
     return np.concatenate(taken)
 
 

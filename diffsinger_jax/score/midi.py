@@ -9,7 +9,7 @@ from pathlib import Path
 import mido
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.score.timeline import SungNote, TempoMap, notes_in_seconds
+from diffsinger_jax.score.timeline import TempoMap, WrittenNote, notes_in_seconds
 from diffsinger_jax.types import Piece, Score
 
 _ENCODINGS = ("utf-8", "cp932")
@@ -64,7 +64,8 @@ def read_midi(path: str | Path, *, encoding: str | None = None) -> Score:
         return Fraction(tick, midi.ticks_per_beat)
 
     sung = [
-        SungNote(quarters(n.start), quarters(n.end), n.midi, n.lyric, False, n.where) for n in notes
+        WrittenNote(quarters(n.start), quarters(n.end), n.midi, n.lyric, False, n.where)
+        for n in notes
     ]
     tempo = TempoMap(
         (quarters(tick), mido.tempo2bpm(message.tempo))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.musicxml_file import parse_musicxml
-from diffsinger_jax.score.timeline import SungNote, TempoMap, notes_in_seconds
+from diffsinger_jax.score.timeline import TempoMap, WrittenNote, notes_in_seconds
 from diffsinger_jax.types import Piece, Score
 
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -94,7 +94,7 @@ def read_musicxml(path: str | Path, *, verse: int = 1) -> Score:
         known = ", ".join(map(str, verses))
         raise InputError(f"{source}: there is no verse {verse}; the lyrics have verse {known}")
 
-    sung: list[SungNote] = []
+    sung: list[WrittenNote] = []
     tempos: list[tuple[Fraction, float]] = []
     position = Fraction(0)
     lengths = [_length_over_parts(parts, i) for i in range(len(sung_part))]
@@ -108,7 +108,7 @@ def read_musicxml(path: str | Path, *, verse: int = 1) -> Score:
         for count, note in enumerate(notes, 1):
             where = f"measure {measure.number}, note {count}"
             start, end = position + note.start, position + note.end
-            sung.append(SungNote(start, end, note.midi, note.lyrics.get(sing), note.tied, where))
+            sung.append(WrittenNote(start, end, note.midi, note.lyrics.get(sing), note.tied, where))
         position += lengths[i]
     notes = notes_in_seconds(sung, position, TempoMap(tempos), source)
     return Score(_title(root, path), _language(root), (Piece(0.0, notes),), source)

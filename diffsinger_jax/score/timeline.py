@@ -21,7 +21,7 @@ LONG_MARK = "ー"
 
 
 @dataclasses.dataclass(frozen=True)
-class SungNote:
+class WrittenNote:
     """A note as written, times in quarters.
 
     Attributes:
@@ -64,7 +64,7 @@ class TempoMap:
 
 
 def notes_in_seconds(
-    sung: Sequence[SungNote], end: Fraction, tempo: TempoMap, source: str
+    sung: Sequence[WrittenNote], end: Fraction, tempo: TempoMap, source: str
 ) -> tuple[Note, ...]:
     """Joins ties, marks slurs, and fills the gaps with rests.
 
@@ -82,7 +82,7 @@ def notes_in_seconds(
     Raises:
       InputError: if a note starts before the one before it has ended.
     """
-    joined: list[SungNote] = []
+    joined: list[WrittenNote] = []
     for note in sung:
         last = joined[-1] if joined else None
         if last and note.start < last.end:

@@ -17,7 +17,9 @@ from diffsinger_jax.pipeline.prepared import open_corpus
 from diffsinger_jax.types import MEL_SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = build.Settings("made_up", mel=MEL_SPECS["24k_hop256"], f0="dio", validation=("pjs002",))
+SETTINGS = build.CorpusSettings(
+    "made_up", mel=MEL_SPECS["24k_hop256"], f0="dio", validation=("pjs002",)
+)
 
 
 @pytest.fixture(scope="module")

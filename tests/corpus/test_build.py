@@ -24,7 +24,7 @@ from diffsinger_jax.pipeline.prepared import open_corpus
 from diffsinger_jax.types import MEL_SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = build.Settings(
+SETTINGS = build.CorpusSettings(
     "made_up", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("pjs003",), validation=("pjs002",)
 )
 
@@ -137,7 +137,7 @@ def test_a_build_that_stops_half_way_goes_on_and_ends_with_the_same_bytes(
 
     assert build.prepare(recipe.read([raw], None), SETTINGS, out, 1) == []  # it is there
     with pytest.raises(InputError, match="other settings"):
-        build.prepare(recipe.read([raw], None), build.Settings("x", f0="dio"), out, 1)
+        build.prepare(recipe.read([raw], None), build.CorpusSettings("x", f0="dio"), out, 1)
 
 
 def command(raw: Path, out: Path, *more: str) -> list[str]:
@@ -202,9 +202,9 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(recipe, raw, tmp_path):
     assert "cannot be written" in fails(recipe, raw, tmp_path / "file" / "out")
     assert "holds other things" in fails(recipe, raw, tmp_path)
     for settings, words in (
-        (build.Settings("x", f0="crepe"), "no f0 extractor 'crepe'"),
-        (build.Settings("x", max_piece_sec=0), "max_piece_sec"),
-        (build.Settings("x", f0="dio", test=("pjs4",)), "'pjs4'"),
+        (build.CorpusSettings("x", f0="crepe"), "no f0 extractor 'crepe'"),
+        (build.CorpusSettings("x", max_piece_sec=0), "max_piece_sec"),
+        (build.CorpusSettings("x", f0="dio", test=("pjs4",)), "'pjs4'"),
     ):
         assert words in fails(recipe, raw, tmp_path / "out", settings)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "empty", "file"]
@@ -228,7 +228,7 @@ def test_stereo_clipping_and_unknown_phones_are_found(recipe, tmp_path):
     write_pjs_song(tmp_path / "raw", "pjs003", labels, notes, np.clip(5 * wav, -1, 1))
     labels[1] = Label("xx", labels[1].start_sec, labels[1].end_sec)
     write_pjs_song(tmp_path / "raw", "pjs004", labels, notes)
-    settings = build.Settings("x", mel=MEL_SPECS["24k_hop256"], f0="dio")
+    settings = build.CorpusSettings("x", mel=MEL_SPECS["24k_hop256"], f0="dio")
     checked = build.check_only(recipe.read([tmp_path / "raw"], None), settings, tmp_path / "out", 1)
     assert [c.report.verdict for c in checked] == ["ok", "fail", "fail", "fail"]
     for c, words in zip(checked[1:], ("2 channels", "clipped", "unknown phone 'xx'"), strict=True):

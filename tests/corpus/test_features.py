@@ -58,7 +58,7 @@ def songs(tmp_path_factory):
 
 
 def prepare(songs, out, **how):
-    settings = build.Settings("x", mel=SPEC, f0="dio", validation=("pjs002",), **how)
+    settings = build.CorpusSettings("x", mel=SPEC, f0="dio", validation=("pjs002",), **how)
     build.prepare(songs, settings, out, 1)
     return out
 
@@ -78,7 +78,7 @@ def test_the_core_rows_are_the_fields_of_a_batch():
     assert len(jax.tree.leaves(batch)) == len(core_names())
 
 
-def test_a_new_curve_is_one_row(brightness, songs, tmp_path):
+def test_a_new_curve_is_one_row(brightness, songs, tmp_path, monkeypatch):
     out = prepare(songs, tmp_path / "corpus", curves=("brightness",))
     assert "brightness" not in next(eval_batches_of(open_corpora(str(out)))).curves
 
@@ -96,10 +96,13 @@ def test_a_new_curve_is_one_row(brightness, songs, tmp_path):
     assert feature_shapes(8, voice.curves)["brightness"].shape == (1, 8)
 
     (tmp_path / "song.ds").write_text(json.dumps([SEGMENT]))
-    asked = []
-    sample_mel = voice._programs["sample_mel"]
-    voice._programs["sample_mel"] = lambda params, batch, keys, **how: (
-        asked.append(batch) or sample_mel(params, batch, keys, **how)
+    asked, sample_mel = [], Voice.sample_mel
+    monkeypatch.setattr(
+        Voice,
+        "sample_mel",
+        lambda voice, batch, *keys, **how: (
+            asked.append(batch) or sample_mel(voice, batch, *keys, **how)
+        ),
     )
     synthesizer = Synthesizer(voice)
     score = synthesizer.prepare(read_score(tmp_path / "song.ds"))

@@ -76,7 +76,9 @@ def test_opencpop(tmp_path):
     assert [(s.name, s.song) for s in songs] == [(name, name[:4]) for name in names]
     check_against_truth(songs[0])
 
-    settings = build.Settings("opencpop", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("2044",))
+    settings = build.CorpusSettings(
+        "opencpop", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("2044",)
+    )
     build.prepare(songs, settings, tmp_path / "out", 1)
     corpus = open_corpus(tmp_path / "out")
     assert corpus.splits == ("train", "test") and corpus.info.vocabulary.languages == ("zh",)
@@ -130,7 +132,7 @@ def test_meta_json_without_notes_has_them_estimated(tmp_path):
     (tmp_path / "meta.json").write_text(json.dumps(items))
     songs = read("meta_json", tmp_path)
     assert {song.song for song in songs} == {"popcs-x"}
-    settings = build.Settings("popcs", mel=MEL_SPECS["24k_hop256"], f0="dio")
+    settings = build.CorpusSettings("popcs", mel=MEL_SPECS["24k_hop256"], f0="dio")
     checked = build.prepare(songs, settings, tmp_path / "out", 1)
     check_against_truth(checked[0].song)
 
@@ -180,7 +182,7 @@ def test_make_diffsinger_with_two_speakers_and_no_notes(tmp_path):
     ]
     songs = read("make_diffsinger", *folders)
     assert [song.name for song in songs] == ["anna#a_000", "anna#b_000", "ben#a_000", "ben#b_000"]
-    settings = build.Settings("two", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("anna#b",))
+    settings = build.CorpusSettings("two", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("anna#b",))
     checked = build.prepare(songs, settings, tmp_path / "out", 1)
     check_against_truth(checked[2].song)
     corpus = open_corpus(tmp_path / "out")
@@ -207,7 +209,7 @@ def test_hts_labels(tmp_path):
     ]
     (tmp_path / "song_001.lab").write_text("".join(lines))
     songs = read("hts_labels", tmp_path)
-    settings = build.Settings("hts", mel=MEL_SPECS["24k_hop256"], f0="dio")
+    settings = build.CorpusSettings("hts", mel=MEL_SPECS["24k_hop256"], f0="dio")
     checked = build.prepare(songs, settings, tmp_path / "out", 1)
     assert checked[0].report.verdict == "ok"
     check_against_truth(checked[0].song)
@@ -217,7 +219,7 @@ def test_the_songs_that_ship_are_clean(tmp_path):
     recipe = importlib.import_module("diffsinger_jax.data.pjs_mini.recipe").RECIPE
     size = sum(path.stat().st_size for path in recipe.raw.rglob("*") if path.is_file())
     assert size <= 5e6 and (recipe.raw / "LICENSE").is_file()
-    settings = build.Settings(
+    settings = build.CorpusSettings(
         "pjs_mini",
         mel=MEL_SPECS["24k_hop256"],
         f0="dio",

@@ -10,13 +10,15 @@ from diffsinger_jax.audio.mel import frame_count
 from diffsinger_jax.audio.wav import read_wav, write_wav
 from diffsinger_jax.corpus import features
 from diffsinger_jax.corpus.output import work_folder
-from diffsinger_jax.corpus.recordings import Settings, find_recordings, prepare_recordings
+from diffsinger_jax.corpus.recordings import RecordingSettings, find_recordings, prepare_recordings
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.recordings import open_recordings
 from diffsinger_jax.types import MEL_SPECS
 
 SPEC = MEL_SPECS["24k_hop256"]
-SETTINGS = Settings(mel=SPEC, f0="dio", piece_sec=1.0, validation=("held",), licence="CC0; nobody")
+SETTINGS = RecordingSettings(
+    mel=SPEC, f0="dio", piece_sec=1.0, validation=("held",), licence="CC0; nobody"
+)
 
 
 def tone(seconds, hz, rate):
@@ -102,11 +104,11 @@ def test_what_cannot_be_is_one_sentence(raw, prepared, tmp_path):
         find_recordings([raw, raw])
     found = find_recordings([raw])
     with pytest.raises(InputError, match="no f0 extractor 'yin'"):
-        prepare_recordings(found, Settings(f0="yin"), tmp_path / "out", 1)
+        prepare_recordings(found, RecordingSettings(f0="yin"), tmp_path / "out", 1)
     with pytest.raises(InputError, match="starts with 'b', given as a prefix for the validation"):
-        prepare_recordings(found, Settings(validation=("b",)), tmp_path / "out", 1)
+        prepare_recordings(found, RecordingSettings(validation=("b",)), tmp_path / "out", 1)
     with pytest.raises(InputError, match="other settings or songs already"):
-        prepare_recordings(found, Settings(mel=SPEC), prepared, 1)
+        prepare_recordings(found, RecordingSettings(mel=SPEC), prepared, 1)
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     with pytest.raises(InputError, match="broken.wav: not a readable sound file"):
         prepare_recordings(find_recordings([tmp_path]), SETTINGS_OF_ALL, tmp_path / "out", 1)
@@ -117,4 +119,4 @@ def test_what_cannot_be_is_one_sentence(raw, prepared, tmp_path):
         open_recordings(prepared).split("test")
 
 
-SETTINGS_OF_ALL = Settings(mel=SPEC)
+SETTINGS_OF_ALL = RecordingSettings(mel=SPEC)

@@ -15,7 +15,7 @@ from diffsinger_jax.configs import (
 from ml_collections import ConfigDict
 
 from diffsinger_jax.audio.wav import write_wav
-from diffsinger_jax.corpus.recordings import Settings, find_recordings, prepare_recordings
+from diffsinger_jax.corpus.recordings import RecordingSettings, find_recordings, prepare_recordings
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
@@ -42,7 +42,7 @@ def recordings(tmp_path_factory):
     for name, hz in (("a", 220.0), ("b", 300.0)):
         wav = 0.3 * np.sin(2 * np.pi * hz * t * (1 + 0.2 * t))
         write_wav(folder / f"{name}.wav", wav.astype("f4"), SPEC.sample_rate)
-    settings = Settings(mel=SPEC, f0="dio", validation=("b",), licence="CC0; a tone")
+    settings = RecordingSettings(mel=SPEC, f0="dio", validation=("b",), licence="CC0; a tone")
     prepare_recordings(find_recordings([folder]), settings, folder / "prepared", 1)
     return folder / "prepared"
 
