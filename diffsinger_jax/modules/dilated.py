@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ OUTPUTS = 4
 
 
 def im2col(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """The three taps beside each other in one matrix product, which is what accelerators like.
+    """The three taps beside each other in one matmul, which is what accelerators like.
 
     Args:
       x: [B, T, C]; zeros stand before and after it.
@@ -30,7 +32,7 @@ def im2col(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
 
 
 def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """The same by Winograd's F(4, 3): six products where the taps take twelve.
+    """The same by Winograd's F(4, 3): six multiplications where the taps take twelve.
 
     Outputs 0, d, 2d, 3d of a tile depend on inputs -d, 0, ... 4d. Both sides are polynomials that
     are multiplied at the points 0, 1, -1, 2, -2 and infinity (Lavin and Gray 2016, section 4.3);
@@ -82,6 +84,30 @@ def winograd(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     return jnp.stack(outputs, axis=2).reshape(rows, -1, features)[:, :frames]
 
 
+def convolve(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """`winograd` on CPUs and `im2col` elsewhere: by where the program runs, not who traces it.
+
+    Multiplications are what a CPU's time goes into; elsewhere it is memory. In bfloat16 rounding
+    forbids it.
+
+    Args:
+      x: [B, T, C]; zeros stand before and after it.
+      kernel: [3, C, D].
+      dilation: frames between taps.
+
+    Returns:
+      [B, T, D].
+    """
+    if x.dtype != jnp.float32:
+        return im2col(x, kernel, dilation)
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=functools.partial(winograd, dilation=dilation),
+        default=functools.partial(im2col, dilation=dilation),
+    )
+
+
 class DilatedConv(nn.Module):
     """A convolution over three frames `dilation` apart, zeros outside, length kept.
 
@@ -99,8 +125,5 @@ class DilatedConv(nn.Module):
         """[B, T, C] -> [B, T, D]."""
         kernel = self.param("kernel", kaiming_normal, (3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        # Products are what a CPU's time goes into; elsewhere it is memory, or rounding forbids it.
-        saves = jax.default_backend() == "cpu" and self.dtype == jnp.float32
-        convolve = winograd if saves else im2col
         y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.dilation)
         return y + bias.astype(self.dtype)[None, None, :]

@@ -70,14 +70,14 @@ class Linear(nn.Module):
             dtype=self.dtype,
             name="dense",
         )
-        flat = dense(x.reshape(-1, x.shape[-1]))  # see `product`
+        flat = dense(x.reshape(-1, x.shape[-1]))  # see `matmul`
         return flat.reshape(*x.shape[:-1], self.features)
 
 
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x [..., C] times kernel [C, D], with all axes before C as one: [..., D].
 
-    The kernel's gradient is then one product, which reads x as it lies; where it sums over several
+    The kernel's gradient is then one matmul, which reads x as it lies; where it sums over several
     axes, XLA copies an operand into another order first, and on CPUs that takes as long again.
     """
     flat = x.reshape(-1, x.shape[-1]) @ kernel
@@ -85,7 +85,7 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 class Conv1D(nn.Module):
-    """A dilated convolution over time with zeros outside, length kept, as matrix products.
+    """A dilated convolution over time with zeros outside, length kept, as matmuls.
 
     The kernel's taps are laid side by side and multiplied at once: on CPUs this is faster than
     a convolution, forward and more so backward, and on accelerators it is what a convolution

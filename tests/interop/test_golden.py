@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 SLICES = sorted(HERE.glob("golden_*.npz"))
 SHARED = Path(os.environ.get("DIFFSINGER_GOLDEN", HERE.parents[2] / "shared" / "golden"))
 """A folder of golden folders; any checkpoint of the four kinds with its cases.npz will do."""
-FOLDERS = sorted(file.parent for file in SHARED.glob("*/config.yaml"))
+FOLDERS = sorted(file.parent for file in SHARED.glob("*/phone_set.json"))
 
 
 def require_near(found):

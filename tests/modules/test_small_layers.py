@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
-from diffsinger_jax.modules.dilated import im2col, winograd
+from diffsinger_jax.modules.dilated import convolve, im2col, winograd
 from diffsinger_jax.modules.layers import Conv1D, DepthwiseConv, sinusoidal_positions
 from diffsinger_jax.modules.length_regulator import expand_to_frames, segment_sum
+
+ALL = ("cpu", "cuda", "tpu")
 
 
 def test_convolution_is_a_convolution():
@@ -43,9 +46,9 @@ def test_depthwise_convolution_is_a_convolution_of_each_channel(frames):
     np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("convolve", [im2col, winograd])
+@pytest.mark.parametrize("form", [im2col, winograd, convolve])
 @pytest.mark.parametrize("frames,dilation", [(20, 4), (33, 1), (7, 2), (1, 8), (64, 8)])
-def test_both_forms_are_the_dilated_convolution(convolve, frames, dilation):
+def test_both_forms_are_the_dilated_convolution(form, frames, dilation):
     """And so are their gradients: the convolution is linear in either argument."""
     rng = np.random.default_rng(0)
     x, kernel = (rng.normal(size=shape).astype("f4") for shape in ((2, frames, 7), (3, 7, 5)))
@@ -66,10 +69,26 @@ def test_both_forms_are_the_dilated_convolution(convolve, frames, dilation):
 
     ours, expected = (
         jax.jit(functools.partial(with_gradients, form))()
-        for form in (lambda x, kernel: convolve(x, kernel, dilation), plain)
+        for form in (functools.partial(form, dilation=dilation), plain)
     )
     for one, other in zip(*map(jax.tree.leaves, (ours, expected)), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+def test_the_form_is_that_of_the_platform_a_program_runs_on_whoever_traces_it():
+    """Winograd's takes six matmuls, the other one; a program for several platforms holds both."""
+    x, kernel = jnp.ones((1, 16, 4)), jnp.ones((3, 4, 4))
+    jitted = jax.jit(functools.partial(convolve, dilation=2))
+
+    def matmuls(platform, dtype):
+        traced = jitted.trace(x.astype(dtype), kernel.astype(dtype))
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        return text.count("= stablehlo.dot_general")
+
+    assert [matmuls(platform, jnp.float32) for platform in ALL] == [6, 1, 1]
+    assert matmuls("cpu", jnp.bfloat16) == 1  # rounding forbids the other
+    text = export.export(jitted, platforms=ALL)(x, kernel).mlir_module()
+    assert text.count("= stablehlo.dot_general") == 7 and "stablehlo.case" in text
 
 
 def test_positions_count_real_places_from_one():

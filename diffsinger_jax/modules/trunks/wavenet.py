@@ -45,7 +45,7 @@ class WaveNet(nn.Module):
         self.head = Linear(self.data, kernel_init=nn.initializers.zeros, dtype=self.dtype)
 
     def project_condition(self, cond: jax.Array) -> list[jax.Array]:
-        """[B, T, H] -> [B, T, 2C] for each layer, in one matrix product for all.
+        """[B, T, H] -> [B, T, 2C] for each layer, in one matmul for all.
 
         Arrays of their own, so that each layer reads its own without gaps at every step.
         """
@@ -64,7 +64,7 @@ class WaveNet(nn.Module):
         skips = jnp.zeros_like(h)
         for i in range(self.layers):
             y = masked(h + step[:, i, None, :].astype(h.dtype), mask)
-            # Gate and value in one product, as residual and skip below.
+            # Gate and value in one matmul, as residual and skip below.
             gate, value = jnp.split(self.dilated[i](y) + projected[i], 2, axis=-1)
             y = self.output[i](nn.sigmoid(gate) * jnp.tanh(value))
             residual, skip = jnp.split(y, 2, axis=-1)
