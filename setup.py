@@ -10,6 +10,8 @@ version = next(
     if line.startswith("__version__")
 )
 
+SHIPPED = ["diffsinger_jax.benchmarks", "diffsinger_jax.configs", "diffsinger_jax.data"]
+
 setup(
     name="diffsinger_jax",
     version=version,
@@ -18,7 +20,22 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["diffsinger_jax", "diffsinger_jax.*"]),
+    packages=[*find_packages(include=["diffsinger_jax", "diffsinger_jax.*"]), *SHIPPED],
+    # Beside the package in a checkout, inside it when installed; resources.py finds both.
+    package_dir={name: name.removeprefix("diffsinger_jax.") for name in SHIPPED},
+    package_data={
+        "diffsinger_jax": ["py.typed"],
+        "diffsinger_jax.data": [
+            "*/recipe.py",
+            "dictionaries/*",
+            "pjs_mini/*",
+            "pjs_mini/*/*",
+            "songs/*",
+            "songs/melodies/*",
+            "voices/*/*",
+        ],
+    },
+    entry_points={"console_scripts": ["diffsinger-jax = diffsinger_jax.cli.main:main"]},
     install_requires=[
         "absl-py",
         "array-record",
@@ -36,11 +53,10 @@ setup(
         "numpy",
         "optax>=0.2.6",
         "orbax-checkpoint",
-        "pyworld",
+        "pyworld-prebuilt",  # pyworld, but without pkg_resources, which setuptools no longer has
         "pyyaml",
         "safetensors",
         "scipy",
-        "setuptools<81",  # pyworld imports its pkg_resources
         "soundfile",
         "soxr",
         "tensorboardX",

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from diffsinger_jax.errors import InputError
+
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 RESULTS_HEAD = """\
 # Results
@@ -166,6 +168,19 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return str(value)
+
+
+def require_torch() -> None:
+    """Says at once that PyTorch is missing, before anything is measured.
+
+    Raises:
+      InputError: if it is.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "the comparison needs PyTorch; install it with pip install torch, or leave it out with "
+            "--peer none"
+        )
 
 
 def add_report_flags(parser: argparse.ArgumentParser) -> None:

@@ -239,6 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     options.peer = [name for name in options.peer if name != "none"]
+    if options.peer:
+        measure.require_torch()
     if not 1 <= options.k_step <= SCHEDULE.steps:
         raise InputError(f"--k_step is 1 to {SCHEDULE.steps}, got {options.k_step}")
     steps = options.steps or [options.k_step]

@@ -209,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     options.peer = [name for name in options.peer if name != "none"]
+    if options.peer:
+        measure.require_torch()
 
     runtime.keep_freed_memory()  # as run_train.py does
     peaks = {dtype: measure.matmul_peak(dtype) for dtype in options.dtype}

@@ -10,6 +10,7 @@ rounds), their ratio round by round, and how far their sounds are apart. Compili
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import time
 
@@ -21,6 +22,8 @@ parser.add_argument("--rows", type=int, default=1)
 parser.add_argument("--rounds", type=int, default=7)
 parser.add_argument("--source", choices=("harmonics", "sine"), default="harmonics")
 arguments = parser.parse_args()
+if importlib.util.find_spec("torch") is None:
+    parser.error("the comparison needs PyTorch; install it with pip install torch")
 # Before JAX starts its pool of threads.
 os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
 if hasattr(os, "sched_setaffinity"):

@@ -94,3 +94,11 @@ def test_reading_counts_the_frames_that_each_host_reads(tmp_path, prepared_mini,
     assert (one["stage"], one["hosts"], two["hosts"]) == ("auxiliary", 1, 2)
     assert one["frames/s"] * one["read s"] == pytest.approx(two["frames/s"] * two["read s"])
     assert one["MB"] / 2 <= two["MB"] < one["MB"]  # padded to rows that divide
+
+
+@pytest.mark.parametrize("program", [sampling, training])
+def test_without_pytorch_it_says_so_at_once(program, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(measure.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install torch, or leave it out with --peer none"):
+        program.main([])

@@ -17,6 +17,7 @@ home; `key` is the written one after that, in fifths.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 from fractions import Fraction
@@ -202,6 +203,14 @@ def midi_of(song: Song) -> mido.MidiFile:
 
 
 def main() -> None:
+    """Reads the flags, of which there is only `--help`, and writes the songs."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    write_songs()
+
+
+def write_songs() -> None:
     """Writes NAME.musicxml for each melody, and sakura also as MIDI and `.ds`."""
     for melody in sorted((FOLDER / "melodies").glob("*.txt")):
         song = parse_song(melody.read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import librosa
@@ -21,11 +20,8 @@ F0_CEIL_HZ = 1100.0
 
 def world():
     """pyworld, imported only where it is used."""
-    with warnings.catch_warnings():
-        # pyworld 0.3.5 asks pkg_resources for its own version, which setuptools deprecates.
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-        warnings.filterwarnings("ignore", message="Deprecated call to `pkg_resources")
-        import pyworld
+    import pyworld
+
     return pyworld
 
 

@@ -61,6 +61,10 @@ def _parse(data: bytes, source: str) -> ET.Element:
     parser.EntityDeclHandler = refuse
     try:
         parser.ParseFile(io.BytesIO(data))
+    except LookupError as error:
+        raise InputError(
+            f"{source}: it declares an encoding that is not known ({error}); save it as UTF-8"
+        ) from error
     except expat.ExpatError as error:
         raise InputError(f"{source}: not well-formed XML ({error}); export it again") from error
     return builder.close()

@@ -181,6 +181,13 @@ def test_a_broken_file_is_one_sentence(tmp_path):
         read_score(tmp_path / "none.xml")
 
 
+def test_an_encoding_that_nobody_knows_is_one_sentence(tmp_path):
+    path = tmp_path / "song.musicxml"
+    path.write_text('<?xml version="1.0" encoding="x-nothing"?><score-partwise/>', "utf-8")
+    with pytest.raises(InputError, match="an encoding that is not known .* save it as UTF-8"):
+        read_score(path)
+
+
 def test_mxl_is_the_same_score(tmp_path):
     container = '<container><rootfiles><rootfile full-path="s/odd.xml"/></rootfiles></container>'
     with zipfile.ZipFile(tmp_path / "odd.mxl", "w") as archive:

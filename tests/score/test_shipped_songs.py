@@ -1,6 +1,9 @@
 """The songs that ship."""
 
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,13 @@ def test_sakura_is_one_song_in_three_formats():
 
     assert notes("musicxml") == notes("mid") == notes("ds")
     assert faults_of(SONGS / "sakura.ds") == []
+
+
+def test_asking_for_help_writes_no_song(tmp_path):
+    folder = tmp_path / "songs"
+    shutil.copytree(SONGS, folder)
+    (folder / "sakura.mid").unlink()
+    command = [sys.executable, folder / "make_songs.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=SONGS.parents[1])
+    assert done.returncode == 0 and "a token per note" in done.stdout
+    assert not (folder / "sakura.mid").exists()
