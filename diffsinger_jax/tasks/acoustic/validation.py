@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import matplotlib.image
 import numpy as np
@@ -86,8 +88,7 @@ class Validator:
         if AUXILIARY in shown:
             mels[AUXILIARY] = self._sample(params, batch, sampling=Sampling(k_step=0, steps=1))
         if DIFFUSION in shown:
-            names = ("k_step", "steps", "temperature")
-            sampling = Sampling(**{name: config.sampling[name] for name in names})
+            sampling = Sampling(**dataclasses.asdict(config.sampling))
             mels[DIFFUSION] = self._sample(params, batch, sampling=sampling)
         mels = {name: np.asarray(mel) for name, mel in mels.items()}
         f0 = np.asarray(self._f0(params, batch))
