@@ -15,7 +15,7 @@ K_STEP = 51  # of 100, the paper's for its own corpus
 
 
 def start_at(config: ConfigDict, k_step: int) -> None:
-    """The denoiser learns and walks the steps below k, all of them."""
+    """The denoiser learns the steps below k, and sampling takes all of them."""
     config.sampling.k_step = k_step
     config.sampling.steps = k_step
     config.denoiser.t_below = k_step

@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
     config.model.denoiser_channels = 256  # C
     config.model.denoiser_layers = 20
     config.model.dilation_cycle = 4  # layer i has dilation 2^(i mod cycle)
-    config.model.condition_on_prior = False  # show the denoiser the blurry mel too
+    config.model.condition_on_prior = False  # show the denoiser the auxiliary mel too
     config.model.dtype = "float32"  # of matrix products' inputs: "float32" or "bfloat16"
 
     config.schedule = ConfigDict()
@@ -43,9 +43,9 @@ def get_config() -> ConfigDict:
     config.process = "eps"  # what the denoiser predicts: "eps" (the paper) or "residual"
 
     config.sampling = ConfigDict()  # how the finished voice sings unless told otherwise
-    # K, where the walk starts; "auto" finds it between the stages, see config.boundary
+    # K, where sampling starts; "auto" finds it between the stages, see config.boundary
     config.sampling.k_step = FieldReference(51, field_type=int | str)
-    config.sampling.steps = 51  # how many of the K steps are visited, at most all
+    config.sampling.steps = 51  # of the sampler, at most K
     config.sampling.temperature = 1.0  # factor on the noise
     config.sampling.method = "ddpm"  # a name in SAMPLERS of diffsinger_jax/diffusion/samplers.py
 

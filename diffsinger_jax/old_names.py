@@ -11,9 +11,10 @@ from typing import Any
 
 FIELDS = {
     "row_groups": "microbatches",
+    "model.sees_padding": "model.unmasked_convs",
 }
 """Paths of fields, as they were -> as they are."""
-VALUES: dict[str, dict[Any, Any]] = {}
+VALUES = {"sampling.start": {"blurry": "auxiliary"}}
 """Of a field: values as they were -> as they are."""
 ADDED = {
     "start_from": "",

@@ -166,7 +166,7 @@ def boundary_panels(
     rest = iter(axes)
 
     ax = next(rest)
-    ax.semilogy(steps, divergence, label="KL(M_k || blurry M_k)")
+    ax.semilogy(steps, divergence, label="KL(M_k || auxiliary M_k)")
     ax.axhline(limit, color="0.4", linestyle=":", label="KL(M_T || noise)")
     ax.set_ylabel("nats an element")
     if margins is not None:

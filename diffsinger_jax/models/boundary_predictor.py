@@ -1,4 +1,4 @@
-"""The boundary predictor: is a diffused mel a real one or a blurry one? (Liu et al. 2022, 3.4)"""
+"""The boundary predictor: is a diffused mel real or auxiliary? (Liu et al. 2022, 3.4)"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class AuxiliaryDecoder(nn.Module):
     heads: int
     kernel_size: int
     dropout: float
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -72,7 +72,7 @@ class AuxiliaryDecoder(nn.Module):
             heads=self.heads,
             kernel_size=self.kernel_size,
             dropout=self.dropout,
-            sees_padding=self.sees_padding,
+            unmasked_convs=self.unmasked_convs,
             dtype=self.dtype,
             name="blocks",
         )(x, mask, train=train)
@@ -107,7 +107,7 @@ class DiffSinger(nn.Module):
       auxiliary_output: what the auxiliary decoder's last layer puts out, "z" or "log_mel".
       denoiser_channels, denoiser_layers, dilation_cycle: of the WaveNet.
       condition_on_prior: whether the denoiser is shown the auxiliary mel beside the condition.
-      sees_padding: whether convolutions see what layers make of padding, as the reference's do,
+      unmasked_convs: whether convolutions see what layers make of padding, as the reference's do,
         and numbers near the end of a row depend on how far it is padded.
       dtype: of the inputs of matrix products; all else is float32.
     """
@@ -144,7 +144,7 @@ class DiffSinger(nn.Module):
     pitch_input_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     curves: tuple[str, ...] = ()
     auxiliary_output: str = "z"
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -152,7 +152,7 @@ class DiffSinger(nn.Module):
         blocks = dict(
             heads=self.heads,
             dropout=self.dropout,
-            sees_padding=self.sees_padding,
+            unmasked_convs=self.unmasked_convs,
             dtype=self.dtype,
         )
         predictor = dict(hidden=self.predictor_hidden, dropout=self.predictor_dropout)
@@ -176,7 +176,7 @@ class DiffSinger(nn.Module):
             self.pitch_predictor = PITCH_PREDICTORS[self.pitch](
                 layers=self.predictor_layers,
                 kernel_size=self.pitch_kernel_size,
-                sees_padding=self.sees_padding,
+                unmasked_convs=self.unmasked_convs,
                 **predictor,
                 **self.pitch_settings,
             )
@@ -262,7 +262,7 @@ class DiffSinger(nn.Module):
             return out
         low, high = (jnp.asarray(edge, jnp.float32) for edge in (self.mel_low, self.mel_high))
         z = MelScaling(low, high).scale(out)
-        return z if self.sees_padding else masked(z, mask)
+        return z if self.unmasked_convs else masked(z, mask)
 
     def denoise(
         self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
@@ -285,7 +285,7 @@ class DiffSinger(nn.Module):
         self, x: jax.Array, step: jax.Array, projected: Sequence[jax.Array], mask: jax.Array
     ) -> jax.Array:
         """As `denoise`, with rows of `embed_times` and the condition of `project_condition`."""
-        mask = jnp.ones_like(mask) if self.sees_padding else mask
+        mask = jnp.ones_like(mask) if self.unmasked_convs else mask
         return self.denoiser.run(x, step, projected, mask)
 
     def _damped(self, encoded: jax.Array) -> jax.Array:

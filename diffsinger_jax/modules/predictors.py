@@ -58,14 +58,14 @@ class PitchPredictor(nn.Module):
 
     Attributes:
       layers, hidden, kernel_size, dropout: of the convolutions.
-      sees_padding: whether convolutions see what they made of padding.
+      unmasked_convs: whether convolutions see what they made of padding.
     """
 
     layers: int
     hidden: int
     kernel_size: int
     dropout: float
-    sees_padding: bool = False
+    unmasked_convs: bool = False
 
     @nn.compact
     def __call__(
@@ -102,7 +102,7 @@ class PitchPredictor(nn.Module):
             self.dropout,
             dilation_base=2,
             name="stack",
-        )(x, jnp.ones_like(mask) if self.sees_padding else mask, train=train)
+        )(x, jnp.ones_like(mask) if self.unmasked_convs else mask, train=train)
         out = Linear(2, kernel_init=nn.initializers.zeros, name="out")(x) * mask[..., None]
         return out[..., 0], out[..., 1]
 

@@ -52,7 +52,7 @@ class FramePitchPredictor(nn.Module):
     Attributes:
       layers, hidden, kernel_size, dropout: of the convolutions.
       predicts_voicing: whether the second curve is used; all is voiced otherwise.
-      sees_padding: whether convolutions see what they made of padding.
+      unmasked_convs: whether convolutions see what they made of padding.
     """
 
     layers: int
@@ -60,7 +60,7 @@ class FramePitchPredictor(nn.Module):
     kernel_size: int
     dropout: float
     predicts_voicing: bool = True
-    sees_padding: bool = False
+    unmasked_convs: bool = False
 
     @nn.compact
     def __call__(
@@ -73,7 +73,7 @@ class FramePitchPredictor(nn.Module):
         train: bool,
     ) -> tuple[jax.Array, jax.Array]:
         """As `PitchPredictor`: distance from the note in semitones, and voiced logits."""
-        seen = jnp.ones_like(mask) if self.sees_padding else mask
+        seen = jnp.ones_like(mask) if self.unmasked_convs else mask
         curves = Contours(
             2, self.layers, self.hidden, self.kernel_size, self.dropout, name="contours"
         )(expanded, mask, seen, train=train)
@@ -88,7 +88,7 @@ class WaveletPitchPredictor(nn.Module):
     Attributes:
       width: of the layers before the curves and of those behind mean and spread.
       std_scale: factor on the predicted spread when f0 is rebuilt.
-      layers, hidden, kernel_size, dropout, predicts_voicing, sees_padding: as in
+      layers, hidden, kernel_size, dropout, predicts_voicing, unmasked_convs: as in
         `FramePitchPredictor`.
     """
 
@@ -97,7 +97,7 @@ class WaveletPitchPredictor(nn.Module):
     kernel_size: int
     dropout: float
     predicts_voicing: bool = True
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     width: int = 128
     std_scale: float = 0.8
 
@@ -117,7 +117,7 @@ class WaveletPitchPredictor(nn.Module):
         self, expanded: jax.Array, first: jax.Array, mask: jax.Array, *, train: bool
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Coefficients f32[B, T, 10 or 11] (the last is unvoiced), mean f32[B], std f32[B]."""
-        seen = jnp.ones_like(mask) if self.sees_padding else mask
+        seen = jnp.ones_like(mask) if self.unmasked_convs else mask
         # The first layer's bias stands on padding too, so there positions count on.
         coefficients = self.contours(self.before(expanded), seen, seen, train=train)
         h = nn.relu(self.statistics[0](first))
@@ -135,7 +135,7 @@ class WaveletPitchPredictor(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """As `PitchPredictor`: distance from the note in semitones, and voiced logits."""
         coefficients, mean, std = self.curves(expanded, first, mask, train=train)
-        seen = jnp.ones_like(mask) if self.sees_padding else mask
+        seen = jnp.ones_like(mask) if self.unmasked_convs else mask
         shape = inverse_wavelet(coefficients[..., :WAVELET_SCALES], seen)
         log_hz = shape * (std * self.std_scale)[:, None] + mean[:, None]
         midi = MIDI_OF_ONE_HZ + 12.0 / np.log(2.0).astype(np.float32) * log_hz

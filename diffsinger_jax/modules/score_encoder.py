@@ -43,7 +43,7 @@ class ScoreEncoder(nn.Module):
       phonemes: number of phonemes, padding not counted.
       speakers, languages: how many there are.
       hidden: H.
-      layers, heads, kernel_size, dropout, sees_padding: of the FFT blocks.
+      layers, heads, kernel_size, dropout, unmasked_convs: of the FFT blocks.
       score_inputs: what is read beside the phonemes, a name in `SCORE_INPUTS`.
       positions: a name in `POSITIONS`.
     """
@@ -56,7 +56,7 @@ class ScoreEncoder(nn.Module):
     heads: int
     kernel_size: int
     dropout: float
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     score_inputs: str = "continuous"
     positions: str = "sinusoid"
     dtype: Dtype = jnp.float32
@@ -84,7 +84,7 @@ class ScoreEncoder(nn.Module):
             heads=self.heads,
             kernel_size=self.kernel_size,
             dropout=self.dropout,
-            sees_padding=self.sees_padding,
+            unmasked_convs=self.unmasked_convs,
             dtype=self.dtype,
             name="blocks",
         )(x, mask, train=train)

@@ -166,7 +166,7 @@ class FFTBlock(nn.Module):
     """x + attention(norm(x)), then x + feed_forward(norm(x)), masked after each.
 
     Attributes:
-      heads, kernel_size, expansion, dropout, activation, rotary, sees_padding: see `FFTStack`.
+      heads, kernel_size, expansion, dropout, activation, rotary, unmasked_convs: see `FFTStack`.
       styled: whether both norms are `StyleNorm`s.
     """
 
@@ -176,7 +176,7 @@ class FFTBlock(nn.Module):
     dropout: float
     activation: str = "gelu"
     rotary: str = "none"
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     styled: bool = False
     dtype: Dtype = jnp.float32
 
@@ -193,7 +193,7 @@ class FFTBlock(nn.Module):
         x = masked(x + drop(h), mask)
 
         h = self._norm("feed_forward_norm", x, style, train)
-        h = h if self.sees_padding else masked(h, mask)
+        h = h if self.unmasked_convs else masked(h, mask)
         h = Conv1D(
             (2 if self.activation in GATES else 1) * self.expansion * width,
             self.kernel_size,
@@ -223,7 +223,7 @@ class FFTStack(nn.Module):
       activation: of the feed-forward layer, a name in `FEED_FORWARD_ACTIVATIONS`.
       rotary: of the attention, a name in `ROTARY_LAYOUTS`, or "none".
       styled: numbers of the blocks whose norms a style scales and shifts.
-      sees_padding: whether the feed-forward convolution sees the norm's bias on padding.
+      unmasked_convs: whether the feed-forward convolution sees the norm's bias on padding.
     """
 
     layers: int
@@ -234,7 +234,7 @@ class FFTStack(nn.Module):
     activation: str = "gelu"
     rotary: str = "none"
     styled: tuple[int, ...] = ()
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -251,7 +251,7 @@ class FFTStack(nn.Module):
                 self.dropout,
                 self.activation,
                 self.rotary,
-                self.sees_padding,
+                self.unmasked_convs,
                 styled=i in self.styled,
                 dtype=self.dtype,
                 name=f"block_{i}",

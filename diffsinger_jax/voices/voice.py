@@ -27,13 +27,13 @@ from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
+from diffsinger_jax.old_names import renamed
 from diffsinger_jax.types import Batch, CorpusInfo
 from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
 
 FORMAT_VERSION = 1
 VOICE_FILE = "voice.json"
-OLD_STARTS = {"blurry": "auxiliary"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Voice:
             sampling=Sampling(
                 k_step=k_step,
                 steps=steps,
-                start=OLD_STARTS.get(start := self.sampling.get("start", "auxiliary"), start),
+                start=self.sampling.get("start", "auxiliary"),
                 method=method,
                 eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
                 plms_interval=interval,
@@ -253,7 +253,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{folder / VOICE_FILE} has format {description.get('format')!r}, this program reads "
             f"{FORMAT_VERSION}; use the program version that wrote it"
         )
-    return description
+    return renamed(description)
 
 
 def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:

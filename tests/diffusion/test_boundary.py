@@ -27,7 +27,7 @@ def gaussian_kl(mean_1, variance_1, mean_2, variance_2):
     return np.trapezoid(np.exp(one) * (one - two), x)
 
 
-def brute_force(schedule, mels, blurry):
+def brute_force(schedule, mels, auxiliary):
     """Diffuses every element to every step and adds up integrals; the paper, word for word."""
 
     def at(t, mel, other):
@@ -37,7 +37,7 @@ def brute_force(schedule, mels, blurry):
     last, end = schedule.alpha_bar[-1], schedule.steps - 1
     limit = sum(gaussian_kl(np.sqrt(last) * m, 1 - last, 0.0, 1.0) for m in mels)
     for t in range(schedule.steps):
-        if sum(at(t, m, b) for m, b in zip(mels, blurry, strict=True)) <= limit:
+        if sum(at(t, m, b) for m, b in zip(mels, auxiliary, strict=True)) <= limit:
             return t + 1
     return end + 1
 
@@ -47,20 +47,20 @@ def brute_force(schedule, mels, blurry):
 def test_the_closed_form_is_what_brute_force_finds(schedule, error):
     rng = np.random.default_rng(0)
     mels = rng.normal(-0.3, 0.5, 3)
-    blurry = mels + error * rng.normal(size=3)
-    distance, square = np.sum((mels - blurry) ** 2), np.sum(mels**2)
-    expected = brute_force(schedule, mels, blurry)
+    auxiliary = mels + error * rng.normal(size=3)
+    distance, square = np.sum((mels - auxiliary) ** 2), np.sum(mels**2)
+    expected = brute_force(schedule, mels, auxiliary)
     assert closed_form_boundary(schedule.path, distance, square, count=3) == expected
     assert closed_form_boundary(schedule.path, distance / 3, square / 3) == expected  # as means
 
 
 def test_divergences_are_those_of_gaussians():
-    schedule, mel, blurry = linear_schedule(100), 0.7, 0.5
+    schedule, mel, auxiliary = linear_schedule(100), 0.7, 0.5
     for t in (0, 50, 99):
         a = schedule.alpha_bar[t]
-        expected = gaussian_kl(np.sqrt(a) * mel, 1 - a, np.sqrt(a) * blurry, 1 - a)
+        expected = gaussian_kl(np.sqrt(a) * mel, 1 - a, np.sqrt(a) * auxiliary, 1 - a)
         np.testing.assert_allclose(
-            divergence(schedule.path, (mel - blurry) ** 2)[t], expected, rtol=1e-6
+            divergence(schedule.path, (mel - auxiliary) ** 2)[t], expected, rtol=1e-6
         )
     a = schedule.alpha_bar[-1]
     np.testing.assert_allclose(

@@ -32,7 +32,7 @@ class Corpus:
 
 
 class Voice:
-    """Half the recording's detail in its blurry mel; temperature brings detail, k brings errors."""
+    """Half the detail in its auxiliary mel; temperature brings detail, k brings errors."""
 
     info = types.SimpleNamespace(mel=SPEC)
     schedule = {"steps": 50}

@@ -71,7 +71,7 @@ def our_numbers(
     Every stage is given the reference's own input where it was recorded, but for those that go
     through all of it: aux_mel, ddpm_mel and pndm10_mel.
     """
-    model = dataclasses.replace(acoustic.model, sees_padding=True)
+    model = dataclasses.replace(acoustic.model, unmasked_convs=True)
     acoustic = dataclasses.replace(acoustic, model=model)
     batch, has = batch_of(cases), cases.__contains__
     call = functools.partial(acoustic._apply, params)

@@ -36,7 +36,7 @@ DTYPES = ("float32", "bfloat16")
 DEFAULTS = "configs/base.py"
 OF_CORPUS = ("phonemes", "speakers", "languages", "mel_bins", "mel_low", "mel_high")
 """Arguments of the model that the corpus says."""
-OF_MODEL = ("layers", "hidden", "kernel_size", "dropout", "sees_padding")
+OF_MODEL = ("layers", "hidden", "kernel_size", "dropout", "unmasked_convs")
 """Arguments of a pitch predictor that the model's other fields say."""
 
 
