@@ -73,6 +73,15 @@ setup(
         "perceptual": ["onnxruntime>=1.18", "speechmos"],
         "onnx": ["onnxruntime>=1.18"],  # OpenUtau's vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
-        "test": ["hypothesis", "jsonschema", "pytest", "pytest-xdist", "ruff"],
+        "tensorboard": ["tensorboard"],  # shows what training writes
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],
+        "test": [
+            "hypothesis",
+            "jsonschema",
+            "mypy>=1.15",
+            "pytest",
+            "pytest-xdist",
+            "ruff>=0.17,<0.18",  # another one may format otherwise
+        ],
     },
 )

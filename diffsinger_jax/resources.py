@@ -36,8 +36,10 @@ def find_voice(voice: str | os.PathLike) -> Path:
 
 
 def shipped_songs() -> dict[str, Path]:
-    """The MusicXML files of the songs that ship, by name."""
-    return {file.stem: file for file in sorted((folder("data") / "songs").glob("*.musicxml"))}
+    """The MusicXML files of the songs that ship, those of data/pjs_mini included, by name."""
+    data = folder("data")
+    files = [*(data / "songs").glob("*.musicxml"), *(data / "pjs_mini").glob("*/*.musicxml")]
+    return {file.stem: file for file in sorted(files)}
 
 
 def find_score(score: str | os.PathLike) -> Path:
