@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from diffsinger_jax.errors import InputError
 
@@ -79,7 +80,7 @@ class MelSpec:
         """The log amplitude of digital silence: the floor."""
         return float(self.log(np.float64(self.log_floor)))
 
-    def log(self, amplitude: np.ndarray) -> np.ndarray:
+    def log(self, amplitude: Any) -> Any:
         """Logarithm of amplitudes > 0 in its base; the floor is not applied."""
         return np.log10(amplitude) if self.log_base == "10" else np.log(amplitude)
 
@@ -336,7 +337,7 @@ class CorpusInfo:
     licence: str = ""
 
 
-def frames_from_seconds(durations_sec: np.ndarray, frames_per_sec: float) -> np.ndarray:
+def frames_from_seconds(durations_sec: npt.ArrayLike, frames_per_sec: float) -> np.ndarray:
     """Durations in frames whose rounding errors never add up.
 
     diff(floor(cumsum(duration) * frames_per_sec + 0.5)), so that each boundary is within half a

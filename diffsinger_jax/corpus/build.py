@@ -243,6 +243,8 @@ def song_examples(
     checked: CheckedSong, spec: MelSpec, vocabulary: Vocabulary, max_piece_sec: float
 ) -> Iterator[Example]:
     """The records of one song."""
+    if checked.features is None:
+        raise ValueError(f"{checked.song.name} has no audio; only used songs have examples")
     features = load_features(checked.features)
     for n, piece in enumerate(cut_song(checked.song.phonemes, max_piece_sec)):
         name = f"{checked.song.name}#{n + 1}"

@@ -179,7 +179,8 @@ def _start_worker() -> None:
     """Makes a worker end with its parent, even if that was killed and could not tell it to."""
 
     def follow() -> None:
-        parent_process().join()
+        if (parent := parent_process()) is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

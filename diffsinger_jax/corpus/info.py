@@ -86,8 +86,8 @@ def read_mel(name: str) -> MelSpec:
     """
     if name in MEL_SPECS:
         return MEL_SPECS[name]
-    for file, path in MEL_FILES.items():
-        file = resources.find_voice(name) / file
+    for file_name, path in MEL_FILES.items():
+        file = resources.find_voice(name) / file_name
         if not file.is_file():
             continue
         try:
@@ -117,17 +117,17 @@ def read_corpus_info(folder: str | os.PathLike) -> CorpusInfo:
     """
     advice = "expected a folder written by preparing a corpus (data/prepare.py)"
     try:
-        folder = epath.Path(folder)
-        is_folder = folder.is_dir()
+        path = epath.Path(folder)
+        is_folder = path.is_dir()
     except ImportError as error:  # what reads buckets is not installed by itself
         raise InputError(f"cannot open {os.fspath(folder)}: {error}") from error
     if not is_folder:
-        raise InputError(f"there is no folder {folder}; {advice}")
-    if not any(folder.iterdir()):
-        raise InputError(f"the folder {folder} is empty; {advice}")
-    file = folder / CORPUS_FILE
+        raise InputError(f"there is no folder {path}; {advice}")
+    if not any(path.iterdir()):
+        raise InputError(f"the folder {path} is empty; {advice}")
+    file = path / CORPUS_FILE
     if not file.is_file():
-        raise InputError(f"the folder {folder} has no {CORPUS_FILE}; {advice}")
+        raise InputError(f"the folder {path} has no {CORPUS_FILE}; {advice}")
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -67,7 +67,9 @@ def read_midi_notes(path: Path) -> list[SungNote]:
     Raises:
       InputError: for a file that is missing or not MIDI.
     """
-    notes, sounding, now_sec = [], {}, 0.0
+    notes: list[SungNote] = []
+    sounding: dict[int, float] = {}  # when each key that is down was struck
+    now_sec = 0.0
     try:
         for message in mido.MidiFile(path):
             now_sec += message.time

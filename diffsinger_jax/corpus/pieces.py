@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def make_example(
     features: SongFeatures,
     spec: MelSpec,
     vocabulary: Vocabulary,
-) -> dict[str, np.ndarray | str] | None:
+) -> dict[str, Any] | None:
     """One record of the prepared corpus: see `shards.example_features`.
 
     Args:

@@ -14,7 +14,8 @@ import tensorflow_datasets as tfds
 
 from diffsinger_jax.features import FEATURES, core_names
 
-Example = Mapping[str, np.ndarray | str]
+Example = Mapping[str, Any]
+"""A name, and an array or a number for each column, see `example_features`."""
 
 
 def example_features(n_mels: int, curves: Iterable[str] = ()) -> tfds.features.FeaturesDict:

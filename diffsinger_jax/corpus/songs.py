@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from diffsinger_jax.errors import InputError
 
@@ -103,8 +104,20 @@ class Recipe:
 SPLITS = ("train", "validation", "test")
 
 
+class HasSong(Protocol):
+    """A recording that is split with all others of its song."""
+
+    @property
+    def name(self) -> str:
+        """Of the recording."""
+
+    @property
+    def song(self) -> str:
+        """What must not be in two splits."""
+
+
 def assign_splits(
-    songs: Sequence[SungSong], test: Sequence[str], validation: Sequence[str]
+    songs: Sequence[HasSong], test: Sequence[str], validation: Sequence[str]
 ) -> dict[str, str]:
     """The split of each song, by prefixes of song names; never part of a song in two splits.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import grain
 import numpy as np
 
-from diffsinger_jax.pipeline.collate import collate
+from diffsinger_jax.pipeline.collate import Example, collate
 from diffsinger_jax.pipeline.plan import (
     PADDING_ROW,
     BatchPlan,
@@ -16,7 +16,7 @@ from diffsinger_jax.pipeline.plan import (
     host_slice,
     plan_epoch,
 )
-from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus
+from diffsinger_jax.pipeline.prepared import Corpus
 from diffsinger_jax.types import Batch
 
 ENDLESS = 2**40
@@ -24,7 +24,7 @@ ENDLESS = 2**40
 
 
 def train_batches(
-    corpus: PreparedCorpus,
+    corpus: Corpus,
     split: str,
     plan: BatchPlan,
     *,
@@ -60,7 +60,7 @@ def train_batches(
 
 
 def eval_batches(
-    corpus: PreparedCorpus,
+    corpus: Corpus,
     split: str,
     buckets: Sequence[Bucket],
     *,
@@ -88,6 +88,6 @@ def pad_rows(planned: PlannedBatch, multiple: int) -> PlannedBatch:
     return PlannedBatch(planned.bucket._replace(rows=rows), indices)
 
 
-def _load(source: Sequence[Example], planned: PlannedBatch, corpus: PreparedCorpus) -> Batch:
+def _load(source: Sequence[Example], planned: PlannedBatch, corpus: Corpus) -> Batch:
     examples = [None if i == PADDING_ROW else source[int(i)] for i in planned.indices]
     return collate(examples, planned.bucket, corpus.info.mel.n_mels, corpus.curves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from diffsinger_jax.features import FEATURES, empty_batch, neutral_value
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.types import Batch
 
-Example = Mapping[str, np.ndarray]
+Example = Mapping[str, Any]
 """One piece of a song, unpadded: its name and the rows of `FEATURES` that are not derived, as
 tokens i32[N], f0 f32[T], mel f32[T, M]; sum(ph_frames) = T."""
 

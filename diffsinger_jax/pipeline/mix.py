@@ -81,7 +81,7 @@ def parse_corpora(text: str) -> list[tuple[str, Fraction]]:
       InputError: for a weight that is no positive number of at most two decimals, a folder that
         is named twice, and for none at all.
     """
-    corpora = []
+    corpora: list[tuple[str, Fraction]] = []
     for entry in text.split(","):
         path, equals, weight = entry.strip().partition("=")
         if not path:
@@ -198,7 +198,7 @@ class _Renumbered(Sequence):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Example:  # type: ignore[override]  # never sliced
         example = self._source[index]
         if self._same:
             return example
@@ -220,7 +220,7 @@ class _Joined(Sequence):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Example:  # type: ignore[override]  # never sliced
         if not 0 <= index < len(self):
             raise IndexError(index)
         number = int(np.searchsorted(self._ends, index, side="right"))

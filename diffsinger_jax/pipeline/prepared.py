@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -31,6 +31,24 @@ class Lengths(NamedTuple):
     frames: np.ndarray
     phonemes: np.ndarray
     names: tuple[str, ...]
+
+
+class Corpus(Protocol):
+    """What batches are read from: a `PreparedCorpus`, or several as a `mix.MixedCorpus`."""
+
+    @property
+    def info(self) -> CorpusInfo:
+        """Mel, vocabulary, statistics and licence."""
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Names of the optional features that its batches have."""
+
+    def source(self, split: str) -> Sequence[Example]:
+        """The examples of a split by number."""
+
+    def lengths(self, split: str) -> Lengths:
+        """Lengths of all examples of a split, in the order of `source`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,7 @@ class _Pieces(Sequence):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> Recording:
+    def __getitem__(self, index: int) -> Recording:  # type: ignore[override]  # never sliced
         if not 0 <= index < len(self):  # by which iteration ends
             raise IndexError(index)
         piece = self._source[index]

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.pipeline.collate import Example
 from diffsinger_jax.score.phonology import is_vowel
 from diffsinger_jax.synthesis.timing import fit_to_score
 from diffsinger_jax.types import (
@@ -43,7 +44,7 @@ class PieceArrays:
 
     piece: Piece
     phonemes: tuple[Phoneme, ...]
-    example: dict[str, np.ndarray]
+    example: Example
     starts: np.ndarray
     fills: np.ndarray
     start_frames: np.ndarray
@@ -192,7 +193,7 @@ def _fills(symbols: list[str], note_index: np.ndarray, starts: np.ndarray) -> np
             for i in range(first, last)
             if note_index[i] == note_index[first] and is_vowel(symbols[i])
         ]
-        fills[vowels or [first]] = True
+        fills[vowels or [int(first)]] = True
     return fills
 
 
@@ -200,12 +201,13 @@ def _given_frames(
     piece: Piece, frames_per_sec: float, head_frames: int, tail_frames: int
 ) -> np.ndarray | None:
     """i32[N] of the score's own durations, with head and tail, or None if it gives none."""
-    given = [phoneme.duration_sec for phoneme in piece.phonemes]
-    missing = [i for i, duration in enumerate(given) if duration is None]
-    if len(missing) == len(given):
+    phonemes = piece.phonemes or ()
+    given = [p.duration_sec for p in phonemes if p.duration_sec is not None]
+    missing = [i for i, phoneme in enumerate(phonemes) if phoneme.duration_sec is None]
+    if not given:
         return None
     if missing:
-        symbol = piece.phonemes[missing[0]].symbol
+        symbol = phonemes[missing[0]].symbol
         raise InputError(
             f"{piece.where or 'a piece'}: phoneme {missing[0] + 1} ({symbol}) has no duration "
             f"though others have one; give every phoneme of the piece a duration, or none"

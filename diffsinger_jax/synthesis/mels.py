@@ -75,8 +75,8 @@ def sing_mels(
         f0 = _f0(voice, batch, arrays)
         curves = _curves(voice, batch, arrays)
         mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
-        mel = voice.sample_mel(batch._replace(f0=f0, curves=curves), mel_keys, **how)
-        mel = np.asarray(mel, np.float32)
+        batch = batch._replace(f0=f0, curves=curves)
+        mel = np.asarray(voice.sample_mel(batch, mel_keys, **how), np.float32)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
             yield MelPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
@@ -144,17 +144,18 @@ def _curves(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> dict[s
       f32[B, T] by name, 0 on padding.
     """
     spec = voice.info.mel
-    curves = collate([], Bucket(*batch.mask.shape, 1), spec.n_mels, voice.curves).curves
-    for name, rows in curves.items():
+    bucket = Bucket(rows=len(batch.mask), frames=batch.mask.shape[1], phonemes=1)
+    curves = collate([], bucket, spec.n_mels, voice.curves).curves
+    for name, values in curves.items():
         for row, piece in enumerate(pieces):
             frames, head, tail = int(batch.mask[row].sum()), piece.head_frames, piece.tail_frames
             if (curve := piece.piece.curves.get(name)) is None:
-                rows[row, :frames] = neutral_value(name, piece.piece.where or "a piece")
+                values[row, :frames] = neutral_value(name, piece.piece.where or "a piece")
             else:
                 given = resample_curve(
                     curve.values, curve.timestep_sec, frames - head - tail, spec.frames_per_sec
                 )
-                rows[row, :frames] = np.pad(given, (head, tail), mode="edge")
+                values[row, :frames] = np.pad(given, (head, tail), mode="edge")
     return dict(curves)
 
 
