@@ -24,7 +24,7 @@ setup(
     # Beside the package in a checkout, inside it when installed; resources.py finds both.
     package_dir={name: name.removeprefix("diffsinger_jax.") for name in SHIPPED},
     package_data={
-        "diffsinger_jax": ["py.typed"],
+        "diffsinger_jax": ["py.typed", "evaluation/page.css", "evaluation/page.js"],
         "diffsinger_jax.data": [
             "*/recipe.py",
             "dictionaries/*",

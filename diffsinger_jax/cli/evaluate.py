@@ -1,7 +1,7 @@
 """Measures a voice on a split of a prepared corpus, beside the recordings.
 
-    diffsinger-jax evaluate --voice DIR --corpus PREPARED --split test --out DIR \\
-        [--k_step 10 25 51 100] [--temperature 0 1]
+    diffsinger-jax evaluate --voice DIR --corpus PREPARED --split test --out DIR --html DIR \\
+        [--recordings RAW] [--k_step 10 25 51 100] [--temperature 0 1]
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--voice", required=True, help="a voice folder")
     parser.add_argument("--corpus", required=True, help="a prepared corpus")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--out", required=True, type=Path, help="folder for report and pictures")
+    parser.add_argument("--out", type=Path, help="folder for report and pictures")
+    parser.add_argument("--html", type=Path, help="folder for a page to hear and see it all")
+    parser.add_argument(
+        "--recordings", type=Path, help="folder of the sound files the corpus was prepared from"
+    )
     parser.add_argument(
         "--k_step", type=int, nargs="+", help="where shallow diffusion starts, several to compare"
     )
     parser.add_argument(
         "--temperature", type=float, nargs="+", help="factors on the noise; the voice's own"
+    )
+    parser.add_argument(
+        "--classifier_split", default="validation", help="songs the classifier of patches learns"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -32,31 +39,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--mel_only", action="store_true", help="leave the sound out: much faster")
     parser.add_argument("--wavs", action="store_true", help="keep the sound of every piece")
-    options = parser.parse_args(arguments)
-    from diffsinger_jax.evaluation.evaluate import evaluate
-    from diffsinger_jax.evaluation.report import table
+    flags = parser.parse_args(arguments)
+    if flags.out is None and flags.html is None:
+        raise InputError("nothing would be written; give --out DIR, --html DIR, or both")
+    if flags.html is not None and flags.mel_only:
+        raise InputError("--html is a page to hear, --mel_only renders no sound; leave one out")
+    from diffsinger_jax.evaluation.evaluate import Options, evaluate
+    from diffsinger_jax.evaluation.report import make_folder, table
     from diffsinger_jax.pipeline.prepared import open_corpus
     from diffsinger_jax.voices.voice import load_voice
 
-    voice, corpus = load_voice(options.voice), open_corpus(options.corpus)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the folder {options.out} cannot be made ({error.strerror}); give one you may write to"
-        ) from error
-    tables = evaluate(
-        voice,
-        corpus,
-        options.split,
-        options.out,
-        k_steps=options.k_step,
-        temperatures=options.temperature,
-        seed=options.seed,
-        frames_per_batch=options.frames_per_batch,
-        sound=not options.mel_only,
-        wavs=options.wavs,
+    voice, corpus = load_voice(flags.voice), open_corpus(flags.corpus)
+    for folder in filter(None, (flags.out, flags.html)):
+        make_folder(folder)
+    options = Options(
+        k_steps=flags.k_step,
+        temperatures=flags.temperature,
+        seed=flags.seed,
+        frames_per_batch=flags.frames_per_batch,
+        sound=not flags.mel_only,
+        wavs=flags.wavs,
+        recordings=flags.recordings,
+        classifier_split=flags.classifier_split,
+        page=flags.html,
     )
+    tables = evaluate(voice, corpus, flags.split, flags.out, options)
     for title, rows in tables.items():
         print(f"\n{title}\n\n{table(rows)}")
-    print(f"\nwritten to {options.out}")
+    print(f"\nwritten to {' and '.join(str(f) for f in (flags.out, flags.html) if f)}")

@@ -24,6 +24,7 @@ COMMANDS = {
     "prepare-recordings": ("prepare_recordings", "make a corpus for vocoders of any recordings"),
     "train": ("train", "train a voice or a vocoder"),
     "evaluate": ("evaluate", "measure a voice on a split of a prepared corpus"),
+    "page": ("page", "sing songs onto a page to hear and see them"),
     "boundary": ("boundary", "find the boundary k of a training in three ways"),
     "search-sampling": ("search_sampling", "choose how a voice samples, on its validation split"),
     "check-song": ("check_song", "measure whether a sound file sings its score"),

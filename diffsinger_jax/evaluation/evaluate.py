@@ -1,13 +1,14 @@
 """Measures a voice on a split of a prepared corpus, beside the recordings.
 
-    diffsinger-jax evaluate --voice DIR --corpus PREPARED --split test --out DIR
+    diffsinger-jax evaluate --voice DIR --corpus PREPARED --split test --out DIR --html DIR
 
-Writes evaluation.json, evaluation.md, a picture of the first piece of every song with all
-systems' mels side by side, and, with --wavs, what was heard.
+--out gets evaluation.json, evaluation.md, a picture of the first piece of every song with all
+systems' mels side by side, and, with --wavs, what was heard; --html a page to hear and see it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,83 +16,87 @@ from pathlib import Path
 import numpy as np
 
 from diffsinger_jax import plots
-from diffsinger_jax.audio.f0 import extract_f0
-from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation.page import PagePiece, write_page
+from diffsinger_jax.evaluation.recordings import piece_recordings, song_of
 from diffsinger_jax.evaluation.report import Row, write_report
 from diffsinger_jax.evaluation.systems import (
+    AUXILIARY,
     PREDICTED_ALL,
-    PREDICTED_F0,
     TRUE_MEL,
     Singer,
     Sung,
+    diffusion_name,
+    diffusion_systems,
+    mels_of,
     sing_all,
     vocode,
 )
-from diffsinger_jax.metrics import measures as metrics
+from diffsinger_jax.evaluation.tables import (
+    RECORDING,
+    Measured,
+    compute,
+    duration_table,
+    measure_mels,
+    patch_aucs,
+    sound_table,
+)
 from diffsinger_jax.pipeline.mix import numbered_as
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, text
-from diffsinger_jax.types import MelSpec
+from diffsinger_jax.plots import Span
+from diffsinger_jax.types import CorpusInfo, MelSpec
 
 DEFAULT_K_STEPS = (10, 25, 51)
 """Beside the voice's own k and the whole length of its schedule."""
 MEL_TITLE = "The mel, before any vocoder (true durations and f0 but in the last two rows)"
+DURATION_TITLE = "The durations that are sung, each note beginning as recorded"
 WAV_TITLE = "The sound, by the harmonic-plus-noise vocoder: mel and f0 extracted again"
 
 
-def measure_mel(
-    true: Example, sung: Sung, system: str, spec: MelSpec
-) -> dict[str, metrics.Measure]:
-    """Measures of one piece's mel; what the system predicted beside it too."""
-    measures = {"mcd_dtw": metrics.mcd_dtw(true["mel"], sung.mel, spec)}
-    if system == PREDICTED_ALL:  # its frames are not those of the recording
-        return measures | metrics.durations(true["ph_frames"], sung.ph_frames, spec)
-    measures["mcd"] = metrics.mcd(true["mel"], sung.mel, spec)
-    measures |= metrics.detail(true["mel"], sung.mel, spec)
-    return measures | (metrics.pitch(true["f0"], sung.f0) if system == PREDICTED_F0 else {})
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to evaluate.
 
+    Attributes:
+      k_steps: None for `DEFAULT_K_STEPS`, the voice's own, and the whole schedule.
+      temperatures: factors on the noise; None for the voice's own.
+      seed: of the noise.
+      frames_per_batch: bounds memory, changes no number.
+      sound: also render and measure the sound, which takes longest.
+      wavs: keep what was rendered.
+      recordings: the folder of the corpus's sound files, for measures that need the recorded
+        sound itself.
+      classifier_split: the songs that the classifier of patches is trained on; None leaves it out.
+      page: a folder for the page to hear it all; needs `sound`.
+    """
 
-def measure_wav(true: Example, wav: np.ndarray, spec: MelSpec) -> dict[str, metrics.Measure]:
-    """Measures of one piece's sound, whose frames are those of the recording."""
-    frames = len(true["mel"])
-    # T frames of sound may be T + 1 frames of mel, by the framing's contract.
-    mel, f0 = log_mel(wav, spec)[:frames], extract_f0(wav, spec)[:frames]
-    return {
-        "mcd": metrics.mcd(true["mel"], mel, spec),
-        **metrics.detail(true["mel"], mel, spec),
-        **metrics.pitch(true["f0"], f0),
-    }
+    k_steps: Sequence[int] | None = None
+    temperatures: Sequence[float] | None = None
+    seed: int = 0
+    frames_per_batch: int = 4096
+    sound: bool = True
+    wavs: bool = False
+    recordings: Path | None = None
+    classifier_split: str | None = "validation"
+    page: Path | None = None
 
 
 def evaluate(
-    voice: Singer,
-    corpus: PreparedCorpus,
-    split: str,
-    out: Path | None,
-    *,
-    k_steps: Sequence[int] | None = None,
-    temperatures: Sequence[float] | None = None,
-    seed: int = 0,
-    frames_per_batch: int = 4096,
-    sound: bool = True,
-    wavs: bool = False,
+    voice: Singer, corpus: PreparedCorpus, split: str, out: Path | None, options: Options
 ) -> dict[str, dict[str, Row]]:
     """Sings and measures every piece of a split.
 
     Args:
       voice: its mel must be the corpus's.
       out: for the report, pictures and wavs; None writes nothing.
-      k_steps: None for `DEFAULT_K_STEPS`, the voice's own, and the whole schedule.
-      temperatures: factors on the noise; None for the voice's own.
-      sound: also render and measure the sound, which takes longest.
-      wavs: keep what was rendered.
 
     Returns:
       title -> system -> measures, as the report has them.
 
     Raises:
-      InputError: if voice and corpus do not belong together, or the split is empty.
+      InputError: if voice and corpus do not belong together, the split is empty, or a piece is
+        not in the recordings.
     """
     spec = voice.info.mel
     if differences := spec.differences(corpus.info.mel):
@@ -100,74 +105,152 @@ def evaluate(
             "again with the voice's --mel"
         )
     corpus = numbered_as(corpus, voice.info)
-    whole = int(voice.schedule["steps"])
-    if k_steps is None:
-        k_steps = [k for k in (*DEFAULT_K_STEPS, voice.k_step) if 0 < k < whole] + [whole]
-    k_steps = sorted(set(k_steps))
-    if wrong := [k for k in k_steps if not 0 < k <= whole]:
-        raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
-    temperatures = temperatures or [float(voice.sampling["temperature"])]
-
+    k_steps, temperatures = _settings(voice, options)
     examples = list(corpus.source(split))
     names = [text(example["name"]) for example in examples]
+    recorded = options.recordings and piece_recordings(options.recordings, examples, spec)
     started = time.monotonic()
     by_system = sing_all(
         voice,
         examples,
         k_steps,
         temperatures=temperatures,
-        seed=seed,
-        frames_per_batch=frames_per_batch,
+        seed=options.seed,
+        frames_per_batch=options.frames_per_batch,
         on_system=lambda name: print(f"singing {len(examples)} pieces: {name}", flush=True),
     )
-    tables: dict[str, dict[str, Row]] = {MEL_TITLE: {}}
-    per_song: dict[str, dict[str, Row]] = {}
-    for system, pieces in by_system.items():
-        if system != TRUE_MEL:
-            measured = [
-                measure_mel(true, sung, system, spec)
-                for true, sung in zip(examples, pieces, strict=True)
-            ]
-            tables[MEL_TITLE][system] = _compute(measured)
-            for song in sorted(set(map(_song, names))):
-                parts = [m for m, name in zip(measured, names, strict=True) if _song(name) == song]
-                per_song.setdefault(song, {})[system] = _compute(parts)
-    if sound:
-        tables[WAV_TITLE] = {}
-        for system, pieces in by_system.items():
-            if system == PREDICTED_ALL:
-                continue  # no frame of it belongs to a frame of the recording
-            print(f"listening to {len(examples)} pieces: {system}", flush=True)
-            rendered = vocode(pieces, spec, seed=seed, frames_per_batch=frames_per_batch)
-            tables[WAV_TITLE][system] = _compute(
-                [measure_wav(true, wav, spec) for true, wav in zip(examples, rendered, strict=True)]
-            )
-            if out is not None and wavs:
-                _write_wavs(out, system, names, rendered, voice)
+    measured = measure_mels(examples, by_system, spec)
+    tables = {MEL_TITLE: {system: compute(parts) for system, parts in measured.items()}}
+    other = options.classifier_split
+    if other in corpus.splits and other != split:
+        print(f"singing the {other} songs for the classifier of patches", flush=True)
+        others = list(corpus.source(other))
+        how = {"seed": options.seed, "frames_per_batch": options.frames_per_batch}
+        sung = {
+            system: mels_of(voice, others, **setting, **how)
+            for system, setting in diffusion_systems(voice, k_steps, temperatures).items()
+        }
+        for system, auc in patch_aucs(examples, by_system, others, sung, spec).items():
+            tables[MEL_TITLE][system]["patch_auc"] = auc
+    training = list(corpus.source("train")) if "train" in corpus.splits else []
+    tables[DURATION_TITLE] = duration_table(
+        examples, by_system, training, voice.info.vocabulary, spec
+    )
+    sounds = _render(by_system, options, spec) if options.sound else {}
+    if sounds:
+        tables[WAV_TITLE] = sound_table(examples, sounds, recorded, spec)
+    about = {
+        "title": f"{getattr(voice, 'name', 'A voice')} on {corpus.info.name}, {split}",
+        "songs": ", ".join(sorted(set(map(song_of, names)))),
+        "pieces": len(examples),
+        "seconds of singing": round(sum(len(e["mel"]) for e in examples) / spec.frames_per_sec, 1),
+        "the voice's own k": voice.k_step,
+        "seed": options.seed,
+        "measured in seconds": round(time.monotonic() - started, 1),
+    }
     if out is not None:
         _draw(out, names, by_system, spec)
-        seconds = sum(len(example["mel"]) for example in examples) / spec.frames_per_sec
-        about = {
-            "title": f"{getattr(voice, 'name', 'A voice')} on {corpus.info.name}, {split}",
-            "songs": ", ".join(sorted(set(map(_song, names)))),
-            "pieces": len(examples),
-            "seconds of singing": round(seconds, 1),
-            "the voice's own k": voice.k_step,
-            "seed": seed,
-            "measured in seconds": round(time.monotonic() - started, 1),
-        }
-        songs = {f"Mel of {song}": rows for song, rows in per_song.items()}
-        write_report(out, about, tables | songs)
+        write_report(out, about, tables | _song_tables(names, measured))
+        for system, wavs in sounds.items() if options.wavs else ():
+            _write_wavs(out, system, names, wavs, voice)
+    if options.page is not None and sounds:
+        takes = {RECORDING: recorded} if recorded else {}
+        takes |= {name: sounds[name] for name in _page_systems(voice, k_steps, temperatures)}
+        pieces = [
+            _page_piece(e, i, takes, by_system[PREDICTED_ALL][i].f0, voice.info)
+            for i, e in enumerate(examples)
+        ]
+        about["licence"] = corpus.info.licence
+        write_page(options.page, about, tables, pieces, spec)
     return tables
 
 
-def _compute(parts: Sequence[Mapping[str, metrics.Measure]]) -> dict[str, float]:
-    return {name: measure.compute() for name, measure in metrics.merge_all(list(parts)).items()}
+def _settings(voice: Singer, options: Options) -> tuple[list[int], list[float]]:
+    """The k and the temperatures to sing at."""
+    whole = int(voice.schedule["steps"])
+    k_steps = options.k_steps
+    if k_steps is None:
+        k_steps = [k for k in (*DEFAULT_K_STEPS, voice.k_step) if 0 < k < whole] + [whole]
+    k_steps = sorted(set(k_steps))
+    if wrong := [k for k in k_steps if not 0 < k <= whole]:
+        raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
+    return k_steps, list(options.temperatures or [float(voice.sampling["temperature"])])
 
 
-def _song(name: str) -> str:
-    """The song of a piece named "song#number"."""
-    return name.split("#")[0]
+def _seconds(examples: Sequence[Example], spec: MelSpec) -> float:
+    return sum(len(example["mel"]) for example in examples) / spec.frames_per_sec
+
+
+def _render(
+    by_system: Mapping[str, Sequence[Sung]], options: Options, spec: MelSpec
+) -> dict[str, list[np.ndarray]]:
+    """system -> f32[T * hop] sound of each piece."""
+    sounds = {}
+    for system, pieces in by_system.items():
+        print(f"rendering {len(pieces)} pieces: {system}", flush=True)
+        sounds[system] = vocode(
+            pieces, spec, seed=options.seed, frames_per_batch=options.frames_per_batch
+        )
+    return sounds
+
+
+def _song_tables(
+    names: Sequence[str], measured: Mapping[str, Sequence[Measured]]
+) -> dict[str, dict[str, Row]]:
+    """One more table for each song, of its mels."""
+    return {
+        f"Mel of {song}": {
+            system: compute(
+                [part for part, name in zip(parts, names, strict=True) if song_of(name) == song]
+            )
+            for system, parts in measured.items()
+        }
+        for song in sorted(set(map(song_of, names)))
+    }
+
+
+def _page_systems(
+    voice: Singer, k_steps: Sequence[int], temperatures: Sequence[float]
+) -> list[str]:
+    """Those that the page lets hear: the voice's own k if it was sung, else the smallest."""
+    whole, temperature = int(voice.schedule["steps"]), temperatures[0]
+    shallow = voice.k_step if voice.k_step in k_steps else k_steps[0]
+    ks = [shallow, *([whole] if whole in k_steps and shallow != whole else [])]
+    return [
+        TRUE_MEL,
+        AUXILIARY,
+        *(diffusion_name(k, whole, temperature) for k in ks),
+        PREDICTED_ALL,
+    ]
+
+
+def _page_piece(
+    example: Example,
+    index: int,
+    takes: Mapping[str, Sequence[np.ndarray]],
+    predicted_f0: np.ndarray,
+    info: CorpusInfo,
+) -> PagePiece:
+    """All takes of one piece, on the recording's notes and phonemes."""
+    ends_sec = np.cumsum(example["ph_frames"]) / info.mel.frames_per_sec
+    starts_sec = ends_sec - np.asarray(example["ph_frames"]) / info.mel.frames_per_sec
+    symbols = [info.vocabulary.phonemes[token - 1] for token in example["tokens"]]
+    firsts = np.flatnonzero(example["onset"])
+    lasts = np.append(firsts[1:], len(symbols)) - 1
+    return PagePiece(
+        name=text(example["name"]),
+        sounds={name: sounds[index] for name, sounds in takes.items()},
+        curves={"recorded f0": example["f0"], "predicted f0": predicted_f0},
+        notes=[
+            Span(float(starts_sec[i]), float(ends_sec[j]), midi=float(example["note_midi"][i]))
+            for i, j in zip(firsts, lasts, strict=True)
+            if example["note_midi"][i] > 0
+        ],
+        phonemes=[
+            Span(float(start), float(end), label=symbol)
+            for start, end, symbol in zip(starts_sec, ends_sec, symbols, strict=True)
+        ],
+    )
 
 
 def _write_wavs(
@@ -190,7 +273,7 @@ def _draw(
     out: Path, names: Sequence[str], by_system: Mapping[str, Sequence[Sung]], spec: MelSpec
 ) -> None:
     """One picture for each song, of its first piece."""
-    first = {_song(names[i]): i for i in sorted(range(len(names)), key=names.__getitem__)[::-1]}
+    first = {song_of(names[i]): i for i in sorted(range(len(names)), key=names.__getitem__)[::-1]}
     for song, i in sorted(first.items()):
         mels = {system: pieces[i].mel for system, pieces in by_system.items()}
         plots.mel_panels(out / f"{song}.png", mels, spec, title=names[i])

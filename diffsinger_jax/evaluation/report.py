@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax.errors import InputError
 
 Row = Mapping[str, float]
 """Measure -> number; a measure that is absent or nan is a dash in the table."""
@@ -21,30 +22,56 @@ class Column(NamedTuple):
     Attributes:
       heading: with its unit.
       digits: after the point.
+      meaning: what it hears, and which way is better.
       factor: to the unit of the heading.
     """
 
     heading: str
     digits: int
+    meaning: str = ""
     factor: float = 1.0
 
 
 COLUMNS: Mapping[str, Column] = {
-    "mcd": Column("MCD dB", 2),
-    "mcd_dtw": Column("MCD-DTW dB", 2),
-    "detail_time": Column("detail time", 2),
-    "detail_frequency": Column("detail freq", 2),
-    "f0_rmse_cents": Column("f0 RMSE cents", 1),
-    "f0_correlation": Column("f0 corr", 3),
-    "f0_median_cents": Column("f0 median cents", 1),
-    "f0_within_50_cents": Column("within 50 cents %", 1, 100.0),
-    "vuv_error": Column("V/UV error %", 1, 100.0),
-    "duration_error_ms": Column("dur error ms", 1),
-    "duration_rmse_frames": Column("dur RMSE frames", 2),
-    "parameters": Column("M parameters", 2, 1e-6),
-    "mel_rtf": Column("mel RTF", 3),
+    "dnsmos_ovrl": Column("DNSMOS OVRL", 2, "opinion score 1 to 5; hears noise, not blur"),
+    "speaker_cosine": Column("speaker cosine", 3, "same singer, 1 is the recording; hears blur"),
+    "nsim": Column("NSIM", 3, "pattern of the log-mel, 1 is the recording; hears blur"),
+    "modulation_distance": Column(
+        "modulation dB", 2, "distance of the modulation spectrum, 0 is right; hears noise and blur"
+    ),
+    "modulation_excess": Column(
+        "12-25 Hz dB", 2, "of it the fastest band: below 0 over-smoothed, above 0 noise"
+    ),
+    "patch_auc": Column(
+        "patch AUC", 3, "how well a small classifier tells samples from recordings; 0.5 not at all"
+    ),
+    "mcd": Column("mel MCD dB", 2, "mel cepstral distortion, 13 coefficients of the log-mel"),
+    "mcd_dtw": Column("mel MCD-DTW dB", 2, "the same along the best alignment in time"),
+    "mcep_mcd": Column("MCEP-24 MCD dB", 2, "of 24 mel cepstra of WORLD's spectral envelope"),
+    "detail_time": Column(
+        "detail time", 2, "how much the mel moves over the recording's; noise too"
+    ),
+    "detail_frequency": Column("detail freq", 2, "the same from bin to bin"),
+    "residual_correlation": Column(
+        "corr with residual", 2, "of what is added to the auxiliary mel with what it lacks"
+    ),
+    "f0_median_cents": Column("f0 median cents", 1, "median error of the pitch"),
+    "f0_within_50_cents": Column("within 50 cents %", 1, "of the voiced frames", 100.0),
+    "f0_fine_rmse_cents": Column("f0 fine RMSE cents", 1, "without errors above 20 %"),
+    "f0_gross_error": Column("f0 gross %", 1, "frames whose error is above 20 %", 100.0),
+    "f0_correlation": Column("f0 corr", 3, "without errors above 20 %"),
+    "vuv_error": Column("V/UV error %", 1, "frames whose voicing differs", 100.0),
+    "duration_error_ms": Column("dur error ms", 1, "mean error of a phoneme's length"),
+    "duration_rmse_frames": Column("dur RMSE frames", 2, "root mean square error of it"),
+    "parameters": Column("M parameters", 2, "size of the model", 1e-6),
+    "mel_rtf": Column("mel RTF", 3, "seconds of computing for a second of singing"),
 }
 """All measures a table can show, in this order; it shows those that a row has."""
+
+
+def shown_columns(rows: Mapping[str, Row]) -> list[str]:
+    """The measures that at least one row has, in the order of `COLUMNS`."""
+    return [m for m in COLUMNS if any(_is_number(row.get(m)) for row in rows.values())]
 
 
 def table(rows: Mapping[str, Row], corner: str = "") -> str:
@@ -54,9 +81,9 @@ def table(rows: Mapping[str, Row], corner: str = "") -> str:
       rows: name -> measures; those not in `COLUMNS` are left out.
       corner: heading of the names.
     """
-    shown = [m for m in COLUMNS if any(_is_number(row.get(m)) for row in rows.values())]
+    shown = shown_columns(rows)
     lines = [[corner, *(COLUMNS[m].heading for m in shown)]]
-    lines += [[name, *(_cell(row.get(m), COLUMNS[m]) for m in shown)] for name, row in rows.items()]
+    lines += [[name, *(cell(row.get(m), COLUMNS[m]) for m in shown)] for name, row in rows.items()]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(
@@ -102,8 +129,23 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _cell(value: float | None, column: Column) -> str:
+def cell(value: float | None, column: Column) -> str:
+    """A number as its column writes it; a dash for none."""
     return f"{value * column.factor:.{column.digits}f}" if _is_number(value) else "-"
+
+
+def make_folder(folder: Path) -> None:
+    """Makes it and those above it.
+
+    Raises:
+      InputError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {folder} cannot be made ({error.strerror}); give one you may write to"
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

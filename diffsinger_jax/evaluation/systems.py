@@ -19,8 +19,10 @@ from diffsinger_jax.pipeline.plan import (
     plan_epoch,
 )
 from diffsinger_jax.pipeline.prepared import Example
+from diffsinger_jax.score.phonology import is_vowel
 from diffsinger_jax.synthesis.harmonic import render_rows
-from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, frames_from_seconds
+from diffsinger_jax.synthesis.timing import fit_to_score
+from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
 
 SHAPES = 2
 """Buckets of an evaluation: compiling a shape costs more than some padding."""
@@ -53,7 +55,7 @@ class Sung(NamedTuple):
     Attributes:
       mel: f32[T, M] log amplitude.
       f0: f32[T] Hz that it was sung with.
-      ph_frames: f32[N] durations as they were predicted, else those of the recording.
+      ph_frames: i32[N] durations that it was sung with.
     """
 
     mel: np.ndarray
@@ -65,6 +67,21 @@ def diffusion_name(k_step: int, schedule_steps: int, temperature: float) -> str:
     """How the tables call diffusion from k, whose noise has the factor `temperature`."""
     kind = "naive diffusion" if k_step == schedule_steps else "shallow"
     return f"{kind} k={k_step}, temperature {temperature:g}"
+
+
+def diffusion_systems(
+    voice: Singer, k_steps: Sequence[int], temperatures: Sequence[float]
+) -> dict[str, dict[str, float]]:
+    """The auxiliary mel, and diffusion from each k at each temperature.
+
+    Returns:
+      system -> keyword arguments of the voice's `sample_mel`.
+    """
+    whole = int(voice.schedule["steps"])
+    return {AUXILIARY: {"k_step": 0}} | {
+        diffusion_name(k_step, whole, temperature): {"k_step": k_step, "temperature": temperature}
+        for k_step, temperature in itertools.product(k_steps, temperatures)
+    }
 
 
 def sing_all(
@@ -80,7 +97,8 @@ def sing_all(
     """Every system's rendition of every piece.
 
     All but the last two take durations and f0 from the recording. `PREDICTED_F0` takes only the
-    durations, `PREDICTED_ALL` neither; both are sampled as the voice's `sampling` says.
+    durations, `PREDICTED_ALL` only when the notes begin: its durations are fitted to that, as
+    they are when a score is sung. Both are sampled as the voice's `sampling` says.
 
     Args:
       examples: pieces of a prepared corpus.
@@ -95,11 +113,7 @@ def sing_all(
     by_system = {TRUE_MEL: true}
     render = functools.partial(mels_of, voice, seed=seed, frames_per_batch=frames_per_batch)
 
-    whole = int(voice.schedule["steps"])
-    systems: dict[str, dict[str, float]] = {AUXILIARY: {"k_step": 0}}
-    for k_step, temperature in itertools.product(k_steps, temperatures):
-        how = {"k_step": k_step, "temperature": temperature}
-        systems[diffusion_name(k_step, whole, temperature)] = how
+    systems = diffusion_systems(voice, k_steps, temperatures)
     for name, how in systems.items():
         on_system(name)
         by_system[name] = [
@@ -115,18 +129,40 @@ def sing_all(
     ]
 
     on_system(PREDICTED_ALL)
-    predicted_frames = _frames(voice, examples, frames_per_batch)
     with_frames = [
-        {**e, "ph_frames": np.maximum(frames_from_seconds(frames, 1.0), _first_frame(frames))}
-        for e, frames in zip(examples, predicted_frames, strict=True)
+        {**e, "ph_frames": fitted_frames(e, frames, voice.info.vocabulary)}
+        for e, frames in zip(examples, _frames(voice, examples, frames_per_batch), strict=True)
     ]
     with_both = _with_f0(voice, with_frames, frames_per_batch)
     mels = render(with_both, k_step=voice.k_step)
     by_system[PREDICTED_ALL] = [
-        Sung(mel, e["f0"], frames)
-        for mel, e, frames in zip(mels, with_both, predicted_frames, strict=True)
+        Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, with_both, strict=True)
     ]
     return by_system
+
+
+def fitted_frames(
+    example: Example, predicted_frames: np.ndarray, vocabulary: Vocabulary
+) -> np.ndarray:
+    """i32[N] durations that are sung: the predicted ones, each note beginning as recorded.
+
+    Args:
+      example: its onsets and the durations of the recording.
+      predicted_frames: f[N].
+      vocabulary: which of the phonemes are vowels, which fill what consonants leave of a note.
+    """
+    starts, true_frames = np.asarray(example["onset"], bool), np.asarray(example["ph_frames"])
+    fills = np.array([is_vowel(vocabulary.phonemes[token - 1]) for token in example["tokens"]])
+    firsts = np.flatnonzero(starts)
+    for first, last in zip(firsts, np.append(firsts[1:], len(starts)), strict=True):
+        fills[first] |= not fills[first:last].any()
+    return fit_to_score(
+        predicted_frames,
+        starts=starts,
+        fills=fills,
+        start_frames=np.cumsum(true_frames) - true_frames,
+        total_frames=int(true_frames.sum()),
+    )
 
 
 def vocode(
@@ -188,11 +224,6 @@ def _frames(voice: Singer, examples: Sequence[Example], frames_per_batch: int) -
         for row, index in _real(indices):
             predicted[index] = frames[row, : len(examples[index]["tokens"])]
     return predicted
-
-
-def _first_frame(frames: np.ndarray) -> np.ndarray:
-    """i32[N], 1 for the first phoneme: a piece has at least one frame, whatever is predicted."""
-    return (np.arange(len(frames)) == 0).astype(np.int32)
 
 
 def _batches(

@@ -20,6 +20,8 @@ MCD_COEFFICIENTS = 13
 STFT_SIZES = (512, 1024, 2048)
 """Samples of the transforms in `stft_distance`, a quarter of which is the hop."""
 STFT_FLOOR = 1e-4
+GROSS_CENTS = 1200 * float(np.log2(1.2))
+"""A pitch that is more than 20 % off is a gross error."""
 SOUNDING_DB = 40.0
 """A frame sounds when the true mel's energy is at most this far below the piece's loudest frame."""
 
@@ -190,6 +192,26 @@ def detail(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[str, 
     return {"detail_time": Ratio(*in_time), "detail_frequency": Ratio(*in_frequency)}
 
 
+def residual_correlation(
+    true: np.ndarray, predicted: np.ndarray, auxiliary: np.ndarray, spec: MelSpec
+) -> Correlation:
+    """Of what a sample adds to the auxiliary mel with what the auxiliary mel lacks. A diagnosis.
+
+    Pearson's correlation of (predicted - auxiliary) with (true - auxiliary) over the sounding
+    frames: 0 for noise. Like every comparison with the one recording it punishes sampling, also
+    a perfect one, and does not decide alone.
+
+    Args:
+      true, predicted, auxiliary: [T, M] log amplitude, of the same length.
+    """
+    sounding = sounding_frames(true, spec)
+    x, y = (
+        (natural_log(mel, spec) - natural_log(auxiliary, spec))[sounding].ravel()
+        for mel in (predicted, true)
+    )
+    return Correlation(float(x.size), *(float(v.sum()) for v in (x, y, x * x, y * y, x * y)))
+
+
 # --- sound ---------------------------------------------------------------------------------------
 
 
@@ -227,16 +249,23 @@ def pitch(true: np.ndarray, predicted: np.ndarray) -> dict[str, Measure]:
       true, predicted: [T] Hz, 0 unvoiced, of the same length.
 
     Returns:
-      f0_rmse_cents, f0_correlation (of cents), f0_median_cents (of |error|), f0_within_50_cents
-      (share of the frames voiced in both), vuv_error (share of all frames whose voicing differs).
+      f0_median_cents (of |error|), f0_within_50_cents and f0_gross_error (shares of the frames
+      voiced in both; an error above `GROSS_CENTS` is gross, mostly an octave that a tracker
+      mistook), f0_fine_rmse_cents and f0_correlation (of the cents of the other frames),
+      vuv_error (share of all frames whose voicing differs).
     """
     true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
     both = (true > 0) & (predicted > 0)
     x, y = cents(true[both]), cents(predicted[both])
     error, n = np.abs(x - y), float(both.sum())
+    fine = error <= GROSS_CENTS
+    gross, x, y = n - float(fine.sum()), x[fine], y[fine]
     return {
-        "f0_rmse_cents": RootMean(float((error**2).sum()), n),
-        "f0_correlation": Correlation(n, *(float(v.sum()) for v in (x, y, x * x, y * y, x * y))),
+        "f0_gross_error": Mean(gross, n),
+        "f0_fine_rmse_cents": RootMean(float((error[fine] ** 2).sum()), n - gross),
+        "f0_correlation": Correlation(
+            n - gross, *(float(v.sum()) for v in (x, y, x * x, y * y, x * y))
+        ),
         "f0_median_cents": Median(tuple(error.tolist())),
         "f0_within_50_cents": Ratio(float((error <= 50).sum()), n),
         "vuv_error": Ratio(float(((true > 0) != (predicted > 0)).sum()), float(len(true))),

@@ -10,8 +10,14 @@ import pytest
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.evaluation import systems
-from diffsinger_jax.evaluation.evaluate import MEL_TITLE, WAV_TITLE, evaluate
+from diffsinger_jax.evaluation import pieces, systems
+from diffsinger_jax.evaluation.evaluate import (
+    DURATION_TITLE,
+    MEL_TITLE,
+    WAV_TITLE,
+    Options,
+    evaluate,
+)
 from diffsinger_jax.evaluation.systems import AUXILIARY, PREDICTED_ALL, PREDICTED_F0, TRUE_MEL
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
 
@@ -44,7 +50,7 @@ def make_example(name, ph_frames, f0_hz):
         "note_midi": np.array([0, 57, 57, 0], np.float32),
         "note_sec": (ph_frames / SPEC.frames_per_sec).astype(np.float32),
         "slur": np.zeros(4, np.int32),
-        "onset": np.ones(4, np.int32),
+        "onset": np.array([1, 1, 0, 1], np.int32),  # a and i share a note
         "ph_frames": ph_frames,
         "f0": extract_f0(wav, SPEC, "dio") * voiced,
         "mel": log_mel(wav, SPEC),
@@ -52,7 +58,7 @@ def make_example(name, ph_frames, f0_hz):
 
 
 class Corpus:
-    path, info, splits = "here", INFO, ("test",)
+    path, info, splits = "here", INFO, ("test", "validation", "train")
 
     def __init__(self):
         self.examples = [
@@ -60,9 +66,10 @@ class Corpus:
             make_example("one#1", [15, 50, 30, 20], 150.0),
             make_example("two#0", [10, 20, 20, 10], 250.0),
         ]
+        self.others = [make_example("three#0", [20, 60, 80, 10], 180.0)]
 
     def source(self, split):
-        return self.examples
+        return self.examples if split == "test" else self.others
 
 
 class Voice:
@@ -71,7 +78,7 @@ class Voice:
     curves = ()
 
     def predict_frames(self, batch):
-        return batch.ph_frames * 1.1
+        return batch.ph_frames * jnp.where(batch.tokens == 2, 1.5, 1.0)
 
     def predict_f0(self, batch):
         hz = jnp.where(batch.note_midi > 0, 440 * 2 ** ((batch.note_midi - 69) / 12), 0.0)
@@ -94,25 +101,66 @@ def corpus():
     return Corpus()
 
 
-def test_all_systems_are_measured(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(systems, "SHAPES", 1)  # compiling the vocoder takes longest
-    tables = evaluate(Voice(), corpus, "test", tmp_path, k_steps=[20, 100], wavs=True)
+SHALLOW, NAIVE = "shallow k=20, temperature 1", "naive diffusion k=100, temperature 1"
+SUNG = [AUXILIARY, SHALLOW, NAIVE, PREDICTED_F0, PREDICTED_ALL]
+
+
+@pytest.fixture(scope="module")
+def evaluated(corpus, tmp_path_factory):
+    """The tables and the folder of one evaluation of everything."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    for name in ("report", "page", "recordings"):
+        (folder / name).mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(systems, "SHAPES", 1)  # compiling the vocoder takes longest
+        patch.setattr(pieces.dnsmos, "installed", lambda: False)
+        patch.setattr(pieces.speaker, "installed", lambda: False)
+        options = Options(k_steps=[20, 100], wavs=True, page=folder / "page")
+        return evaluate(Voice(), corpus, "test", folder / "report", options), folder
+
+
+def test_all_systems_are_measured(evaluated):
+    tables, folder = evaluated
     mel, wav = tables[MEL_TITLE], tables[WAV_TITLE]
-    shallow, naive = "shallow k=20, temperature 1", "naive diffusion k=100, temperature 1"
-    sung = [AUXILIARY, shallow, naive, PREDICTED_F0]
-    assert list(mel) == [*sung, PREDICTED_ALL] and list(wav) == [TRUE_MEL, *sung]
-    assert mel[AUXILIARY]["detail_time"] < 0.9 < 1.1 < mel[shallow]["detail_time"]
-    assert mel[shallow]["mcd"] < mel[naive]["mcd"]
-    assert mel[PREDICTED_ALL]["duration_error_ms"] == pytest.approx(
-        np.mean([0.1 * e["ph_frames"].mean() * 10 for e in corpus.examples])
-    )
-    assert mel[PREDICTED_F0]["f0_rmse_cents"] > 100
+    assert list(mel) == SUNG and list(wav) == [TRUE_MEL, *SUNG]
+    assert mel[AUXILIARY]["detail_time"] < 0.9 < 1.1 < mel[SHALLOW]["detail_time"]
+    assert mel[AUXILIARY]["modulation_excess"] < 0 < mel[SHALLOW]["modulation_excess"]
+    assert mel[SHALLOW]["mcd"] < mel[NAIVE]["mcd"] and mel[SHALLOW]["nsim"] > mel[NAIVE]["nsim"]
+    assert mel[NAIVE]["patch_auc"] > 0.9
     # The vocoder sings the true mel at the true pitch.
     assert wav[TRUE_MEL]["f0_median_cents"] < 10 and wav[TRUE_MEL]["f0_within_50_cents"] > 0.95
-    assert wav[TRUE_MEL]["mcd"] < wav[naive]["mcd"]
-    files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert wav[TRUE_MEL]["mcd"] < wav[NAIVE]["mcd"]
+    assert mel[PREDICTED_F0]["f0_fine_rmse_cents"] > 100
+    files = {p.name for p in (folder / "report").rglob("*") if p.is_file()}
     assert {"evaluation.json", "evaluation.md", "one.png", "two.png"} < files
-    assert "wavs/one_1_shallow_k20_temperature_1.wav" in files and len(files) == 4 + 3 * 5
+    assert "one_1_shallow_k20_temperature_1.wav" in files and len(files) == 4 + 3 * 6
+
+
+def test_durations_are_measured_as_they_are_sung(evaluated, corpus):
+    rows = evaluated[0][DURATION_TITLE]
+    # a : i is predicted as 1.5 times what it is; the rests and the note's ends are the recording's.
+    errors = []
+    for example in corpus.examples:
+        a, i = example["ph_frames"][1:3]
+        errors += [0, 2 * abs((a + i) * 1.5 * a / (1.5 * a + i) - a), 0, 0]
+    assert rows["predicted"]["duration_error_ms"] == pytest.approx(10 * np.mean(errors), rel=0.1)
+    assert rows["median of each phoneme"]["duration_error_ms"] > 0
+
+
+def test_fitted_durations_begin_every_note_where_it_was_sung(corpus):
+    example = corpus.examples[0]
+    fitted = systems.fitted_frames(example, np.array([3.0, 50.0, 2.0, 70.0]), INFO.vocabulary)
+    starts = (np.cumsum(fitted) - fitted)[example["onset"] == 1]
+    true = example["ph_frames"]
+    np.testing.assert_array_equal(starts, (np.cumsum(true) - true)[example["onset"] == 1])
+    assert fitted.sum() == true.sum() and fitted[1] > fitted[2] > 0
+
+
+def test_without_other_songs_there_is_no_classifier_and_no_median(corpus, monkeypatch):
+    monkeypatch.setattr(corpus, "splits", ("test",))
+    tables = evaluate(Voice(), corpus, "test", None, Options(k_steps=[20], sound=False))
+    assert "patch_auc" not in tables[MEL_TITLE][SHALLOW]
+    assert list(tables[DURATION_TITLE]) == ["predicted"] and WAV_TITLE not in tables
 
 
 def test_batching_changes_no_number(corpus):
@@ -134,6 +182,6 @@ def test_what_does_not_belong_together_is_one_sentence(corpus):
     voice = Voice()
     voice.info = other
     with pytest.raises(InputError, match="hop: 256 here, 160 there"):
-        evaluate(voice, corpus, "test", None)
+        evaluate(voice, corpus, "test", None, Options())
     with pytest.raises(InputError, match="1 to 100 for this voice, got 200"):
-        evaluate(Voice(), corpus, "test", None, k_steps=[10, 200])
+        evaluate(Voice(), corpus, "test", None, Options(k_steps=[10, 200]))

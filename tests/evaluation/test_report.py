@@ -13,7 +13,7 @@ def test_table_is_aligned_and_says_what_is_missing():
     assert len({len(line) for line in lines}) == 1
     assert lines[0].split("|")[1:-1] == [
         " system        ",
-        " MCD dB ",
+        " mel MCD dB ",
         " detail time ",
         " V/UV error % ",
     ]

@@ -85,17 +85,31 @@ def test_silence_counts_for_nothing():
 
 
 def test_pitch():
-    true = np.array([0, 0, 220, 220, 440, 440, 330, 0.0])
-    predicted = np.array([0, 100, 220, 220, 440, 440, 0, 0]) * np.array(
-        [1, 1, 1, 2 ** (30 / 1200), 1, 2 ** (-90 / 1200), 1, 1]
+    true = np.array([0, 0, 220, 220, 440, 440, 220, 330, 0.0])
+    predicted = np.array([0, 100, 220, 220, 440, 440, 440, 0, 0]) * np.array(
+        [1, 1, 1, 2 ** (30 / 1200), 1, 2 ** (-90 / 1200), 1, 1, 1]
     )
     measured = compute(metrics.pitch(true, predicted))
-    assert measured["vuv_error"] == 2 / 8
-    assert measured["f0_rmse_cents"] == pytest.approx(np.sqrt((30**2 + 90**2) / 4))
-    assert measured["f0_median_cents"] == pytest.approx(15)
-    assert measured["f0_within_50_cents"] == 3 / 4
+    assert measured["vuv_error"] == 2 / 9
+    # An octave that the tracker mistook is counted, and is in no mean.
+    assert measured["f0_gross_error"] == 1 / 5
+    assert measured["f0_fine_rmse_cents"] == pytest.approx(np.sqrt((30**2 + 90**2) / 4))
+    assert measured["f0_median_cents"] == pytest.approx(30)
+    assert measured["f0_within_50_cents"] == 3 / 5
     x, y = [0, 0, 1200, 1200], [0, 30, 1200, 1110]
     assert measured["f0_correlation"] == pytest.approx(np.corrcoef(x, y)[0, 1])
+
+
+def test_the_residual_correlation_is_1_for_the_truth_and_0_for_noise():
+    rng = np.random.default_rng(0)
+    true, auxiliary = rng.normal(-2, 0.1, (2, 200, 80))
+    noise = auxiliary + rng.normal(0, 0.1, true.shape)
+    halfway = (true + auxiliary) / 2
+    values = [
+        metrics.residual_correlation(true, mel, auxiliary, SPEC).compute()
+        for mel in (true, halfway, noise)
+    ]
+    assert values == pytest.approx([1, 1, 0], abs=0.03)
 
 
 def test_durations():
