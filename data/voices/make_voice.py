@@ -63,6 +63,9 @@ def main() -> None:
     parser.add_argument("--corpus", required=True, help="a prepared corpus")
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path, help="voice folder to replace")
+    parser.add_argument(
+        "--recordings", type=Path, help="the corpus's sound files, for measures that need them"
+    )
     parser.add_argument("--hardware", default=_hardware(), help="as the card shall say it")
     options, overrides = parser.parse_known_args()
 
@@ -91,7 +94,9 @@ def main() -> None:
     options.config = " ".join([Path(options.config).name, *overrides])
     report = options.workdir / "evaluation"
     report.mkdir(exist_ok=True)
-    tables = evaluate.evaluate(voice, corpus, "test", report, wavs=True)
+    tables = evaluate.evaluate(
+        voice, corpus, "test", report, evaluate.Options(wavs=True, recordings=options.recordings)
+    )
     (packed / "CARD.md").write_text(_card(options, voice, corpus, tables), encoding="utf-8")
 
     partial = options.out.with_name(options.out.name + ".partial")

@@ -80,7 +80,7 @@ def measure_sound(example: Example, wav: np.ndarray, reference: Reference, spec:
         sounding = metrics.sounding_frames(example["mel"], spec)
         cepstrum = mel_cepstrum(wav, f0, spec)
         distance = metrics.cepstral_distance(reference.cepstrum, cepstrum)[sounding]
-        measures["mcep_mcd"] = metrics.Mean(float(distance.sum()), float(sounding.sum()))
+        measures["mcep_mcd"] = metrics.Ratio(float(distance.sum()), float(sounding.sum()))
     return measures
 
 
@@ -89,11 +89,11 @@ def measure_opinion(wav: np.ndarray, reference: Reference, spec: MelSpec) -> dic
     measures = {}
     if dnsmos.installed():
         opinion = dnsmos.dnsmos(wav, spec.sample_rate)
-        measures["dnsmos_ovrl"] = metrics.Mean(opinion.ovrl, 1.0)
+        measures["dnsmos_ovrl"] = metrics.Ratio(opinion.ovrl, 1.0)
     if reference.embedding is not None:
         embedding = speaker.speaker_embedding(wav, spec.sample_rate)
         cosine = speaker.speaker_cosine(reference.embedding, embedding)
-        measures["speaker_cosine"] = metrics.Mean(cosine, 1.0)
+        measures["speaker_cosine"] = metrics.Ratio(cosine, 1.0)
     return measures
 
 

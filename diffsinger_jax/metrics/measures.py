@@ -261,7 +261,7 @@ def pitch(true: np.ndarray, predicted: np.ndarray) -> dict[str, Measure]:
     fine = error <= GROSS_CENTS
     gross, x, y = n - float(fine.sum()), x[fine], y[fine]
     return {
-        "f0_gross_error": Mean(gross, n),
+        "f0_gross_error": Ratio(gross, n),
         "f0_fine_rmse_cents": RootMean(float((error[fine] ** 2).sum()), n - gross),
         "f0_correlation": Correlation(
             n - gross, *(float(v.sum()) for v in (x, y, x * x, y * y, x * y))
