@@ -11,10 +11,12 @@ from random_batches import MODEL, SCHEDULE, random_params
 from sung import make_song, write_pjs_song
 
 from diffsinger_jax.corpus import build
+from diffsinger_jax.engine.state import split_params
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import FEATURES, Feature, core_names, empty_batch
 from diffsinger_jax.interop.export_program import feature_shapes
 from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.pipeline.batches import eval_batches
 from diffsinger_jax.pipeline.mix import open_corpora
 from diffsinger_jax.pipeline.plan import make_buckets
@@ -93,6 +95,7 @@ def test_a_new_curve_is_one_row(brightness, songs, tmp_path, monkeypatch):
     save_voice(tmp_path / "voice", voice)
     voice = load_voice(tmp_path / "voice")
     assert voice.curves == ("brightness",)
+    assert "curve_embedding" in split_params(voice.params, AUXILIARY_PARAMS)[0]  # is trained
     assert feature_shapes(8, voice.curves)["brightness"].shape == (1, 8)
 
     (tmp_path / "song.ds").write_text(json.dumps([SEGMENT]))

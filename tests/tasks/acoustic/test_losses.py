@@ -126,5 +126,5 @@ def test_a_step_learns_and_leaves_the_frozen_alone(acoustic, params, stage):
     for _ in range(40):
         state, metrics = step(state, frozen, batch, jax.random.key(0))
         losses.append(float(metrics["loss"]))
-    assert int(state.step) == 40 and set(state.params) == set(trained)
+    assert int(state.step) == 40 and set(state.params) == set(params) & set(trained)
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
