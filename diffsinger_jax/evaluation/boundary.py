@@ -97,7 +97,7 @@ def find_boundary(
     Args:
       workdir: of a run.
       corpus: its prepared corpus, where that is no longer where the run found it.
-      criterion: of the grid search, in `sampling_search.CRITERIA`.
+      criterion: of the grid search, in `criteria.CRITERIA`.
       k_steps: of the grid; None spreads `GRID` of them over the schedule.
       temperature: of the grid; None for the voice's own.
       most_mels: a sample of the training mels for the learned way; None for all.

@@ -10,11 +10,21 @@ WAYS = ("closed_form", "learned", "grid")
 """The three published ways to find k."""
 DNSMOS_TOLERANCE = 0.02
 """What a setting may lose to the auxiliary mel by DNSMOS: less than can be heard."""
+NSIM_TOLERANCE = 0.01
+"""What it may lose by NSIM where there is no DNSMOS."""
 
 
 def by_modulation(row: Row, auxiliary: Row) -> tuple[float, ...]:
-    """The least modulation-spectrum distance: over-smoothed and noisy mels both have more."""
-    return (row["modulation_distance"],)
+    """The least modulation-spectrum distance among settings that keep the recording's pattern.
+
+    Those are the settings whose NSIM is at most `NSIM_TOLERANCE` below the auxiliary mel's; if
+    there is none, the highest NSIM. The modulation spectrum alone takes noise on top of a blurred
+    mel for the movement that the mel lacks. This asks for more than it should, since also a
+    perfect sample is another one than the recording: use "dnsmos" where it is installed.
+    """
+    if row["nsim"] < auxiliary["nsim"] - NSIM_TOLERANCE:
+        return 1.0, -row["nsim"]
+    return 0.0, row["modulation_distance"]
 
 
 def by_dnsmos(row: Row, auxiliary: Row) -> tuple[float, ...]:

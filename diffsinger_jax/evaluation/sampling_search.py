@@ -23,6 +23,7 @@ from diffsinger_jax.evaluation.systems import Singer, Sung, mels_of, vocode
 from diffsinger_jax.metrics import dnsmos
 from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.metrics.modulation import modulation
+from diffsinger_jax.metrics.nsim import nsim
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus
 from diffsinger_jax.voices.voice import VOICE_FILE, Voice
 
@@ -54,7 +55,7 @@ def measure_mels(
     sound: bool = False,
     **how: float,
 ) -> Row:
-    """MCD, detail and modulation spectrum of a voice's mels, with true durations and f0.
+    """MCD, NSIM, detail and modulation spectrum of a voice's mels, with true durations and f0.
 
     Args:
       sound: also DNSMOS of their sound by the built-in vocoder.
@@ -65,6 +66,7 @@ def measure_mels(
     parts = [
         {
             "mcd": metrics.mcd(true["mel"], mel, spec),
+            "nsim": nsim(true["mel"], mel, spec),
             **metrics.detail(true["mel"], mel, spec),
             **modulation(true["mel"], mel, spec),
         }

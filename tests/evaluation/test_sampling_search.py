@@ -80,6 +80,18 @@ def test_no_audible_noise_then_the_least_modulation_distance():
     assert order == ["better", "auxiliary", "noisy", "noisier"]
 
 
+def test_noise_on_a_blurred_mel_is_not_taken_for_the_movement_that_it_lacks():
+    auxiliary = {"nsim": 0.7, "modulation_distance": 3.2}  # as the shipped voice's are
+    rows = {
+        "sharper": {"nsim": 0.695, "modulation_distance": 3.1},
+        "auxiliary": auxiliary,
+        "a little noise": {"nsim": 0.67, "modulation_distance": 2.1},
+        "much noise": {"nsim": 0.54, "modulation_distance": 1.9},
+    }
+    order = sorted(rows, key=lambda name: CRITERIA["modulation"](rows[name], auxiliary))
+    assert order == list(rows)
+
+
 def test_without_dnsmos_the_modulation_spectrum_decides():
     assert sampling_search.default_criterion() == "modulation"
 
