@@ -18,23 +18,7 @@ def get_config() -> ConfigDict:
     config.start_from = ""  # a voice to go on from; its model, schedule and process replace ours
     config.freeze = ()  # paths of params that are not trained, as "encoder", "denoiser/input"
 
-    config.model = ConfigDict()
-    config.model.hidden = 256  # H
-    config.model.encoder_layers = 4
-    config.model.decoder_layers = 4  # of the auxiliary decoder
-    config.model.heads = 2
-    config.model.kernel_size = 9  # of the FFT blocks' convolutions
-    config.model.dropout = 0.1
-    config.model.predictor_layers = 5
-    config.model.predictor_hidden = 256
-    config.model.predictor_dropout = 0.5
-    config.model.predictor_gradient = 0.1  # factor on what the predictors send to the encoder
-    config.model.denoiser_channels = 256  # C
-    config.model.denoiser_layers = 20
-    config.model.dilation_cycle = 4  # layer i has dilation 2^(i mod cycle)
-    config.model.condition_on_prior = False  # show the denoiser the auxiliary mel too
-    config.model.dtype = "float32"  # of matrix products' inputs: "float32" or "bfloat16"
-
+    config.model = model()
     config.schedule = ConfigDict()
     config.schedule.name = "linear"  # or "cosine"
     config.schedule.steps = 100  # S
@@ -47,59 +31,95 @@ def get_config() -> ConfigDict:
     config.sampling.k_step = FieldReference(51, field_type=int | str)
     config.sampling.steps = 51  # of the sampler, at most K
     config.sampling.temperature = 1.0  # factor on the noise
-    config.sampling.method = "ddpm"  # a name in SAMPLERS of diffsinger_jax/diffusion/samplers.py
+    config.sampling.method = "ddpm"  # a name in SAMPLERS of diffsinger_jax/diffusion/samplers
 
     config.buckets = 6  # number of batch shapes, one compile each
     config.bucket_edges = ()  # their lengths in frames; () finds those with the least padding
     config.remat = False  # keep only matrix products for the backward pass: less memory
     running(config)
 
-    config.auxiliary = ConfigDict()  # stage 1
-    config.auxiliary.steps = 160_000
-    config.auxiliary.frames_per_batch = 18_000  # over all devices
-    config.auxiliary.learning_rate = ConfigDict()
-    config.auxiliary.learning_rate.name = "rsqrt"
-    config.auxiliary.learning_rate.peak = 2.8e-3
-    config.auxiliary.learning_rate.warmup_steps = 2000
-    config.auxiliary.optimizer = "adamw"  # or "muon"
-    config.auxiliary.betas = (0.9, 0.999)
-    config.auxiliary.weight_decay = 0.01
-    config.auxiliary.clip_norm = 1.0
-    config.auxiliary.weights = ConfigDict()  # of the losses
-    config.auxiliary.weights.mel_l1 = 0.5
-    config.auxiliary.weights.mel_ssim = 0.5
-    config.auxiliary.weights.duration_phoneme = 1.0
-    config.auxiliary.weights.duration_note = 1.0
-    config.auxiliary.weights.pitch = 1.0
-    config.auxiliary.weights.voicing = 1.0
-
-    config.boundary = ConfigDict()  # between the stages, for k_step = "auto" or --stage=boundary
-    config.boundary.method = "learned"  # what "auto" goes by: "learned" or "closed_form"
-    config.boundary.channels = 128  # of the boundary predictor
-    config.boundary.layers = 6
-    config.boundary.steps = 30_000
-    config.boundary.frames_per_batch = 18_000  # over all devices
-    config.boundary.learning_rate = cosine(1e-3, 500, 30_000)
-    config.boundary.optimizer = "adamw"
-    config.boundary.betas = (0.9, 0.999)
-    config.boundary.weight_decay = 0.0
-    config.boundary.clip_norm = 1.0
-
-    config.denoiser = ConfigDict()  # stage 2
-    config.denoiser.steps = 160_000
-    config.denoiser.frames_per_batch = 20_000  # over all devices
-    config.denoiser.t_below = 100  # steps are drawn from [0, t_below); K if that is "auto"
-    config.denoiser.distance = "l1"  # "l1" or "l2"
-    config.denoiser.learning_rate = ConfigDict()
-    config.denoiser.learning_rate.name = "halving"
-    config.denoiser.learning_rate.peak = 1e-3
-    config.denoiser.learning_rate.every_steps = 50_000
-    config.denoiser.optimizer = "adamw"
-    config.denoiser.betas = (0.9, 0.98)
-    config.denoiser.weight_decay = 0.0
-    config.denoiser.clip_norm = 1.0
-
+    config.auxiliary = auxiliary()
+    config.boundary = boundary()
+    config.denoiser = denoiser()
     return config
+
+
+def model() -> ConfigDict:
+    """Sizes of the acoustic model."""
+    section = ConfigDict()
+    section.hidden = 256  # H
+    section.encoder_layers = 4
+    section.decoder_layers = 4  # of the auxiliary decoder
+    section.heads = 2
+    section.kernel_size = 9  # of the FFT blocks' convolutions
+    section.dropout = 0.1
+    section.predictor_layers = 5
+    section.predictor_hidden = 256
+    section.predictor_dropout = 0.5
+    section.predictor_gradient = 0.1  # factor on what the predictors send to the encoder
+    section.denoiser_channels = 256  # C
+    section.denoiser_layers = 20
+    section.dilation_cycle = 4  # layer i has dilation 2^(i mod cycle)
+    section.condition_on_prior = False  # show the denoiser the auxiliary mel too
+    section.dtype = "float32"  # of matrix products' inputs: "float32" or "bfloat16"
+    return section
+
+
+def auxiliary() -> ConfigDict:
+    """Stage 1."""
+    section = ConfigDict()
+    section.steps = 160_000
+    section.frames_per_batch = 18_000  # over all devices
+    section.learning_rate = ConfigDict()
+    section.learning_rate.name = "rsqrt"
+    section.learning_rate.peak = 2.8e-3
+    section.learning_rate.warmup_steps = 2000
+    section.optimizer = "adamw"  # or "muon"
+    section.betas = (0.9, 0.999)
+    section.weight_decay = 0.01
+    section.clip_norm = 1.0
+    section.weights = ConfigDict()  # of the losses
+    section.weights.mel_l1 = 0.5
+    section.weights.mel_ssim = 0.5
+    section.weights.duration_phoneme = 1.0
+    section.weights.duration_note = 1.0
+    section.weights.pitch = 1.0
+    section.weights.voicing = 1.0
+    return section
+
+
+def boundary() -> ConfigDict:
+    """Between the stages, for k_step = "auto" or --stage=boundary."""
+    section = ConfigDict()
+    section.method = "learned"  # what "auto" goes by: "learned" or "closed_form"
+    section.channels = 128  # of the boundary predictor
+    section.layers = 6
+    section.steps = 30_000
+    section.frames_per_batch = 18_000  # over all devices
+    section.learning_rate = cosine(1e-3, 500, 30_000)
+    section.optimizer = "adamw"
+    section.betas = (0.9, 0.999)
+    section.weight_decay = 0.0
+    section.clip_norm = 1.0
+    return section
+
+
+def denoiser() -> ConfigDict:
+    """Stage 2."""
+    section = ConfigDict()
+    section.steps = 160_000
+    section.frames_per_batch = 20_000  # over all devices
+    section.t_below = 100  # steps are drawn from [0, t_below); K if that is "auto"
+    section.distance = "l1"  # "l1" or "l2"
+    section.learning_rate = ConfigDict()
+    section.learning_rate.name = "halving"
+    section.learning_rate.peak = 1e-3
+    section.learning_rate.every_steps = 50_000
+    section.optimizer = "adamw"
+    section.betas = (0.9, 0.98)
+    section.weight_decay = 0.0
+    section.clip_norm = 1.0
+    return section
 
 
 def running(config: ConfigDict) -> None:

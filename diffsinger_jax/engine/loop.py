@@ -107,11 +107,7 @@ def train(task: TrainTask, run: RunContext) -> Any:
     """
     config = run.config
     run.workdir.copy_soon()  # what was measured for this task
-    checkpoints = Checkpoints(
-        run.workdir.checkpoints / task.name,
-        keep=config.keep_checkpoints,
-        keep_every_steps=config.keep_every_steps,
-    )
+    checkpoints = _checkpoints(task, run)
     state = task.start()
     if checkpoints.latest() is not None:
         state = checkpoints.restore(state)
@@ -229,6 +225,14 @@ class _Log:
         self._progress.close()
         self._compiles.close()
         self._writer.close()
+
+
+def _checkpoints(task: TrainTask, run: RunContext) -> Checkpoints:
+    return Checkpoints(
+        run.workdir.checkpoints / task.name,
+        keep=run.config.keep_checkpoints,
+        keep_every_steps=run.config.keep_every_steps,
+    )
 
 
 def _exit_saved(name: str, step: int) -> NoReturn:

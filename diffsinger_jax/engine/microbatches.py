@@ -1,4 +1,4 @@
-"""Gradients over groups of rows, summed in one order on every layout of devices."""
+"""Gradients over microbatches, summed in one order on every layout of devices."""
 
 from __future__ import annotations
 

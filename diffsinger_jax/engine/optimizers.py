@@ -55,9 +55,9 @@ LEARNING_RATES = {
 """The schedules that a config can name."""
 
 
-def make_learning_rate(settings: Mapping[str, Any]) -> optax.Schedule:
-    """The schedule called `name` with the other settings as its arguments."""
-    arguments = dict(settings)
+def make_learning_rate(section: Mapping[str, Any]) -> optax.Schedule:
+    """The schedule called `name` with the other fields as its arguments."""
+    arguments = dict(section)
     return LEARNING_RATES[arguments.pop("name")](**arguments)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -92,7 +93,9 @@ class Writer:
         """One set of scalars after `step` updates."""
         if self._silent:
             return
-        entry = {"stage": self._stage, "step": step, **{k: float(v) for k, v in values.items()}}
+        # JSON has no NaN: a mean over nothing is null.
+        numbers = {k: float(v) if math.isfinite(v) else None for k, v in values.items()}
+        entry = {"stage": self._stage, "step": step, **numbers}
         with self.attempt():
             with self._file.open("a") as file:
                 file.write(json.dumps(entry) + "\n")

@@ -20,8 +20,8 @@ class BoundaryPredictor(nn.Module):
       layers: residual layers; layer i has dilation 2^i.
     """
 
-    channels: int = 128
-    layers: int = 6
+    channels: int
+    layers: int
 
     @nn.compact
     def __call__(self, x_t: jax.Array, t: jax.Array, mask: jax.Array) -> jax.Array:

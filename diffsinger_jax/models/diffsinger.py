@@ -46,6 +46,8 @@ PITCH_PREDICTORS = {
     "wavelet": WaveletPitchPredictor,
 }
 """How pitch may be predicted, by the name in a config; "none" is the other choice."""
+PITCH_FROM_NOTES = ("note_residual",)
+"""Of these: what predicts the distance from a note, and is given a note."""
 
 PITCH_INPUTS = {"continuous": PitchEmbedding, "bins": BinnedPitchEmbedding}
 """How f0 may enter the condition, by the name in a config; "none" is the other choice."""

@@ -111,10 +111,10 @@ class Discriminators(nn.Module):
       width: factor on all channels; 1 is as published.
     """
 
-    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    scales: int = 3
-    n_ffts: tuple[int, ...] = (512, 1024, 2048)
-    width: float = 1.0
+    periods: tuple[int, ...]
+    scales: int
+    n_ffts: tuple[int, ...]
+    width: float
 
     @nn.compact
     def __call__(self, wav: jax.Array) -> list[DiscriminatorOutputs]:

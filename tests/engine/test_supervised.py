@@ -1,4 +1,4 @@
-"""What one update does when numbers are not numbers, and that groups of rows change nothing."""
+"""What one update does when numbers are not numbers, and that microbatches change nothing."""
 
 import functools
 import types
@@ -10,6 +10,7 @@ import pytest
 from toy_stage import batch_of, update_on
 
 from diffsinger_jax.engine.compile import count_flops, peak_flops
+from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.optimizers import (
     OPTIMIZERS,
     OptimizerConfig,
@@ -22,8 +23,8 @@ from diffsinger_jax.errors import InputError
 
 
 @functools.cache
-def toy(groups=1):
-    return update_on(data_mesh(jax.devices()[:1]), groups)
+def toy(microbatches=1):
+    return update_on(data_mesh(jax.devices()[:1]), microbatches)
 
 
 def train(steps, *, poison=None):
@@ -68,24 +69,36 @@ def test_it_is_named_and_ends_the_training_when_it_does_not_end(capsys):
     line.close()
 
 
-def test_groups_of_rows_are_the_whole_batch():
+def test_a_weight_with_nothing_to_learn_from_is_said_once(capsys):
+    line = progress()
+    for step in range(1, 5):
+        metrics = {"toy": Mean(np.float32(0), np.float32(0)), "loss": 0.0, "skipped": 0.0}
+        line.add(step, metrics, frames=1, flops=0.0, waited=0.0)
+        if step % 2 == 0:
+            assert np.isnan(line.flush()["toy"])
+    line.close()
+    said = capsys.readouterr().out
+    assert said.count("the loss toy has the weight 1, but nothing") == 1 and "steps 1 to 2" in said
+
+
+def test_microbatches_are_the_whole_batch():
     results = []
-    for groups in (1, 4):
-        state, update = toy(groups)
+    for microbatches in (1, 4):
+        state, update = toy(microbatches)
         results.append(update(state, batch_of(0)))
-    (one, whole), (other, grouped) = results
-    np.testing.assert_allclose(whole["loss"], grouped["loss"], rtol=1e-6)
-    np.testing.assert_allclose(whole["gradient_norm"], grouped["gradient_norm"], rtol=1e-5)
+    (one, whole), (other, summed) = results
+    np.testing.assert_allclose(whole["loss"], summed["loss"], rtol=1e-6)
+    np.testing.assert_allclose(whole["gradient_norm"], summed["gradient_norm"], rtol=1e-5)
 
 
-def test_flops_are_those_of_the_products_however_the_rows_are_grouped():
+def test_flops_are_those_of_the_matmuls_in_any_number_of_microbatches():
     batch = batch_of(0)
     rows, frames, bins = batch.mel.shape
     forward = 2 * rows * frames * (13 * 16 + 16 * 12)
     attention = 2 * rows * frames**2 * (16 + 16)  # logits, and what their weights add up
     backward = 2 * forward - 2 * rows * frames * 13 * 16  # the first input needs no gradient
-    for groups in (1, 4):
-        state, update = toy(groups)
+    for microbatches in (1, 4):
+        state, update = toy(microbatches)
         traced = update.trace(state, batch)
         assert count_flops(traced.jaxpr.jaxpr) == forward + backward + 3 * attention
 

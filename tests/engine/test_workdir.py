@@ -60,7 +60,7 @@ def test_other_places_are_refused(given):
 def test_what_reaches_buckets_is_asked_for_by_its_name():
     if find_spec("gcsfs"):
         pytest.skip("this would go to the network")
-    with pytest.raises(InputError, match=r"gs://bucket/run needs gcsfs.*diffsinger_jax\[gcs\]"):
+    with pytest.raises(InputError, match=r"gs://bucket/run needs gcsfs.*pip install gcsfs"):
         with open_workdir(RUN):
             pass
 

@@ -71,6 +71,15 @@ WRONG = {
     "an even kernel": ({"model.kernel_size": 4}, "kernel_size is 4, expected an odd number"),
     "no layers": ({"model.encoder_layers": 0}, "encoder_layers is 0, expected 1 or more"),
     "negative channels": ({"model.denoiser_channels": -1}, "denoiser_channels is -1, expected 1"),
+    "settings of a pitch predictor": (
+        {"model.pitch": "wavelet", "model.pitch_settings": {"widht": 3}},
+        "pitch_settings has widht, which pitch = 'wavelet' does not know; it takes .*width",
+    ),
+    "settings of no predictor": (
+        {"model.pitch": "none", "model.pitch_settings": {"width": 3}},
+        "pitch_settings has width, but pitch = 'none' takes none",
+    ),
+    "a pitch predictor": ({"model.pitch": "notes"}, "config.model.pitch is one of note_residual,"),
     "dropout": ({"model.dropout": 1.0}, "dropout is 1.0, expected a number from 0 to below 1"),
     "betas": ({"denoiser.betas": (0.9, 1.5)}, "denoiser.betas is .0.9, 1.5., expected a number"),
     "a rate of 0": ({"denoiser.learning_rate.peak": 0.0}, "peak is 0.0, expected more than 0"),
@@ -94,8 +103,10 @@ WRONG = {
 def changed(fields):
     config = tiny.get_config()
     config.schedule.steps = 100
-    with config.ignore_type():
-        config.update_from_flattened_dict(fields)
+    with config.ignore_type(), config.unlocked():
+        for path, value in fields.items():
+            section, _, name = path.rpartition(".")
+            (config[section] if section else config)[name] = value
     return config
 
 

@@ -91,30 +91,39 @@ def duration_losses(
     }
 
 
+PITCH_LOSSES = ("pitch", "voicing")
+LARGEST_SEMITONES = 4.0
+"""Further from its note a frame is an error of the f0 tracker or the label, and left out."""
+
+
 def pitch_losses(
     residual: jax.Array,
     voiced_logits: jax.Array,
     distance: jax.Array,
     voiced: jax.Array,
+    has_note: jax.Array,
     mask: jax.Array,
     *,
-    largest_semitones: float = 4.0,
+    needs_notes: bool = True,
 ) -> dict:
     """L1 of the distance from the note where it is sung, cross entropy of voicing.
+
+    Where nothing counts, as for a predictor that needs notes on data without any, the mean is NaN.
 
     Args:
       residual: f32[B, T] predicted distance from the note, semitones.
       voiced_logits: f32[B, T].
       distance: f32[B, T] the singer's distance from the note.
-      voiced: bool[B, T], True where there is a note and f0.
+      voiced: bool[B, T], True where there is f0.
+      has_note: bool[B, T]; where there is none the note is 0, and the distance the pitch itself.
       mask: bool[B, T].
-      largest_semitones: frames further off than this are errors of the f0 tracker or the
-        label, not singing, and are left out.
+      needs_notes: whether pitch is predicted from notes, and nothing without one.
 
     Returns:
       {"pitch": Mean in semitones, "voicing": Mean in nats}.
     """
-    believed = mask & voiced & (jnp.abs(distance) < largest_semitones)
+    credible = jnp.abs(distance) < LARGEST_SEMITONES
+    believed = mask & voiced & (credible if needs_notes else credible | ~has_note)
     entropy = jnp.logaddexp(0.0, voiced_logits) - voiced_logits * voiced
     return {
         "pitch": Mean.of(jnp.abs(residual - distance), believed),

@@ -11,11 +11,12 @@ from diffsinger_jax.diffusion.processes import Process
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
-from diffsinger_jax.models.diffsinger import DiffSinger
+from diffsinger_jax.models.diffsinger import PITCH_FROM_NOTES, DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.tasks.acoustic.losses import (
     DIFFUSION_LOSSES,
+    PITCH_LOSSES,
     duration_losses,
     mel_losses,
     pitch_losses,
@@ -35,7 +36,8 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
     Args:
       model: the acoustic model.
       scaling: of the corpus.
-      weights: for each of mel_l1, mel_ssim, duration_phoneme, duration_note, pitch, voicing.
+      weights: for each of mel_l1, mel_ssim, duration_phoneme, duration_note, pitch, voicing; of the
+        last two nothing is used where the model predicts no pitch.
     """
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
@@ -60,20 +62,25 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
         cond = model.apply(variables, encoded, batch, method=model.condition)
         z = call(model.auxiliary_mel, 3, cond, batch.mask)
 
-        voiced = batch.f0 > 0
-        return {
+        losses = {
             **mel_losses(z, scaling.scale(batch.mel), scaling.half_range, batch.mask),
             **duration_losses(log_frames, batch.ph_frames, batch.onset, batch.tokens > 0),
-            **pitch_losses(
-                residual,
-                voiced_logits,
-                distance=hz_to_midi(batch.f0) - note,
-                voiced=voiced,
-                mask=batch.mask,
-            ),
         }
+        if model.pitch == "none":
+            return losses
+        of_pitch = pitch_losses(
+            residual,
+            voiced_logits,
+            distance=hz_to_midi(batch.f0) - note,
+            voiced=batch.f0 > 0,
+            has_note=note > 0,
+            mask=batch.mask,
+            needs_notes=model.pitch in PITCH_FROM_NOTES,
+        )
+        return losses | of_pitch
 
-    return LossFn(parts, weights)
+    left_out = () if model.pitch != "none" else PITCH_LOSSES
+    return LossFn(parts, {name: w for name, w in weights.items() if name not in left_out})
 
 
 def denoiser_inputs(

@@ -134,9 +134,13 @@ def require_paths(params: Params, freeze: tuple[str, ...]) -> None:
 def describe_start(config: AcousticConfig, corpus: MixedCorpus) -> list[str]:
     """Sentences for the user: what is taken from the voice, what is new, what does not fit."""
     voice = start_voice(config.start_from)
+    weights = config.auxiliary.weights
+    said = []
+    if config.model.get("pitch") == "none" and (weights.pitch or weights.voicing):
+        said.append("the model predicts no pitch: the weights of pitch and voicing are not used")
     if voice is None:
-        return []
-    said = [
+        return said
+    said += [
         f"training starts from the voice {voice.name} ({config.start_from}): its model, schedule, "
         "process and mel range are kept"
     ]

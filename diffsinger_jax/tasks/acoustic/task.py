@@ -70,6 +70,8 @@ from diffsinger_jax.tasks.acoustic.start import (
 )
 from diffsinger_jax.voices.voice import Voice, empty_batch, save_voice, voice_shapes
 
+AUXILIARY_VOICE = "voice_auxiliary"
+"""The folder of the voice that --stage=auxiliary leaves, to be measured."""
 FIXED_SECTIONS = ("kind", "model", "schedule", "process", "corpus", "start_from", "freeze")
 """Of the config, that the weights depend on."""
 
@@ -91,7 +93,8 @@ def train_voice(
       profile: steps of each stage between which a trace is written to `workdir/profile`.
 
     Returns:
-      The voice, None if its denoiser was not asked for.
+      The voice; of the stage auxiliary alone one that sings the auxiliary mel (k_step 0), in
+      `workdir/voice_auxiliary`; None for the stage boundary.
 
     Raises:
       InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
@@ -120,7 +123,7 @@ def _train(run: AcousticRun, stage: str) -> Voice | None:
 
     params = run_stage(run, auxiliary_stage(run), params)
     if stage == "auxiliary":
-        return None
+        return _keep_voice(run, _auxiliary_only(config), params, AUXILIARY_VOICE)
     if stage == "boundary":
         run_stage(run, *boundary_stage(run, params))
         log_primary(f"to see k: diffsinger-jax boundary --workdir {workdir}")
@@ -131,12 +134,24 @@ def _train(run: AcousticRun, stage: str) -> Voice | None:
         params = {**params, "prior_scale": measure_prior(run, params)}
     params = run_stage(run, denoiser_stage(run), params)
 
-    voice = make_voice(run.config, run.corpus, params)
+    return _keep_voice(run, run.config, params, "voice")
+
+
+def _keep_voice(run: AcousticRun, config: AcousticConfig, params: Params, folder: str) -> Voice:
+    """Writes the voice into a folder of the workdir."""
+    voice = make_voice(config, run.corpus, params)
     if is_primary():
-        save_voice(workdir.folder / "voice", voice)
-    workdir.copy()
-    log_primary(f"the voice is in {workdir}/voice")
+        save_voice(run.workdir.folder / folder, voice)
+    run.workdir.copy()
+    log_primary(f"the voice is in {run.workdir}/{folder}")
     return voice
+
+
+def _auxiliary_only(config: AcousticConfig) -> AcousticConfig:
+    """The config of a voice that sings the auxiliary mel, whatever its denoiser is."""
+    return dataclasses.replace(
+        config, sampling=dataclasses.replace(config.sampling, k_step=0, steps=1)
+    )
 
 
 def open_run(

@@ -33,7 +33,7 @@ class Validator:
 
         The first `config.songs_shown` of its first batch are drawn and sounded, always the same.
         """
-        self._setting, self._stage, self._buckets = run, stage, buckets
+        self._about, self._stage, self._buckets = run, stage, buckets
         acoustic, everywhere = run.acoustic, replicated(run.mesh)
 
         def losses(params: Params, batch: Batch, number: np.ndarray) -> dict[str, Mean]:
@@ -57,10 +57,10 @@ class Validator:
           params: all of them, whole on each device.
           writer: of this process.
         """
-        corpus, mesh = self._setting.corpus, self._setting.mesh
+        corpus, mesh = self._about.corpus, self._about.mesh
         if "validation" not in corpus.splits:
             return
-        if self._stage.shown and self._setting.config.songs_shown:
+        if self._stage.shown and self._about.config.songs_shown:
             self._show(
                 step, params, next(eval_batches(corpus, "validation", self._buckets)), writer
             )
@@ -82,7 +82,7 @@ class Validator:
 
     def _show(self, step: int, params: Params, batch: Batch, writer: Writer) -> None:
         """Pictures and sounds of the first songs of a batch."""
-        config, shown = self._setting.config, self._stage.shown
+        config, shown = self._about.config, self._stage.shown
         batch = jax.tree.map(lambda x: x[: config.songs_shown], batch)
         mels = {"truth": batch.mel}
         if AUXILIARY in shown:
@@ -99,14 +99,14 @@ class Validator:
     def _write(
         self, step: int, batch: Batch, mels: dict[str, np.ndarray], f0: np.ndarray, writer: Writer
     ) -> None:
-        spec = self._setting.corpus.info.mel
+        spec = self._about.corpus.info.mel
         sounds = {
             name: np.asarray(
                 self._vocoder(mel, batch.f0, spec=spec, key=jax.random.key(0), mask=batch.mask)
             )
             for name, mel in mels.items()
         }
-        pictures = self._setting.workdir.folder / "pictures"
+        pictures = self._about.workdir.folder / "pictures"
         pictures.mkdir(exist_ok=True)
         for row in range(len(batch.tokens)):
             frames = int(batch.mask[row].sum())

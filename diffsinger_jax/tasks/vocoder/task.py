@@ -10,9 +10,9 @@ with discriminators that know nothing yet, else random params.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -40,9 +40,7 @@ from diffsinger_jax.engine.run_config import (
     write_config,
 )
 from diffsinger_jax.engine.sharding import (
-    batch_sharded,
     data_mesh,
-    global_batch,
     replicate,
     shard,
     state_shardings,
@@ -55,11 +53,17 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.discriminators import Discriminators
 from diffsinger_jax.old_names import completed
 from diffsinger_jax.pipeline.recordings import PreparedRecordings, open_recordings
-from diffsinger_jax.pipeline.segments import Segment, draw_cut, segment_batches
-from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.tasks.vocoder.config import VocoderConfig, check_recordings, vocoder_config
+from diffsinger_jax.tasks.vocoder.data import (
+    SegmentShape,
+    VocoderRun,
+    batch_arrays,
+    batch_names,
+    held_out_cuts,
+    train_batches,
+)
 from diffsinger_jax.tasks.vocoder.losses import MelView, Segments, vocoder_losses
-from diffsinger_jax.tasks.vocoder.validation import VocoderValidator, middle_cuts
+from diffsinger_jax.tasks.vocoder.validation import VocoderValidator
 from diffsinger_jax.types import MelSpec
 from diffsinger_jax.voices.vocoder import (
     NeuralVocoder,
@@ -72,41 +76,6 @@ NAME = "vocoder"
 """Of the section in the config, the folder of checkpoints, and the folder that is written."""
 FIXED_SECTIONS = ("kind", "generator", "discriminators", "recordings", "start_from", "unvoiced")
 """Of the config, that the weights depend on."""
-PREPARE_F0 = {"zero": lambda f0: f0, "filled": fill_unvoiced}
-"""How f0 is made ready, by the name in a config."""
-
-
-class SegmentShape(NamedTuple):
-    """Of a batch over all devices."""
-
-    rows: int
-    frames: int
-
-
-class VocoderRun(NamedTuple):
-    """What one training needs.
-
-    Attributes:
-      config: checked.
-      context: of the loop.
-      recordings: what the vocoder learns from.
-      vocoder: what it starts from.
-    """
-
-    config: VocoderConfig
-    context: RunContext
-    recordings: PreparedRecordings
-    vocoder: NeuralVocoder
-
-    @property
-    def cuts(self) -> dict[str, Any]:
-        """How batches are cut."""
-        section = self.config.vocoder
-        return {
-            "frames": section.frames,
-            "most_semitones": section.most_semitones,
-            "seed": self.config.seed,
-        }
 
 
 def train_vocoder(
@@ -208,7 +177,7 @@ def vocoder_task(run: VocoderRun) -> TrainTask:
         weights,
         starts_after=section.adversarial_after,
     )
-    validator = VocoderValidator(_held_out(run), generator, spec, mesh)
+    validator = VocoderValidator(held_out_cuts(run), generator, spec, mesh)
     pictures = run.context.workdir.folder / "pictures"
 
     def start() -> AdversarialState:
@@ -243,11 +212,11 @@ def vocoder_task(run: VocoderRun) -> TrainTask:
         update=update,
         learning_rate=make_learning_rate(section.learning_rate),
         weights=weights,
-        shapes={shape: _arrays(run, shape)},
+        shapes={shape: batch_arrays(run, shape)},
         shape_of=lambda step: shape,
-        batches=lambda steps_done: _batches(run, steps_done),
+        batches=lambda steps_done: train_batches(run, steps_done),
         frames_of=lambda step: section.rows * section.frames,
-        names_of=lambda step: _names(run, step),
+        names_of=lambda step: batch_names(run, step),
         describe=lambda compiled, steps_done: _describe(run, compiled, steps_done),
         evaluate=evaluate,
     )
@@ -266,57 +235,10 @@ def initial_params(run: VocoderRun, discriminators: Discriminators) -> Params:
     }
 
 
-def _arrays(run: VocoderRun, shape: SegmentShape) -> Segments:
-    """Of a batch over all devices."""
-    spec, (rows, frames) = run.vocoder.mel, shape
-    sharding = batch_sharded(run.context.mesh)
-    shapes = Segments((rows, frames * spec.hop), (rows, frames, spec.n_mels), (rows, frames))
-    return Segments(*(jax.ShapeDtypeStruct(x, jnp.float32, sharding=sharding) for x in shapes))
-
-
-def _batches(run: VocoderRun, steps_done: int) -> Iterator[Segments]:
-    """Those after so many steps, on their way to the devices."""
-    for segment in segment_batches(
-        run.recordings.split("train", PREPARE_F0[run.vocoder.unvoiced]),
-        run.recordings.info.frames["train"],
-        run.vocoder.mel,
-        rows=run.config.vocoder.rows,
-        start_step=steps_done,
-        host_index=jax.process_index(),
-        host_count=jax.process_count(),
-        read_threads=run.config.read_threads,
-        **run.cuts,
-    ):
-        yield global_batch(run.context.mesh, Segments(*segment))
-
-
-def _names(run: VocoderRun, step: int) -> str:
-    """What the batch of a step is cut from."""
-    info = run.recordings.info
-    drawn = [
-        draw_cut(info.frames["train"], step=step - 1, row=row, **run.cuts)
-        for row in range(run.config.vocoder.rows)
-    ]
-    names = info.names["train"]
-    return ", ".join(f"{names[one.recording]} from frame {one.start_frame}" for one in drawn)
-
-
-def _held_out(run: VocoderRun) -> list[Segment]:
-    """What is evaluated on: nothing, where no recording is held out."""
-    if "validation" not in run.recordings.info.names:
-        return []
-    return middle_cuts(
-        run.recordings.split("validation", PREPARE_F0[run.vocoder.unvoiced]),
-        run.vocoder.mel,
-        most=run.config.evaluate_pieces,
-        frames=run.config.evaluate_frames,
-    )
-
-
 def _describe(
     run: VocoderRun, compiled: Mapping[SegmentShape, CompiledStep], steps_done: int
 ) -> None:
-    """Size and work of a training, and where its checkpoints go."""
+    """Size and FLOP of a training, and where its checkpoints go."""
     section, per_sec = run.config.vocoder, run.vocoder.mel.frames_per_sec
     rows, frames = section.rows, section.frames
     seconds = run.recordings.info.frames["train"].sum() / per_sec

@@ -10,11 +10,12 @@ import pytest
 from random_batches import grow, random_batch, random_params, small_acoustic_model
 
 from diffsinger_jax.diffusion.schedule import linear_schedule
+from diffsinger_jax.engine.losses import LossFn
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import create_state, split_params
 from diffsinger_jax.engine.supervised import train_step
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
-from diffsinger_jax.tasks.acoustic.losses import ssim
+from diffsinger_jax.tasks.acoustic.losses import pitch_losses, ssim
 from diffsinger_jax.tasks.acoustic.stage_losses import (
     auxiliary_loss,
     denoiser_loss,
@@ -55,6 +56,47 @@ def test_means_of_parts_merge_exactly():
     whole = Mean.of(values, mask)
     parts = Mean.of(values[:5], mask[:5]).merge(Mean.of(values[5:], mask[5:]))
     assert float(whole.compute()) == float(parts.compute()) == np.arange(12)[mask].mean()
+
+
+def test_a_mean_over_nothing_is_nan_and_adds_nothing_to_a_loss():
+    nothing = Mean.of(jnp.arange(3.0), jnp.zeros(3, bool))
+    assert np.isnan(nothing.compute()) and nothing.share() == 0.0
+    something = Mean.of(jnp.arange(3.0), jnp.ones(3, bool))
+    loss = LossFn(lambda *_: {}, {"pitch": 2.0, "mel": 3.0})
+    assert loss.weighted({"pitch": nothing, "mel": something}) == 3.0
+
+
+def test_pitch_without_notes_is_learnt_as_it_is_or_counts_nothing():
+    distance = jnp.asarray([[60.0, 61.0, 1.0, 7.0]])  # semitones from 0, and from two notes
+    arguments = dict(
+        residual=jnp.zeros((1, 4)),
+        voiced_logits=jnp.zeros((1, 4)),
+        distance=distance,
+        voiced=jnp.ones((1, 4), bool),
+        has_note=jnp.asarray([[False, False, True, True]]),
+        mask=jnp.ones((1, 4), bool),
+    )
+    from_notes, absolute = (
+        pitch_losses(**arguments, needs_notes=x)["pitch"] for x in (True, False)
+    )
+    assert from_notes.compute() == 1.0  # 7 semitones off is an error, and so is no note
+    np.testing.assert_allclose(absolute.compute(), (60 + 61 + 1) / 3)
+    none = pitch_losses(
+        **{**arguments, "has_note": jnp.zeros((1, 4), bool), "distance": 60 + 0 * distance}
+    )
+    assert np.isnan(none["pitch"].compute())
+
+
+def test_a_predictor_of_pitch_itself_learns_from_data_without_notes():
+    frame = small_acoustic_model(pitch="frame")
+    batch = random_batch()
+    batch = batch._replace(note_midi=np.zeros_like(batch.note_midi))
+    loss_fn = auxiliary_loss(frame.model, frame.scaling, {**WEIGHTS, "mel_l1": 0.0})
+    parts = jax.jit(lambda p: loss_fn(p, batch, jax.random.key(0), False)[1])(random_params(frame))
+    assert parts["pitch"].count == (batch.f0 > 0).sum() and parts["pitch"].compute() > 1.0
+    silent = small_acoustic_model(pitch="none")
+    loss_fn = auxiliary_loss(silent.model, silent.scaling, WEIGHTS)
+    assert set(loss_fn.weights) == set(WEIGHTS) - {"pitch", "voicing"}
 
 
 @pytest.fixture(scope="module")

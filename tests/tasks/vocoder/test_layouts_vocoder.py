@@ -24,8 +24,8 @@ def test_one_device_is_eight_devices(tmp_path):
     assert len(found) == 2 * len(names)
     for name in names:
         np.testing.assert_array_equal(found[f"8/{name}"], found[f"1/{name}"], err_msg=name)
-    judges = [name for name in names if name.startswith("0['discriminators']")]
-    for name in judges:
+    of_discriminators = [name for name in names if name.startswith("0['discriminators']")]
+    for name in of_discriminators:
         first, second = found[f"1/{name}"], found[f"1/1{name[1:]}"]
         if name.endswith("['kernel']"):  # they rest in step 0 and have moved in step 1
             assert np.abs(first - second).max() > 1e-4
