@@ -80,7 +80,10 @@ class NeuralVocoder:
         mel, f0 = np.asarray(mel, np.float32), np.asarray(f0, np.float32)
         mask = np.ones(f0.shape, bool) if mask is None else np.asarray(mask)
         if mask.shape == f0.shape == mel.shape[:2]:  # what padding holds is nobody's concern
-            mel, f0 = np.where(mask[..., None], mel, self._floor), np.where(mask, f0, 0.0)
+            mel, f0 = (
+                np.where(mask[..., None], mel, np.float32(self.mel.silence)),
+                np.where(mask, f0, 0.0),
+            )
         require_renderable(mel, f0, self.mel, self.name)
         mel, f0 = self._prepared(mel, f0)
         wav = self._render(self.params, mel, f0, keys)
