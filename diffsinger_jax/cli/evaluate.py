@@ -1,7 +1,7 @@
 """Measures a voice on a split of a prepared corpus, beside the recordings.
 
     diffsinger-jax evaluate --voice DIR --corpus PREPARED --split test --out DIR --html DIR \\
-        [--recordings RAW] [--k_step 10 25 51 100] [--temperature 0 1]
+        --recordings RAW --k_step 10 25 51 100 --temperature 0 1
 """
 
 from __future__ import annotations

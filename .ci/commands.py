@@ -1,0 +1,130 @@
+"""Runs the commands of README.md and docs/*.md, in a folder of their own, in the order they stand.
+
+    python .ci/commands.py [--list] [README.md docs/ds.md ...]
+
+A command is a line of an indented block that begins with one of PROGRAMS (or a fenced block of
+Python in README.md). What must not or cannot be run here has `<!-- not run: why -->` above it. What
+would train for an hour runs with the config and flags of SHORTER instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = re.compile(
+    r"(?:[A-Z_]+=\S+ )*(diffsinger-jax|python|pip|pytest|ruff|mkdocs|kubectl|for) "
+)
+NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
+TINY = (
+    "--config=tiny --config.corpus=prepared/pjs --config.auxiliary.steps=2 "
+    "--config.denoiser.steps=2 --config.buckets=1 --config.songs_shown=0"
+)
+SHORTER = {
+    # what stands in the docs -> what is run
+    "--config=pjs_small": TINY,
+    "--config=pjs ": f"{TINY} ",
+    "--config=vocoder_24k": "--config=vocoder_tiny --config.vocoder.steps=2",
+    "sing --quality": "sing --score pjs055 --quality",
+    "sing --method": "sing --score pjs055 --method",
+    "--out prepared/pjs ": "--f0 dio --out prepared/pjs ",
+    "--raw DIR": f"--f0 dio --raw {ROOT / 'data' / 'pjs_mini'}",
+    "boundary --workdir workdir/pjs": "boundary --workdir workdir/pjs --k_step 2 4",
+}
+
+
+class Command(NamedTuple):
+    """One command of a page; `reason` says why it is not run, "" if it is."""
+
+    page: str
+    line: int
+    text: str
+    reason: str
+
+
+def commands_of(page: Path) -> Iterator[Command]:
+    """The shell commands of a Markdown file; lines that end in a backslash go on."""
+    reason, text, start = "", "", 0
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if found := NOT_RUN.search(line):
+            reason = found[1]
+            continue
+        if text:  # inside a command
+            text += " " + line.strip()
+        elif line.startswith("    ") and PROGRAMS.match(line.strip()):
+            text, start = line.strip(), number
+        elif line.strip() and not line.startswith("    "):
+            reason = ""
+        loop = text.startswith("for ") and not text.endswith("done")
+        if text and not loop and not text.endswith("\\"):
+            yield Command(page.name, start, text.split("  #")[0].strip(), reason)
+            text = ""
+        text = text.removesuffix("\\").rstrip() if not loop else text
+
+
+def prepare_folder(folder: Path) -> None:
+    """What the commands take for granted: a few scores, and a program that plays sound."""
+    mini = ROOT / "data" / "pjs_mini"
+    shutil.copy(mini / "pjs055" / "pjs055.musicxml", folder / "song.musicxml")
+    shutil.copy(ROOT / "data" / "songs" / "sakura.ds", folder / "song.ds")
+    (folder / "bin").mkdir()
+    player = folder / "bin" / "aplay"
+    player.write_text("#!/bin/sh\nexec cat > played.wav\n")
+    player.chmod(0o755)
+    (folder / "prepared").mkdir()
+    (folder / "prepared" / "mine").symlink_to("pjs")
+
+
+def run(text: str, folder: Path) -> None:
+    """Runs a command as a shell would; ends this program if it fails."""
+    for long, short in SHORTER.items():
+        text = text.replace(long, short)
+    path = os.pathsep.join(
+        [str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    print(f"\n$ {text}", flush=True)
+    start = time.perf_counter()
+    shell = ["bash", "-c", f"set -o pipefail; {text}"]
+    code = subprocess.run(shell, cwd=folder, env={**os.environ, "PATH": path}).returncode
+    print(f"({time.perf_counter() - start:.0f} s)", flush=True)
+    if code:
+        sys.exit(f"ended with code {code}: {text}")
+
+
+def main() -> None:
+    """Runs or lists them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pages", nargs="*", type=Path)
+    parser.add_argument("--list", action="store_true", help="say what is run and what not")
+    flags = parser.parse_args()
+    pages = flags.pages or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = [command for page in pages for command in commands_of(page)]
+    if flags.list:
+        for command in found:
+            what = f"not run: {command.reason}" if command.reason else "run"
+            print(f"{command.page}:{command.line}: {command.text}\n    {what}")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        prepare_folder(folder)
+        todo = [command for command in found if not command.reason]
+        for command in todo:
+            run(command.text, folder)
+        for example in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
+            (folder / "example.py").write_text(example)
+            run("python example.py", folder)
+        print(f"\n{len(todo)} commands passed, {len(found) - len(todo)} are not run")
+
+
+if __name__ == "__main__":
+    main()
