@@ -71,10 +71,9 @@ def measure(workdir: Path, corpus: PreparedCorpus, split: str) -> Row:
         return known["row"]
     voice, examples = load_voice(workdir / "voice"), list(corpus.source(split))
     seconds_sung = sum(len(e["mel"]) for e in examples) / voice.info.mel.frames_per_sec
-    how = {"k_step": voice.k_step, "steps": voice.sampling_steps}
-    row = measure_mels(voice, examples, frames_per_batch=FRAMES_PER_BATCH, **how)
+    row = measure_mels(voice, examples, voice.sampling, frames_per_batch=FRAMES_PER_BATCH)
     started = time.perf_counter()  # now everything is compiled
-    measure_mels(voice, examples, frames_per_batch=FRAMES_PER_BATCH, **how)
+    measure_mels(voice, examples, voice.sampling, frames_per_batch=FRAMES_PER_BATCH)
     row["mel_rtf"] = (time.perf_counter() - started) / seconds_sung
     row["parameters"] = sum(x.size for x in jax.tree.leaves(voice.params))
     partial = file.with_suffix(".partial")

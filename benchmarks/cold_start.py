@@ -30,6 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import measure  # noqa: E402
 
 from diffsinger_jax.cli import runtime  # noqa: E402
+from diffsinger_jax.voices.qualities import QUALITIES  # noqa: E402
 
 COMPILE = "/jax/core/compile/backend_compile_duration"
 TRACE = (
@@ -65,7 +66,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--score", default=ROOT / "data" / "songs" / "furusato.musicxml")
-    parser.add_argument("--quality", choices=("draft", "good", "best"), default="good")
+    parser.add_argument("--quality", choices=QUALITIES, default="good")
     parser.add_argument("--starts", type=int, default=3, help="after the first one")
     measure.add_report_flags(parser)
     parser.add_argument("--sing_into", help=argparse.SUPPRESS)  # in a row's process

@@ -6,7 +6,7 @@ For every sampler and number of calls, with the singer's own durations and pitch
 
     MCD         mel cepstral distortion in dB to the recordings
     MCD to all  to the mels of DDPM over all k steps, from the same starting noise: what fewer calls
-                change. The row "other noise" says how far two such walks are from each other
+                change. The row "other noise" says how far two such samples are from each other
     detail      how much the mel moves, from frame to frame and from bin to bin, over how much the
                 recording's does: 1 is right, below is blurred, above is noise
 
@@ -34,7 +34,8 @@ from diffsinger_jax.errors import InputError  # noqa: E402
 from diffsinger_jax.evaluation.systems import mels_of  # noqa: E402
 from diffsinger_jax.metrics import measures as metrics  # noqa: E402
 from diffsinger_jax.pipeline.prepared import Example, open_corpus  # noqa: E402
-from diffsinger_jax.voices.sampling import QUALITIES  # noqa: E402
+from diffsinger_jax.voices.qualities import QUALITIES  # noqa: E402
+from diffsinger_jax.voices.sampling import resolve_sampling  # noqa: E402
 from diffsinger_jax.voices.voice import Voice, load_voice  # noqa: E402
 
 CALLS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 51, 64, 80, 100)
@@ -59,7 +60,7 @@ def measured(
 def draw(path: Path, rows: Sequence[Row], auxiliary: Mapping[str, float]) -> None:
     """One panel for each measure against the calls, a line for each sampler.
 
-    Walks that left the data, as PLMS does in one step, stand in the table alone: they would hide
+    Samplers that left the data, as PLMS does in one step, stand in the table alone: they would hide
     the others.
     """
     import matplotlib
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpus", required=True, help="the prepared corpus of the voice")
     parser.add_argument("--split", default="test")
     parser.add_argument("--pieces", type=int, help="only the first so many")
-    parser.add_argument("--k_step", type=int, help="where walks start; the voice's own by default")
+    parser.add_argument("--k_step", type=int, help="where sampling starts; the voice's own")
     parser.add_argument("--temperature", type=float, help="factor on the noise; the voice's own")
     parser.add_argument("--method", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, help="those up to k")
@@ -100,9 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     voice = load_voice(options.voice)
-    k_step = options.k_step or voice.k_step
-    if not 1 <= k_step <= voice.schedule["steps"]:
-        raise InputError(f"--k_step is 1 to {voice.schedule['steps']} here, got {k_step}")
+    k_step = options.k_step or voice.sampling.k_step
+    if not 1 <= k_step <= voice.path.depth:
+        raise InputError(f"--k_step is 1 to {voice.path.depth} here, got {k_step}")
     corpus = open_corpus(options.corpus)
     if different := voice.info.mel.differences(corpus.info.mel):
         raise InputError(f"the corpus has another mel than the voice ({'; '.join(different)})")
@@ -110,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runtime.remember_compiled_programs()
 
     def mels(k_step: int, *, seed: int = 0, **how: Any) -> list[np.ndarray]:
-        how |= {"temperature": options.temperature, "frames_per_batch": FRAMES_PER_BATCH}
-        return mels_of(voice, examples, k_step=k_step, seed=seed, **how)
+        sampling = resolve_sampling(voice, k_step=k_step, temperature=options.temperature, **how)
+        return mels_of(voice, examples, sampling, seed=seed, frames_per_batch=FRAMES_PER_BATCH)
 
     auxiliary = measured(voice, examples, mels(0), None)
     whole = mels(k_step, steps=k_step, method="ddpm")

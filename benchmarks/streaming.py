@@ -31,6 +31,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import measure  # noqa: E402
 
 from diffsinger_jax.cli import runtime  # noqa: E402
+from diffsinger_jax.voices.qualities import QUALITIES  # noqa: E402
 
 
 def repeated(score, minutes: float):
@@ -46,20 +47,22 @@ def sing(flags: argparse.Namespace, minutes: float) -> dict[str, float]:
     """The numbers of one length; nothing is kept of the sound."""
     from diffsinger_jax.score.reader import read_score
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
+    from diffsinger_jax.voices.sampling import resolve_sampling
 
     runtime.remember_compiled_programs()
     synthesizer = Synthesizer.from_checkpoint(flags.voice)
+    sampling = resolve_sampling(synthesizer.voice, quality=flags.quality)
     score = synthesizer.prepare(repeated(read_score(flags.score), minutes))
     started, started_cpu = time.perf_counter(), time.process_time()
     samples, first = 0, None
-    for block in synthesizer.stream(score, quality=flags.quality):
+    for block in synthesizer.stream(score, sampling=sampling):
         if first is None:
             first = time.perf_counter() - started
             since_start = time.time() - flags.launched
         samples += len(block)
     spent, spent_cpu = time.perf_counter() - started, time.process_time() - started_cpu
     started = time.perf_counter()
-    next(synthesizer.stream(score, quality=flags.quality))
+    next(synthesizer.stream(score, sampling=sampling))
     song_sec = samples / synthesizer.voice.info.mel.sample_rate
     return {
         "song": song_sec,
@@ -86,7 +89,7 @@ def main() -> None:
     parser.add_argument("--minutes", nargs="+", type=float, default=[1, 3, 10])
     parser.add_argument("--voice", default=ROOT / "data" / "voices" / "pjs")
     parser.add_argument("--score", default=ROOT / "data" / "songs" / "furusato.musicxml")
-    parser.add_argument("--quality", choices=("draft", "good", "best"), default="good")
+    parser.add_argument("--quality", choices=QUALITIES, default="good")
     measure.add_report_flags(parser)
     parser.add_argument("--launched", type=float, help=argparse.SUPPRESS)  # of a row's process
     flags = parser.parse_args()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
 
 PHONEMES = tuple(
@@ -23,8 +24,7 @@ class FakeVoice:
 
     spec: MelSpec = SPEC
     name: str = "fake"
-    k_step: int = 4
-    sampling_steps: int = 4
+    sampling: Sampling = Sampling(4, 4)
     dictionary: str = "ja"
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
@@ -52,7 +52,7 @@ class FakeVoice:
         voiced = (midi > 0) & ~self._unvoiced[_to_frames(batch.tokens, batch.mel2ph)]
         return jnp.where(voiced, 440.0 * 2.0 ** ((midi - 69.0) / 12.0), 0.0)
 
-    def sample_mel(self, batch: Batch, keys, *, k_step=None, steps=None, method=None) -> jax.Array:
+    def sample_mel(self, batch: Batch, keys, sampling=None) -> jax.Array:
         self.shapes.add(batch.mel.shape)
         silent = _to_frames(batch.tokens, batch.mel2ph) == PHONEMES.index("SP") + 1  # [B, T]
         mel = jnp.where(silent[..., None], -5.0, self._envelope(jnp.asarray(batch.f0)))

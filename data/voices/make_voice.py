@@ -33,6 +33,7 @@ from diffsinger_jax.evaluation.report import table  # noqa: E402
 from diffsinger_jax.evaluation.sampling_search import default_criterion, search  # noqa: E402
 from diffsinger_jax.pipeline.mix import numbered_as  # noqa: E402
 from diffsinger_jax.pipeline.prepared import open_corpus  # noqa: E402
+from diffsinger_jax.voices.sampling import sampling_to_dict  # noqa: E402
 from diffsinger_jax.voices.voice import Voice, load_voice, save_voice  # noqa: E402
 
 CARD = """\
@@ -88,7 +89,7 @@ def main() -> None:
     options.criterion = default_criterion()
     setting, rows = search(voice, numbered_as(corpus, voice.info), criterion=options.criterion)
     print(f"\n{table(rows)}\n\nsampling: {setting}")
-    voice = dataclasses.replace(voice, sampling={**voice.sampling, **setting._asdict()})
+    voice = dataclasses.replace(voice, sampling=setting)
     save_voice(packed, voice, dtype="bfloat16")
 
     options.config = " ".join([Path(options.config).name, *overrides])
@@ -125,7 +126,7 @@ def _card(options: argparse.Namespace, voice: Voice, corpus, tables: Mapping) ->
         parameters=sum(x.size for x in jax.tree.leaves(voice.params)),
         training=", ".join(training),
         hardware=options.hardware,
-        sampling=", ".join(f"{k} {v}" for k, v in voice.sampling.items()),
+        sampling=", ".join(f"{k} {v}" for k, v in sampling_to_dict(voice.sampling).items()),
         criterion=CRITERIA[options.criterion].__doc__.splitlines()[0],
         tables="\n\n".join(f"### {title}\n\n{table(rows)}" for title, rows in tables.items()),
     )

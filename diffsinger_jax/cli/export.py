@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.voices.sampling import QUALITIES
+from diffsinger_jax.voices.qualities import QUALITIES
 
 
 def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -61,10 +61,12 @@ def _write_vocoder(flags: argparse.Namespace) -> None:
 def _write_program(flags: argparse.Namespace) -> None:
     from diffsinger_jax.atomic_write import atomic_write
     from diffsinger_jax.interop.export_program import export_program
+    from diffsinger_jax.voices.sampling import resolve_sampling
     from diffsinger_jax.voices.voice import load_voice
 
     voice = load_voice(flags.source)
-    program = export_program(voice, flags.frames, quality=flags.quality, with_wav=flags.wav)
+    sampling = resolve_sampling(voice, quality=flags.quality)
+    program = export_program(voice, flags.frames, sampling=sampling, with_wav=flags.wav)
     data, out = bytes(program.serialize()), Path(flags.out)
     try:
         with atomic_write(out) as partial:

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.evaluation.report import make_folder
     from diffsinger_jax.score.reader import read_score
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
+    from diffsinger_jax.voices.sampling import resolve_sampling, sampling_to_dict
 
     synthesizer = Synthesizer.from_checkpoint(flags.voice)
     voice = synthesizer.voice
@@ -40,15 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pieces = []
     for path, score in scores.items():
         takes = {}
-        for k_step in flags.k_step or sorted({voice.k_step, 0}, reverse=True):
+        for k_step in flags.k_step or sorted({voice.sampling.k_step, 0}, reverse=True):
             print(f"singing {path}, k = {k_step}", flush=True)
+            sampling = resolve_sampling(voice, k_step=k_step)
             name = f"shallow k={k_step}" if k_step else "without diffusion"
-            takes[name] = synthesizer(score, seed=flags.seed, k_step=k_step)
+            takes[name] = synthesizer(score, seed=flags.seed, sampling=sampling)
         pieces.append(song_piece(score.title or Path(path).stem, takes))
+    own = sampling_to_dict(voice.sampling)
     about = {
         "title": f"Songs by the voice {voice.name}",
         "licence": voice.info.licence,
-        "sampling": ", ".join(f"{name} {value}" for name, value in voice.sampling.items()),
+        "sampling": ", ".join(f"{name} {value}" for name, value in own.items()),
         "seed": flags.seed,
     }
     print(f"written to {write_page(flags.html, about, {}, pieces, voice.info.mel)}")

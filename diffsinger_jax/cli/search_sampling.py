@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.evaluation.sampling_search import search, write_sampling
     from diffsinger_jax.pipeline.mix import numbered_as
     from diffsinger_jax.pipeline.prepared import open_corpus
+    from diffsinger_jax.voices.sampling import sampling_to_dict
     from diffsinger_jax.voices.voice import load_voice
 
     voice = load_voice(options.voice)
@@ -32,5 +33,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=options.split,
         criterion=options.criterion,
     )
-    print(f"\n{table(rows)}\n\nchosen: {json.dumps(setting._asdict())}")
-    write_sampling(options.voice, setting._asdict())
+    print(f"\n{table(rows)}\n\nchosen: {json.dumps(sampling_to_dict(setting))}")
+    write_sampling(options.voice, setting)

@@ -15,6 +15,7 @@ from pathlib import Path
 from diffsinger_jax import resources
 from diffsinger_jax.cli import runtime
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.voices.qualities import METHODS, QUALITIES
 
 EXAMPLES = """\
 examples:
@@ -74,12 +75,12 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     how.add_argument("--takes", type=_at_least(1), default=1, help="how many, with rising seeds")
     how.add_argument(
         "--quality",
-        choices=("draft", "good", "best"),
+        choices=QUALITIES,
         help="faster or more exact; the voice's own sampling unless given",
     )
     how.add_argument(
         "--method",
-        choices=("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc"),
+        choices=METHODS,
         help="sampler; of the quality or the voice unless given",
     )
     how.add_argument("--k_step", type=_at_least(0), help="where shallow diffusion starts")
@@ -145,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     synthesizer = Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
     voice = synthesizer.voice
     voice.info.vocabulary.speaker_id(flags.speaker)
+    sampling = _sampling(voice, flags)
     scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
 
     # What is said must not stand in a sound that goes to standard output.
@@ -156,26 +158,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"ignored, since the voice has no input for them: {', '.join(ignored)}")
             for take in range(flags.takes):
                 name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
-                (_stream if flags.stream else _sing)(
-                    synthesizer, score, name, flags.seed + take, flags
-                )
+                how = {"seed": flags.seed + take, "speaker": flags.speaker, "sampling": sampling}
+                (_stream if flags.stream else _sing)(synthesizer, score, name, how, flags)
     return 0
 
 
-def _sing(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -> None:
+def _sing(synthesizer, score, name: str, how: dict, flags: argparse.Namespace) -> None:
     """Sings one take and writes all that was asked for."""
     from diffsinger_jax.synthesis.files import save_song, song_tags
 
     voice = synthesizer.voice
     start = time.perf_counter()
     with _progress(synthesizer, score) as progress:
-        song = synthesizer.sing(score, **_how(seed, flags), on_pieces=progress.update)
+        song = synthesizer.sing(score, **how, on_pieces=progress.update)
     spent_sec = time.perf_counter() - start
     paths = save_song(
         song,
         flags.out,
         name,
-        tags=song_tags(score.title or name, voice.name, voice.info.licence, seed),
+        tags=song_tags(score.title or name, voice.name, voice.info.licence, how["seed"]),
         extras=flags.save,
         sound_format=flags.format,
         bit_depth=flags.bit_depth,
@@ -189,7 +190,7 @@ def _sing(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -
     )
 
 
-def _stream(synthesizer, score, name: str, seed: int, flags: argparse.Namespace) -> None:
+def _stream(synthesizer, score, name: str, how: dict, flags: argparse.Namespace) -> None:
     """Sings one take and writes its sound as it comes."""
     from diffsinger_jax.synthesis.files import song_tags, stream_song
 
@@ -197,12 +198,12 @@ def _stream(synthesizer, score, name: str, seed: int, flags: argparse.Namespace)
     start = time.perf_counter()
     with _progress(synthesizer, score) as progress:
         path, song_sec, first_sec = stream_song(
-            synthesizer.stream(score, **_how(seed, flags), on_pieces=progress.update),
+            synthesizer.stream(score, **how, on_pieces=progress.update),
             flags.out,
             name,
             samples=synthesizer.song_samples(score),
             sample_rate=voice.info.mel.sample_rate,
-            tags=song_tags(score.title or name, voice.name, voice.info.licence, seed),
+            tags=song_tags(score.title or name, voice.name, voice.info.licence, how["seed"]),
             bit_depth=flags.bit_depth,
         )
     spent_sec = time.perf_counter() - start
@@ -218,15 +219,17 @@ def _warm_up(synthesizer, flags: argparse.Namespace) -> None:
     import tqdm
 
     print("compiling for pieces of every length; later starts find it in the cache")
-    how = {name: getattr(flags, name) for name in ("quality", "method", "k_step", "steps")}
-    for _ in tqdm.tqdm(synthesizer.warm_up(**how), total=len(synthesizer.shapes), unit="shape"):
+    shapes = synthesizer.warm_up(sampling=_sampling(synthesizer.voice, flags))
+    for _ in tqdm.tqdm(shapes, total=len(synthesizer.shapes), unit="shape"):
         pass
 
 
-def _how(seed: int, flags: argparse.Namespace) -> dict:
-    """What `sing` and `stream` are told."""
-    names = ("quality", "method", "k_step", "steps", "speaker")
-    return {"seed": seed} | {name: getattr(flags, name) for name in names}
+def _sampling(voice, flags: argparse.Namespace):
+    """The flags, resolved against the voice."""
+    from diffsinger_jax.voices.sampling import resolve_sampling
+
+    names = ("quality", "method", "k_step", "steps")
+    return resolve_sampling(voice, **{name: getattr(flags, name) for name in names})
 
 
 def _progress(synthesizer, score):

@@ -30,13 +30,13 @@ from diffsinger_jax.diffusion.boundary import (
     learned_boundary,
 )
 from diffsinger_jax.diffusion.path import Path as NoisePath
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.criteria import WAYS
 from diffsinger_jax.evaluation.report import Row
 from diffsinger_jax.evaluation.sampling_search import (
     MOST_STEPS,
-    SamplingSetting,
     search,
     write_sampling,
 )
@@ -46,6 +46,7 @@ from diffsinger_jax.tasks.acoustic.config import AcousticConfig, acoustic_config
 from diffsinger_jax.tasks.acoustic.measurements import MelError, measure_error, measure_margins
 from diffsinger_jax.tasks.acoustic.stage_run import run_stage
 from diffsinger_jax.tasks.acoustic.task import initial_params, open_run
+from diffsinger_jax.voices.sampling import resolve_sampling, sampling_to_dict
 from diffsinger_jax.voices.voice import VOICE_FILE, load_voice
 
 GRID = 8
@@ -68,7 +69,7 @@ class Boundary(NamedTuple):
     path: NoisePath
     error: MelError
     margins: np.ndarray | None
-    chosen: SamplingSetting | None
+    chosen: Sampling | None
     rows: Mapping[str, Row]
     lacking: Mapping[str, str]
 
@@ -148,7 +149,7 @@ def find_boundary(
             run.corpus,
             criterion=criterion,
             k_steps=[int(k) for k in k_steps],
-            temperatures=[voice.sampling["temperature"] if temperature is None else temperature],
+            temperatures=[voice.sampling.temperature if temperature is None else temperature],
         )
     return Boundary(run.acoustic.path, error, margins, chosen, rows, lacking)
 
@@ -221,7 +222,7 @@ def as_json(boundary: Boundary, criterion: str) -> dict[str, Any]:
     if boundary.chosen is not None:
         report["grid"] = {
             "criterion": criterion,
-            **boundary.chosen._asdict(),
+            **sampling_to_dict(boundary.chosen),
             "rows": boundary.rows,
         }
     return report
@@ -257,6 +258,9 @@ def write_choice(voice: Path, boundary: Boundary, way: str) -> int:
     if way in boundary.lacking:
         raise InputError(f"there is no k of the way {way} to write: {boundary.lacking[way]}")
     k_step = boundary.found[way]
-    sampling = {"k_step": k_step, "steps": min(k_step, MOST_STEPS)}
-    write_sampling(voice, boundary.chosen._asdict() if way == "grid" else sampling)
+    sampling = boundary.chosen
+    if sampling is None or way != "grid":
+        steps = max(min(k_step, MOST_STEPS), 1)
+        sampling = resolve_sampling(load_voice(voice), k_step=k_step, steps=steps)
+    write_sampling(voice, sampling)
     return k_step

@@ -127,8 +127,8 @@ def evaluate(
         others = list(corpus.source(other))
         how = {"seed": options.seed, "frames_per_batch": options.frames_per_batch}
         sung = {
-            system: mels_of(voice, others, **setting, **how)
-            for system, setting in diffusion_systems(voice, k_steps, temperatures).items()
+            system: mels_of(voice, others, sampling, **how)
+            for system, sampling in diffusion_systems(voice, k_steps, temperatures).items()
         }
         for system, auc in patch_aucs(examples, by_system, others, sung, spec).items():
             tables[MEL_TITLE][system]["patch_auc"] = auc
@@ -144,7 +144,7 @@ def evaluate(
         "songs": ", ".join(sorted(set(map(song_of, names)))),
         "pieces": len(examples),
         "seconds of singing": round(sum(len(e["mel"]) for e in examples) / spec.frames_per_sec, 1),
-        "the voice's own k": voice.k_step,
+        "the voice's own k": voice.sampling.k_step,
         "seed": options.seed,
         "measured in seconds": round(time.monotonic() - started, 1),
     }
@@ -167,14 +167,14 @@ def evaluate(
 
 def _settings(voice: Singer, options: Options) -> tuple[list[int], list[float]]:
     """The k and the temperatures to sing at."""
-    whole = int(voice.schedule["steps"])
+    whole = voice.path.depth
     k_steps = options.k_steps
     if k_steps is None:
-        k_steps = [k for k in (*DEFAULT_K_STEPS, voice.k_step) if 0 < k < whole] + [whole]
+        k_steps = [k for k in (*DEFAULT_K_STEPS, voice.sampling.k_step) if 0 < k < whole] + [whole]
     k_steps = sorted(set(k_steps))
     if wrong := [k for k in k_steps if not 0 < k <= whole]:
         raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
-    return k_steps, list(options.temperatures or [float(voice.sampling["temperature"])])
+    return k_steps, list(options.temperatures or [voice.sampling.temperature])
 
 
 def _seconds(examples: Sequence[Example], spec: MelSpec) -> float:
@@ -213,13 +213,13 @@ def _page_systems(
     voice: Singer, k_steps: Sequence[int], temperatures: Sequence[float]
 ) -> list[str]:
     """Those that the page lets hear: the voice's own k if it was sung, else the smallest."""
-    whole, temperature = int(voice.schedule["steps"]), temperatures[0]
-    shallow = voice.k_step if voice.k_step in k_steps else k_steps[0]
+    whole, own = voice.path.depth, voice.sampling.k_step
+    shallow = own if own in k_steps else k_steps[0]
     ks = [shallow, *([whole] if whole in k_steps and shallow != whole else [])]
     return [
         TRUE_MEL,
         AUXILIARY,
-        *(diffusion_name(k, whole, temperature) for k in ks),
+        *(diffusion_name(voice.path, k, temperatures[0]) for k in ks),
         PREDICTED_ALL,
     ]
 

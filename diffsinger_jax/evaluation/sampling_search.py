@@ -11,11 +11,11 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.criteria import CRITERIA
 from diffsinger_jax.evaluation.report import Row
@@ -25,20 +25,13 @@ from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.metrics.modulation import modulation
 from diffsinger_jax.metrics.nsim import nsim
 from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus
+from diffsinger_jax.voices.sampling import resolve_sampling, sampling_to_dict
 from diffsinger_jax.voices.voice import VOICE_FILE, Voice
 
 K_STEPS = (0, 5, 10, 25, 50)
 TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 MOST_STEPS = 20
 """A sampler takes at most so many of the k steps."""
-
-
-class SamplingSetting(NamedTuple):
-    """What a voice's `sampling` holds."""
-
-    k_step: int
-    steps: int
-    temperature: float
 
 
 def default_criterion() -> str:
@@ -49,20 +42,18 @@ def default_criterion() -> str:
 def measure_mels(
     voice: Singer,
     examples: Sequence[Example],
+    sampling: Sampling,
     *,
-    k_step: int,
     frames_per_batch: int,
     sound: bool = False,
-    **how: float,
 ) -> Row:
     """MCD, NSIM, detail and modulation spectrum of a voice's mels, with true durations and f0.
 
     Args:
       sound: also DNSMOS of their sound by the built-in vocoder.
-      how: to `sample_mel`.
     """
     spec = voice.info.mel
-    mels = mels_of(voice, examples, k_step=k_step, seed=0, frames_per_batch=frames_per_batch, **how)
+    mels = mels_of(voice, examples, sampling, seed=0, frames_per_batch=frames_per_batch)
     parts = [
         {
             "mcd": metrics.mcd(true["mel"], mel, spec),
@@ -89,7 +80,7 @@ def search(
     k_steps: Sequence[int] = K_STEPS,
     temperatures: Sequence[float] = TEMPERATURES,
     frames_per_batch: int = 4096,
-) -> tuple[SamplingSetting, dict[str, Row]]:
+) -> tuple[Sampling, dict[str, Row]]:
     """Measures all settings on the mels of a split, with true durations and f0.
 
     Args:
@@ -106,7 +97,7 @@ def search(
     """
     criterion = criterion or default_criterion()
     examples = list(corpus.source(split))
-    longest = int(voice.schedule["steps"])
+    longest = voice.path.depth
     if not (possible := [k for k in k_steps if 0 <= k <= longest]):
         raise InputError(f"k is 0 to {longest} for this voice, got {', '.join(map(str, k_steps))}")
     measure = functools.partial(
@@ -116,27 +107,31 @@ def search(
         frames_per_batch=frames_per_batch,
         sound=criterion == "dnsmos",
     )
-    auxiliary = measure(k_step=0)
+    without = resolve_sampling(voice, k_step=0, temperature=0.0)
+    auxiliary = measure(without)
     rows: dict[str, Row] = {"auxiliary mel": auxiliary}
-    measured = {SamplingSetting(0, 1, 0.0): auxiliary} if 0 in possible else {}
+    measured = {without: auxiliary} if 0 in possible else {}
     for k_step, temperature in itertools.product([k for k in possible if k], temperatures):
-        setting = SamplingSetting(k_step, min(k_step, MOST_STEPS), temperature)
-        row = measure(**setting._asdict())
-        measured[setting] = rows[f"k={k_step} temperature={temperature:g}"] = row
-        print(f"{setting}: {', '.join(f'{n} {v:.2f}' for n, v in row.items())}", flush=True)
+        setting = resolve_sampling(
+            voice, k_step=k_step, steps=min(int(k_step), MOST_STEPS), temperature=temperature
+        )
+        row = measure(setting)
+        name = f"k={k_step} temperature={temperature:g}"
+        measured[setting] = rows[name] = row
+        print(f"{name}: {', '.join(f'{n} {v:.2f}' for n, v in row.items())}", flush=True)
     least = CRITERIA[criterion]
     return min(measured, key=lambda setting: least(measured[setting], auxiliary)), rows
 
 
-def write_sampling(voice: str | os.PathLike, sampling: Mapping[str, float]) -> None:
-    """Replaces these fields of a voice's `sampling`; its weights are not touched.
+def write_sampling(voice: str | os.PathLike, sampling: Sampling) -> None:
+    """Replaces how a voice samples; its weights are not touched.
 
     Args:
       voice: its folder, which `load_voice` has read.
-      sampling: as {"k_step": 51, "steps": 20}.
+      sampling: see `resolve_sampling`.
     """
     file = Path(voice) / VOICE_FILE
     description = json.loads(file.read_text(encoding="utf-8"))
-    description["sampling"] |= sampling
+    description["sampling"] = sampling_to_dict(sampling)
     with atomic_write(file) as partial:
         partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffsinger_jax.diffusion.path import Path
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import (
     PADDING_ROW,
@@ -23,6 +25,7 @@ from diffsinger_jax.score.phonology import is_vowel
 from diffsinger_jax.synthesis.harmonic import render_rows
 from diffsinger_jax.synthesis.timing import fit_to_score
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.voices.sampling import resolve_sampling
 
 SHAPES = 2
 """Buckets of an evaluation: compiling a shape costs more than some padding."""
@@ -34,10 +37,12 @@ class Singer(Protocol):
     """What of a `voices.voice.Voice` is needed here."""
 
     info: CorpusInfo
-    k_step: int
-    schedule: Mapping[str, object]
-    sampling: Mapping[str, object]
+    sampling: Sampling
     curves: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Along which it samples."""
 
     def predict_frames(self, batch: Batch) -> jax.Array:
         """f32[B, N] durations in frames."""
@@ -45,7 +50,7 @@ class Singer(Protocol):
     def predict_f0(self, batch: Batch) -> jax.Array:
         """f32[B, T] Hz."""
 
-    def sample_mel(self, batch: Batch, keys: jax.Array, *, k_step: int, **how: float) -> jax.Array:
+    def sample_mel(self, batch: Batch, keys: jax.Array, sampling: Sampling) -> jax.Array:
         """f32[B, T, M] log mel."""
 
 
@@ -63,23 +68,20 @@ class Sung(NamedTuple):
     ph_frames: np.ndarray
 
 
-def diffusion_name(k_step: int, schedule_steps: int, temperature: float) -> str:
+def diffusion_name(path: Path, k_step: float, temperature: float) -> str:
     """How the tables call diffusion from k, whose noise has the factor `temperature`."""
-    kind = "naive diffusion" if k_step == schedule_steps else "shallow"
+    kind = "naive diffusion" if k_step == path.depth else "shallow"
     return f"{kind} k={k_step}, temperature {temperature:g}"
 
 
 def diffusion_systems(
     voice: Singer, k_steps: Sequence[int], temperatures: Sequence[float]
-) -> dict[str, dict[str, float]]:
-    """The auxiliary mel, and diffusion from each k at each temperature.
-
-    Returns:
-      system -> keyword arguments of the voice's `sample_mel`.
-    """
-    whole = int(voice.schedule["steps"])
-    return {AUXILIARY: {"k_step": 0}} | {
-        diffusion_name(k_step, whole, temperature): {"k_step": k_step, "temperature": temperature}
+) -> dict[str, Sampling]:
+    """The auxiliary mel, and diffusion from each k at each temperature, by their names."""
+    return {AUXILIARY: resolve_sampling(voice, k_step=0)} | {
+        diffusion_name(voice.path, k_step, temperature): resolve_sampling(
+            voice, k_step=k_step, temperature=temperature
+        )
         for k_step, temperature in itertools.product(k_steps, temperatures)
     }
 
@@ -113,17 +115,16 @@ def sing_all(
     by_system = {TRUE_MEL: true}
     render = functools.partial(mels_of, voice, seed=seed, frames_per_batch=frames_per_batch)
 
-    systems = diffusion_systems(voice, k_steps, temperatures)
-    for name, how in systems.items():
+    for name, sampling in diffusion_systems(voice, k_steps, temperatures).items():
         on_system(name)
         by_system[name] = [
             piece._replace(mel=mel)
-            for piece, mel in zip(true, render(examples, **how), strict=True)
+            for piece, mel in zip(true, render(examples, sampling), strict=True)
         ]
 
     on_system(PREDICTED_F0)
     with_f0 = _with_f0(voice, examples, frames_per_batch)
-    mels = render(with_f0, k_step=voice.k_step)
+    mels = render(with_f0, voice.sampling)
     by_system[PREDICTED_F0] = [
         Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, with_f0, strict=True)
     ]
@@ -134,7 +135,7 @@ def sing_all(
         for e, frames in zip(examples, _frames(voice, examples, frames_per_batch), strict=True)
     ]
     with_both = _with_f0(voice, with_frames, frames_per_batch)
-    mels = render(with_both, k_step=voice.k_step)
+    mels = render(with_both, voice.sampling)
     by_system[PREDICTED_ALL] = [
         Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, with_both, strict=True)
     ]
@@ -186,18 +187,17 @@ def vocode(
 def mels_of(
     voice: Singer,
     examples: Sequence[Example],
+    sampling: Sampling,
     *,
-    k_step: int,
     seed: int,
     frames_per_batch: int,
-    **how: float,
 ) -> list[np.ndarray]:
-    """f32[T, M] log mel of every piece; `how` goes to the voice's `sample_mel`."""
+    """f32[T, M] log mel of every piece."""
     mels: list[np.ndarray] = [np.zeros(0)] * len(examples)
     batches = _batches(examples, voice.info.mel.n_mels, frames_per_batch, voice.curves)
     for indices, batch in batches:
         keys = _row_keys(seed, indices)
-        sampled = np.asarray(voice.sample_mel(batch, keys, k_step=k_step, **how), np.float32)
+        sampled = np.asarray(voice.sample_mel(batch, keys, sampling), np.float32)
         for row, index in _real(indices):
             mels[index] = sampled[row][batch.mask[row]]
     return mels

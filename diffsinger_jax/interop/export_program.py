@@ -22,11 +22,11 @@ import jax
 from jax import export
 
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import FEATURES, empty_batch
 from diffsinger_jax.synthesis.buckets import FRAMES_PER_PHONEME
 from diffsinger_jax.types import Batch
-from diffsinger_jax.voices.sampling import sampling_arguments
 from diffsinger_jax.voices.voice import Voice
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -58,7 +58,7 @@ def export_program(
     voice: Voice,
     frames: int,
     *,
-    quality: str | None = None,
+    sampling: Sampling | None = None,
     with_wav: bool = False,
     platforms: tuple[str, ...] = PLATFORMS,
 ) -> export.Exported:
@@ -67,7 +67,7 @@ def export_program(
     Args:
       voice: to sing with.
       frames: T, padding included; a multiple of 4.
-      quality: a name in `voices.sampling.QUALITIES`; None for the voice's own sampling.
+      sampling: how, see `voices.sampling.resolve_sampling`; None for the voice's own.
       with_wav: sound by the built-in vocoder instead of the mel.
       platforms: that it shall run on.
 
@@ -78,7 +78,7 @@ def export_program(
         raise InputError(
             f"a program is for a multiple of {FRAMES_PER_PHONEME} frames, not {frames}"
         )
-    how, spec = sampling_arguments(voice, quality=quality), voice.info.mel
+    spec = voice.info.mel
     # A copy: what is traced here holds the weights, and must not be found by calls of the voice.
     voice = dataclasses.replace(voice)
 
@@ -88,7 +88,7 @@ def export_program(
         curves = {name: features[name] for name in voice.curves}
         core = {name: array for name, array in features.items() if name not in curves}
         batch = empty._replace(**core, curves=curves)
-        mel = voice.sample_mel(batch, mel_key[None], **how)
+        mel = voice.sample_mel(batch, mel_key[None], sampling)
         if not with_wav:
             return mel
         return harmonic_plus_noise(mel, batch.f0, spec, key=noise_key, mask=batch.mask)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.flat_config import FlatConfig
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
@@ -50,7 +51,7 @@ class ReferenceModel(NamedTuple):
 
     model: dict[str, Any]
     schedule: dict[str, Any]
-    sampling: dict[str, Any]
+    sampling: Sampling
     info: CorpusInfo
     requires: tuple[str, ...]
     behaviours: tuple[str, ...]
@@ -216,16 +217,16 @@ def _schedule(config: FlatConfig) -> dict[str, Any]:
     return {"name": "linear", "steps": steps, "beta_max": beta_max}
 
 
-def _sampling(config: FlatConfig) -> dict[str, Any]:
+def _sampling(config: FlatConfig) -> Sampling:
     steps, k_step = config.count("timesteps"), config.count("K_step")
     if k_step > steps:
         raise InputError(f"{config.path}: K_step is {k_step}, more than timesteps {steps}")
     start = "gaussian" if config.flag("gaussian_start", False) else "auxiliary"
-    sampling = {"k_step": k_step, "steps": k_step, "temperature": 1.0, "start": start}
     if (interval := config.count("pndm_speedup", 0, least=0)) > 1:
         interval = min(interval, k_step)
-        sampling |= {"steps": math.ceil(k_step / interval), "plms_interval": interval}
-    return sampling
+        steps = math.ceil(k_step / interval)
+        return Sampling(k_step, steps, "plms", start=start, plms_interval=interval)
+    return Sampling(k_step, k_step, start=start)
 
 
 def _odd(config: FlatConfig, key: str, default: int) -> int:
@@ -255,7 +256,7 @@ def _check_range(config: FlatConfig, info: CorpusInfo) -> None:
 def _behaviours(
     model: Mapping[str, Any],
     schedule: Mapping[str, Any],
-    sampling: Mapping[str, Any],
+    sampling: Sampling,
     requires: tuple[str, ...],
 ) -> tuple[str, ...]:
     positions = {
@@ -265,13 +266,13 @@ def _behaviours(
     }[model["positions"]]
     f0_bins = "300 rows, 50 to 1100 Hz in 255 bins" if model["pitch_input"] == "bins" else "none"
     betas = f", betas to {schedule['beta_max']}" if "beta_max" in schedule else ""
-    k_step, interval = sampling["k_step"], sampling.get("plms_interval")
+    k_step, interval = sampling.k_step, sampling.plms_interval
     return (
         f"score: {model['score_inputs']}; positions: {positions}",
         f"f0 in the condition: {f0_bins}; f0 predicted: {model['pitch']}",
         f"the score must give: {', '.join(requires) or 'nothing that it may leave out'}",
         f"schedule: {schedule['name']}, {schedule['steps']} steps{betas}; k = {k_step}",
-        f"start: {sampling['start']}; "
+        f"start: {sampling.start}; "
         + (
             f"PLMS, every {interval}th step, x0 not clamped"
             if interval

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 
 from diffsinger_jax.audio.curves import resample_curve
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.features import neutral_value
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
@@ -50,7 +50,7 @@ def sing_mels(
     numbers: Sequence[int],
     *,
     seed: int,
-    how: Mapping[str, Any],
+    sampling: Sampling | None,
     frames_per_batch: int,
 ) -> Iterator[MelPiece]:
     """Sings some of the pieces of a song; what a piece becomes depends on no other.
@@ -60,7 +60,7 @@ def sing_mels(
       pieces: all of the song.
       numbers: of those to sing.
       seed: of the noise; with a piece's number it gives its random keys.
-      how: keyword arguments of the voice's `sample_mel`.
+      sampling: how; None for the voice's own.
       frames_per_batch: bound on rows x frames of one call, for all but a long piece alone.
 
     Yields:
@@ -76,13 +76,13 @@ def sing_mels(
         curves = _curves(voice, batch, arrays)
         mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
         batch = batch._replace(f0=f0, curves=curves)
-        mel = np.asarray(voice.sample_mel(batch, mel_keys, **how), np.float32)
+        mel = np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
             yield MelPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
 
 
-def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> MelPiece:
+def sing_padding(voice: Voice, bucket: Bucket, sampling: Sampling | None) -> MelPiece:
     """Calls the voice as `sing_mels` does, with nothing to sing: so that all is compiled."""
     n_mels = voice.info.mel.n_mels
     voice.predict_frames(collate([], bucket._replace(frames=1), n_mels))
@@ -91,7 +91,7 @@ def sing_padding(voice: Voice, bucket: Bucket, how: Mapping[str, Any]) -> MelPie
         voice.predict_f0(batch)
     mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
     batch = batch._replace(curves=_curves(voice, batch, []))
-    mel = np.asarray(voice.sample_mel(batch, mel_keys, **how), np.float32)
+    mel = np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32)
     return MelPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import numpy as np
 
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import neutral_value
 from diffsinger_jax.pipeline.plan import Bucket
@@ -29,7 +30,6 @@ from diffsinger_jax.synthesis.song import (
     start_sample,
 )
 from diffsinger_jax.types import Piece, Score
-from diffsinger_jax.voices.sampling import sampling_arguments
 from diffsinger_jax.voices.voice import Voice, load_voice
 
 FRAMES_PER_BATCH = {"cpu": 1}
@@ -94,20 +94,14 @@ class Synthesizer:
         seed: int = 0,
         key: float = 0.0,
         tempo: float = 1.0,
-        quality: str | None = None,
-        k_step: int | None = None,
-        steps: int | None = None,
-        method: str | None = None,
+        sampling: Sampling | None = None,
         speaker: str | None = None,
     ) -> Song:
         """Sings a score: `prepare`, then `sing`, with their arguments."""
         return self.sing(
             self.prepare(score, key=key, tempo=tempo),
             seed=seed,
-            quality=quality,
-            k_step=k_step,
-            steps=steps,
-            method=method,
+            sampling=sampling,
             speaker=speaker,
         )
 
@@ -140,10 +134,7 @@ class Synthesizer:
         score: Score,
         *,
         seed: int = 0,
-        quality: str | None = None,
-        k_step: int | None = None,
-        steps: int | None = None,
-        method: str | None = None,
+        sampling: Sampling | None = None,
         speaker: str | None = None,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Song:
@@ -152,25 +143,18 @@ class Synthesizer:
         Args:
           score: from `prepare`.
           seed: of the noise; the same seed sings the same song.
-          quality: a name in `quality.QUALITIES`: how exactly, and how long that takes; None for
-            the voice's own sampling. The next three say more than it does.
-          k_step: diffusion step to start from, 0 for the auxiliary mel alone; None for the
+          sampling: how the mel is sampled, see `voices.sampling.resolve_sampling`; None for the
             voice's own.
-          steps: sampling steps from there to the end; None for the voice's own.
-          method: a name in `diffusion.samplers.SAMPLERS`; None for the voice's own.
           speaker: one of the voice's; None for its first.
           on_pieces: told how many more of the `sung_pieces` are done, for a progress bar.
 
         Raises:
-          InputError: for an unknown speaker or quality, or steps that the voice cannot take.
+          InputError: for an unknown speaker, or a sampling that the voice cannot take.
         """
-        how = sampling_arguments(
-            self.voice, quality=quality, k_step=k_step, steps=steps, method=method
-        )
         spec = self.voice.info.mel
         pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
         sung: dict[int, SungPiece] = {}
-        for unheard in self._mels(pieces, range(len(pieces)), seed, how):
+        for unheard in self._mels(pieces, range(len(pieces)), seed, sampling):
             sung[unheard.index] = SungPiece(
                 arrays=pieces[unheard.index],
                 ph_frames=unheard.ph_frames,
@@ -186,10 +170,7 @@ class Synthesizer:
         score: Score,
         *,
         seed: int = 0,
-        quality: str | None = None,
-        k_step: int | None = None,
-        steps: int | None = None,
-        method: str | None = None,
+        sampling: Sampling | None = None,
         speaker: str | None = None,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Iterator[np.ndarray]:
@@ -204,9 +185,6 @@ class Synthesizer:
         Yields:
           f32[L] samples at the voice's rate, together `song_samples(score)` of them.
         """
-        how = sampling_arguments(
-            self.voice, quality=quality, k_step=k_step, steps=steps, method=method
-        )
         spec = self.voice.info.mel
         pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
         mixer = Mixer(song_samples(score, pieces, spec), spec)
@@ -215,7 +193,7 @@ class Synthesizer:
         following = [*np.minimum.accumulate(starts[:0:-1])[::-1].tolist(), None]
         sizes = [(piece.frames, len(piece.phonemes)) for piece in pieces]
         for window in windows(sizes, self._frames_per_batch):
-            waiting = {u.index: u for u in self._mels(pieces, window, seed, how)}
+            waiting = {u.index: u for u in self._mels(pieces, window, seed, sampling)}
             for index in window:
                 unheard, place = waiting.pop(index), starts[index]
                 loudness = gate(pieces[index], unheard.ph_frames, spec)
@@ -241,21 +219,15 @@ class Synthesizer:
     def warm_up(
         self,
         *,
-        quality: str | None = None,
-        k_step: int | None = None,
-        steps: int | None = None,
-        method: str | None = None,
+        sampling: Sampling | None = None,
     ) -> Iterator[Bucket]:
         """Compiles what `sing` and `stream` need for pieces of every shape, with these arguments.
 
         Yields:
           Each of the `shapes` when it is done.
         """
-        how = sampling_arguments(
-            self.voice, quality=quality, k_step=k_step, steps=steps, method=method
-        )
         for shape in self.shapes:
-            next(self._sound(sing_padding(self.voice, shape, how)))
+            next(self._sound(sing_padding(self.voice, shape, sampling)))
             yield shape
 
     def song_samples(self, score: Score) -> int:
@@ -300,10 +272,19 @@ class Synthesizer:
         return result
 
     def _mels(
-        self, pieces: Sequence[PieceArrays], numbers: Sequence[int], seed: int, how: dict
+        self,
+        pieces: Sequence[PieceArrays],
+        numbers: Sequence[int],
+        seed: int,
+        sampling: Sampling | None,
     ) -> Iterator[MelPiece]:
         return sing_mels(
-            self.voice, pieces, numbers, seed=seed, how=how, frames_per_batch=self._frames_per_batch
+            self.voice,
+            pieces,
+            numbers,
+            seed=seed,
+            sampling=sampling,
+            frames_per_batch=self._frames_per_batch,
         )
 
     def _sound(self, piece: MelPiece) -> Iterator[np.ndarray]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +22,17 @@ import numpy as np
 
 from diffsinger_jax import features, resources
 from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dict
-from diffsinger_jax.diffusion.samplers import SAMPLERS
+from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
 from diffsinger_jax.old_names import renamed
 from diffsinger_jax.types import Batch, CorpusInfo
+from diffsinger_jax.voices.sampling import (
+    require_possible,
+    sampling_from_dict,
+    sampling_to_dict,
+)
 from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
 
@@ -46,8 +50,7 @@ class Voice:
       model: keyword arguments of the model.
       schedule: name and keyword arguments of the noise schedule.
       process: what the denoiser predicts.
-      sampling: {"k_step", "steps", "temperature"} it sings with unless told otherwise; perhaps
-        "method", "eta", "start" and "plms_interval" too, see `AcousticModel.sample_mel`.
+      sampling: how it sings unless told otherwise.
       dictionary: how lyrics become phonemes, as "ja".
       params: of the model, f32.
       requires: what a score must give since the voice cannot predict it: "durations", "f0".
@@ -59,26 +62,11 @@ class Voice:
     model: Mapping[str, Any]
     schedule: Mapping[str, Any]
     process: str
-    sampling: Mapping[str, Any]
+    sampling: Sampling
     dictionary: str
     params: Mapping[str, Any]
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
-
-    @property
-    def k_step(self) -> int:
-        """Where the walk starts unless told otherwise."""
-        return self.sampling["k_step"]
-
-    @property
-    def sampling_steps(self) -> int:
-        """How many of the k steps are visited unless told otherwise."""
-        return self.sampling["steps"]
-
-    @property
-    def method(self) -> str:
-        """The sampler it walks by unless told otherwise, a name in `SAMPLERS`."""
-        return self.sampling.get("method", "plms" if "plms_interval" in self.sampling else "ddpm")
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -90,6 +78,11 @@ class Voice:
         """Its pure functions."""
         return acoustic_model(self.model, self.schedule, self.process, self.info)
 
+    @property
+    def path(self) -> NoisePath:
+        """Along which it samples."""
+        return self.acoustic.path
+
     def predict_frames(self, batch: Batch) -> jax.Array:
         """See `AcousticModel.predict_frames`; jitted and kept, as the next two."""
         return self._programs["predict_frames"](self.params, batch)
@@ -99,55 +92,24 @@ class Voice:
         return self._programs["predict_f0"](self.params, batch)
 
     def sample_mel(
-        self,
-        batch: Batch,
-        keys: jax.Array,
-        *,
-        k_step: int | None = None,
-        steps: int | None = None,
-        temperature: float | None = None,
-        method: str | None = None,
+        self, batch: Batch, keys: jax.Array, sampling: Sampling | None = None
     ) -> jax.Array:
-        """See `AcousticModel.sample_mel`; what is None is as the voice's `sampling` says.
+        """See `AcousticModel.sample_mel`.
+
+        Args:
+          batch: with durations and f0.
+          keys: [B], a random key for each row.
+          sampling: as `resolve_sampling` makes it; None for the voice's own.
 
         Raises:
-          InputError: if k_step or steps are out of range, or there is no such method.
+          InputError: if its numbers are out of range.
         """
-        method = method or self.method
-        if method not in SAMPLERS:
-            raise InputError(f"the methods are {', '.join(SAMPLERS)}, there is no {method!r}")
-        longest = self.acoustic.path.depth
-        if k_step is not None and not 0 <= k_step <= longest:
-            raise InputError(f"k_step is 0 to {longest} for the voice {self.name}, got {k_step}")
-        own_walk = steps == self.sampling_steps and k_step in (None, self.k_step)
-        keeps_interval = steps is None or own_walk
-        given_k = k_step is not None and k_step != self.k_step
-        k_step = self.k_step if k_step is None else k_step
-        if steps is None:
-            steps = k_step if given_k else self.sampling_steps
-        elif not 1 <= steps <= max(k_step, 1):
-            raise InputError(
-                f"sampling from k_step={k_step} takes 1 to {k_step} steps, got {steps}"
-            )
-        own_method = method == self.method
-        interval = self.sampling.get("plms_interval") if own_method else None
-        if interval is not None:
-            longest = max(k_step, 1)
-            interval = min(interval, longest) if keeps_interval else math.ceil(longest / steps)
-        return self._programs["sample_mel"](
-            self.params,
-            batch,
-            keys,
-            np.float32(self.sampling["temperature"] if temperature is None else temperature),
-            sampling=Sampling(
-                k_step=k_step,
-                steps=steps,
-                start=self.sampling.get("start", "auxiliary"),
-                method=method,
-                eta=self.sampling.get("eta", 0.0) if own_method else 0.0,
-                plms_interval=interval,
-            ),
-        )
+        sampling = self.sampling if sampling is None else sampling
+        require_possible(sampling, self.path)
+        # One program serves every temperature.
+        temperature = np.float32(sampling.temperature)
+        static = dataclasses.replace(sampling, temperature=1.0)
+        return self._programs["sample_mel"](self.params, batch, keys, temperature, sampling=static)
 
     @functools.cached_property
     def _programs(self) -> dict[str, TraceCache]:
@@ -180,7 +142,7 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
         "dictionary": voice.dictionary,
         "requires": list(voice.requires),
         "process": voice.process,
-        "sampling": dict(voice.sampling),
+        "sampling": sampling_to_dict(voice.sampling),
         "schedule": dict(voice.schedule),
         "model": dict(voice.model),
         "corpus": corpus_info_to_dict(voice.info),
@@ -207,7 +169,7 @@ def load_voice(path: str | os.PathLike) -> Voice:
             model=description["model"],
             schedule=description["schedule"],
             process=description["process"],
-            sampling=description["sampling"],
+            sampling=sampling_from_dict(description["sampling"], where),
             dictionary=description["dictionary"],
             params=jax.device_put(
                 flax.traverse_util.unflatten_dict(

@@ -9,6 +9,8 @@ import pytest
 
 from diffsinger_jax.audio.f0 import extract_f0
 from diffsinger_jax.audio.mel import log_mel
+from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation import pieces, systems
 from diffsinger_jax.evaluation.evaluate import (
@@ -73,8 +75,8 @@ class Corpus:
 
 
 class Voice:
-    info, k_step, schedule, name = INFO, 10, {"steps": 100}, "fake"
-    sampling = {"temperature": 1.0}
+    info, name = INFO, "fake"
+    sampling, path = Sampling(10, 10), linear_schedule(100).path
     curves = ()
 
     def predict_frames(self, batch):
@@ -85,15 +87,15 @@ class Voice:
         hz = jnp.pad(hz, ((0, 0), (1, 0)))
         return jnp.take_along_axis(hz, batch.mel2ph, axis=1)
 
-    def sample_mel(self, batch, keys, *, k_step, temperature=1.0):
-        if k_step == 0:
+    def sample_mel(self, batch, keys, sampling):
+        if sampling.k_step == 0:
             kernel = jnp.ones(5) / 5
             return jax.vmap(jax.vmap(lambda x: jnp.convolve(x, kernel, mode="same"), 1, 1))(
                 jnp.asarray(batch.mel)
             )
         noise = jax.vmap(lambda key: jax.random.normal(key, (1, 40)))(keys)
         rough = jnp.sin(jnp.arange(batch.mel.shape[1]) * 2.0)[None, :, None]
-        return batch.mel + 0.01 * k_step * noise * rough
+        return batch.mel + 0.01 * sampling.k_step * noise * rough
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation import sampling_search
 from diffsinger_jax.evaluation.sampling_search import CRITERIA, search
@@ -35,17 +37,19 @@ class Voice:
     """Half the detail in its auxiliary mel; temperature brings detail, k brings errors."""
 
     info = types.SimpleNamespace(mel=SPEC)
-    schedule = {"steps": 50}
+    path = linear_schedule(50).path
+    sampling = Sampling(10, 10, temperature=0.0)
     curves = ()
 
     def __init__(self, errors):
         self.errors = errors
 
-    def sample_mel(self, batch, keys, *, k_step, steps=None, temperature=0.0):
+    def sample_mel(self, batch, keys, sampling):
+        k_step, temperature = sampling.k_step, sampling.temperature
         middle = jnp.asarray(batch.mel).mean(axis=(1, 2), keepdims=True)
         detail = 0.5 + 0.5 * temperature
         noise = jax.vmap(lambda key: jax.random.normal(key, batch.mel.shape[1:]))(keys)
-        assert k_step == 0 or 1 <= steps <= min(k_step, 20)
+        assert k_step == 0 or 1 <= sampling.steps <= min(k_step, 20)
         return middle + detail * (batch.mel - middle) + self.errors * k_step * noise
 
 

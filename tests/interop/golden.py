@@ -24,7 +24,7 @@ from diffsinger_jax.diffusion.samplers.ancestral import (
     step_weights,
 )
 from diffsinger_jax.diffusion.samplers.plms import plms_sampler
-from diffsinger_jax.diffusion.sampling import shallow_start
+from diffsinger_jax.diffusion.sampling import Sampling, shallow_start
 from diffsinger_jax.diffusion.timesteps import even_times, interval_times
 from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.types import Batch
@@ -64,7 +64,7 @@ def batch_of(cases: Mapping[str, np.ndarray]) -> Batch:
 
 
 def our_numbers(
-    acoustic: AcousticModel, params, cases: Mapping[str, np.ndarray], sampling: Mapping
+    acoustic: AcousticModel, params, cases: Mapping[str, np.ndarray], sampling: Sampling
 ) -> dict[str, np.ndarray]:
     """What the model computes of the cases that it has the parameters and inputs for.
 
@@ -75,7 +75,7 @@ def our_numbers(
     acoustic = dataclasses.replace(acoustic, model=model)
     batch, has = batch_of(cases), cases.__contains__
     call = functools.partial(acoustic._apply, params)
-    k_step, gaussian = sampling["k_step"], sampling["start"] == "gaussian"
+    k_step, gaussian = sampling.k_step, sampling.start == "gaussian"
     got = {}
 
     def frames_first(name):

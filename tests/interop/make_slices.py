@@ -15,6 +15,7 @@ import numpy as np
 from golden import import_folder
 
 from diffsinger_jax.corpus.info import corpus_info_to_dict
+from diffsinger_jax.voices.sampling import sampling_to_dict
 
 SCORE = ("in_txt_tokens", "in_mel2ph", "in_pitch_midi", "in_midi_dur", "in_is_slur")
 STEP = ("out_x0", "out_eps", "out_t", "out_x_t", "out_eps_pred", "out_diff_loss_l1")
@@ -53,7 +54,7 @@ def main(folder: Path) -> None:
         described = {
             "model": voice.model,
             "schedule": voice.schedule,
-            "sampling": voice.sampling,
+            "sampling": sampling_to_dict(voice.sampling),
             "corpus": corpus_info_to_dict(voice.info),
         }
         for name, parts, kept in slices:

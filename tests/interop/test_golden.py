@@ -14,6 +14,8 @@ from diffsinger_jax.corpus.info import corpus_info_from_dict
 from diffsinger_jax.diffusion.schedule import make_schedule
 from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.old_names import renamed
+from diffsinger_jax.voices.sampling import sampling_from_dict
 
 HERE = Path(__file__).parent
 SLICES = sorted(HERE.glob("golden_*.npz"))
@@ -41,8 +43,9 @@ def test_slices_agree(file):
         }
     )
     info = corpus_info_from_dict(described["corpus"], file.name)
+    sampling = sampling_from_dict(renamed(described)["sampling"], file.name)
     acoustic = acoustic_model(described["model"], described["schedule"], "eps", info)
-    require_near(differences(acoustic, params, cases, described["sampling"]))
+    require_near(differences(acoustic, params, cases, sampling))
 
 
 @pytest.mark.slow

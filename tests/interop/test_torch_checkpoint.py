@@ -14,6 +14,7 @@ import yaml
 from random_batches import INFO, MODEL, SCHEDULE
 
 from diffsinger_jax.cli import export, import_, runtime
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop import torch_checkpoint
 from diffsinger_jax.interop.torch_checkpoint import (
@@ -243,7 +244,7 @@ def test_only_voices_of_its_kind_can_leave(tmp_path):
         model=MODEL,
         schedule=SCHEDULE,
         process="residual",
-        sampling={"k_step": 1, "steps": 1, "temperature": 1.0},
+        sampling=Sampling(1, 1),
         dictionary="none",
         params={},
     )

@@ -51,7 +51,7 @@ def test_a_run_that_was_cut_off_goes_on(old_runs, capsys, name, train):
 
 def test_a_voice_sings_as_it_did(old_runs):
     voice = load_voice(old_runs / "voice")
-    assert voice.model["unmasked_convs"] and voice.sampling["start"] == "auxiliary"
+    assert voice.model["unmasked_convs"] and voice.sampling.start == "auxiliary"
     expected = np.load("voice_expected.npz")
     mel = voice.sample_mel(random_batch(), jax.random.split(jax.random.key(0), 3))
     real = expected["mask"]

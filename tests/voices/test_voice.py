@@ -1,73 +1,91 @@
-"""How a voice's own settings reach the sampler."""
+"""What a voice's file says reaches the sampler, in today's names and in old ones."""
 
 import dataclasses
+import json
 import resource
 
 import pytest
-from random_batches import INFO, MODEL, SCHEDULE
+from random_batches import INFO, MODEL, SCHEDULE, random_params, small_acoustic_model
 
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.voices.voice import Voice, save_voice
+from diffsinger_jax.voices.sampling import sampling_from_dict, sampling_to_dict
+from diffsinger_jax.voices.voice import Voice, load_voice, save_voice
 
 
 def voice_with(**sampling):
-    """A voice whose `sample_mel` only says what it was asked for."""
-    voice = Voice(
+    """A voice whose file has this `sampling`."""
+    settings = {"k_step": 10, "steps": 10, "temperature": 0.5, **sampling}
+    return Voice(
         name="x",
         info=INFO,
         model=MODEL,
         schedule=SCHEDULE,
         process="eps",
-        sampling={"k_step": 10, "steps": 10, "temperature": 0.5, **sampling},
+        sampling=sampling_from_dict(settings, "voice.json"),
         dictionary="none",
         params={},
     )
 
-    def asked(params, batch, keys, temperature, *, sampling):
-        return {**dataclasses.asdict(sampling), "temperature": temperature}
-
-    voice.__dict__["_programs"] = {"sample_mel": asked}
-    return voice
-
 
 def test_old_voices_sample_by_ddpm_from_the_auxiliary_mel():
-    asked = voice_with().sample_mel(None, None)
-    assert asked == dict(
-        k_step=10,
-        steps=10,
-        temperature=0.5,
-        start="auxiliary",
-        method="ddpm",
-        eta=0.0,
-        plms_interval=None,
+    assert voice_with().sampling == Sampling(
+        k_step=10, steps=10, method="ddpm", temperature=0.5, start="auxiliary"
     )
-    assert voice_with().sample_mel(None, None, k_step=4)["steps"] == 4
+    assert voice_with(plms_interval=3, steps=4).sampling.method == "plms"
+    with pytest.raises(InputError, match="sampling has 'k_stop', it knows k_step"):
+        voice_with(k_stop=3)
 
 
-def test_a_plms_voice_keeps_its_interval_unless_told_how_many_steps():
-    voice = voice_with(start="gaussian", steps=4, plms_interval=3)
-    assert voice.sample_mel(None, None)["plms_interval"] == 3
-    assert voice.sample_mel(None, None, steps=4)["plms_interval"] == 3
-    assert voice.sample_mel(None, None, steps=2)["plms_interval"] == 5
-    assert voice.sample_mel(None, None, k_step=2)["plms_interval"] == 2
-    assert voice.sample_mel(None, None)["start"] == "gaussian"
-    assert voice.sample_mel(None, None)["method"] == "plms"
-    assert voice.sample_mel(None, None, method="unipc")["plms_interval"] is None
+@pytest.mark.parametrize(
+    "further", [{}, {"method": "plms", "plms_interval": 2, "start": "gaussian"}]
+)
+def test_what_is_written_is_read_again(further):
+    settings = {"k_step": 10, "steps": 5, "temperature": 0.0, **further}
+    assert sampling_to_dict(sampling_from_dict(settings, "voice.json")) == settings
 
 
-def test_a_voice_names_its_method_and_can_be_told_another():
-    voice = voice_with(method="ddim", eta=0.3)
-    own, other = voice.sample_mel(None, None), voice.sample_mel(None, None, method="unipc")
-    assert (own["method"], own["eta"]) == ("ddim", 0.3)
-    assert (other["method"], other["eta"]) == ("unipc", 0.0)
-    with pytest.raises(InputError, match="unipc, there is no 'magic'"):
-        voice.sample_mel(None, None, method="magic")
+def test_names_of_earlier_versions_are_read(tmp_path):
+    acoustic = small_acoustic_model(process="eps")
+    voice = dataclasses.replace(voice_with(start="gaussian"), params=random_params(acoustic))
+    save_voice(tmp_path / "voice", voice)
+    file = tmp_path / "voice" / "voice.json"
+    described = json.loads(file.read_text())
+    described["sampling"]["start"] = "blurry"
+    described["model"]["sees_padding"] = True
+    file.write_text(json.dumps(described))
+    read = load_voice(tmp_path / "voice")
+    assert read.sampling == dataclasses.replace(voice.sampling, start="auxiliary")
+    assert read.acoustic.model.unmasked_convs
 
 
-@pytest.mark.parametrize("asked", [dict(k_step=21), dict(steps=11)])
-def test_sampling_that_are_out_of_range(asked):
-    with pytest.raises(InputError, match="0 to 20|1 to 10"):
-        voice_with().sample_mel(None, None, **asked)
+def test_one_program_serves_all_temperatures():
+    asked = []
+
+    def program(params, batch, keys, temperature, *, sampling):
+        asked.append((float(temperature), sampling))
+
+    voice = voice_with()
+    voice.__dict__["_programs"] = {"sample_mel": program}
+    voice.sample_mel(None, None)
+    voice.sample_mel(None, None, dataclasses.replace(voice.sampling, temperature=0.25))
+    assert [temperature for temperature, _ in asked] == [0.5, 0.25]
+    assert asked[0][1] == asked[1][1] == Sampling(10, 10)
+
+
+@pytest.mark.parametrize(
+    "wrong,match",
+    [
+        (Sampling(21, 5), "0 to 20"),
+        (Sampling(10, 11), "1 to 10"),
+        (Sampling(10, 0), "1 to 10"),
+        (Sampling(10, 5, "magic"), "unipc, there is no 'magic'"),
+        (Sampling(10, 5, start="cold"), "auxiliary, gaussian, there is no 'cold'"),
+    ],
+)
+def test_a_sampling_that_is_out_of_range_is_one_sentence(wrong, match):
+    with pytest.raises(InputError, match=match):
+        voice_with().sample_mel(None, None, wrong)
 
 
 def test_a_voice_that_the_disk_has_no_room_for_is_said_in_a_sentence(tmp_path):

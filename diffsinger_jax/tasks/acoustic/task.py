@@ -22,6 +22,7 @@ import numpy as np
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import has_learned, learned_boundary
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.hosts import broadcast, is_primary, log_primary
 from diffsinger_jax.engine.report import describe_devices, describe_params
 from diffsinger_jax.engine.run_config import (
@@ -228,7 +229,7 @@ def make_voice(config: AcousticConfig, corpus: MixedCorpus, params: Params) -> V
         model=config.model,
         schedule=config.schedule,
         process=config.process,
-        sampling=dataclasses.asdict(config.sampling),
+        sampling=Sampling(**dataclasses.asdict(config.sampling)),
         dictionary=config.dictionary,
         params=jax.tree.map(np.asarray, params),
         requires=start.requires if start else (),

@@ -44,11 +44,12 @@ def test_auto_finds_k_between_the_stages_and_the_voice_samples_with_it(auto_run)
     config, workdir, voice = auto_run
     known = json.loads((workdir / "boundary_step.json").read_text())
     assert known["method"] == "closed_form" and 1 <= known["k_step"] <= 100
-    assert voice.k_step == known["k_step"] == load_voice(workdir / "voice").k_step
-    assert voice.sampling_steps <= voice.k_step
+    assert voice.sampling.k_step == known["k_step"]
+    assert load_voice(workdir / "voice").sampling == voice.sampling
+    assert voice.sampling.steps <= voice.sampling.k_step
     assert "boundary" not in voice.params  # the predictor is no part of the voice
     again = train_voice(config, workdir)  # opened again, the same k
-    assert again.k_step == voice.k_step
+    assert again.sampling.k_step == voice.sampling.k_step
 
     config = config.copy_and_resolve_references()
     config.boundary.method = "learned"
@@ -63,7 +64,7 @@ def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, ca
     report = json.loads((workdir / "boundary.json").read_text())
     found = report["found"]
     assert found.keys() == {"closed_form", "learned", "grid"}
-    assert found["closed_form"] == voice.k_step and found["grid"] in (2, 4)
+    assert found["closed_form"] == voice.sampling.k_step and found["grid"] in (2, 4)
     assert np.shape(report["learned"]["mean_margin"]) == (100,)
     assert (workdir / "boundary.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
@@ -71,8 +72,8 @@ def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, ca
     assert "learnt nothing" in said
 
     written = load_voice(workdir / "voice")
-    assert written.k_step == written.sampling_steps == found["grid"]
-    assert written.sampling["temperature"] == voice.sampling["temperature"]
+    assert written.sampling.k_step == written.sampling.steps == found["grid"]
+    assert written.sampling.temperature == voice.sampling.temperature
     np.testing.assert_array_equal(
         written.params["prior_scale"], np.asarray(voice.params["prior_scale"])
     )

@@ -21,6 +21,7 @@ from random_batches import (
 
 from diffsinger_jax.corpus.info import write_corpus_info
 from diffsinger_jax.corpus.shards import write_shards
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.state import join_params, split_params
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.errors import InputError
@@ -63,7 +64,7 @@ def voice_path(tmp_path_factory):
         model=MODEL,
         schedule=SCHEDULE,
         process="residual",
-        sampling={"k_step": 8, "steps": 4, "temperature": 1.0},
+        sampling=Sampling(8, 4),
         dictionary="ja",
         params=params,
         requires=("f0",),
