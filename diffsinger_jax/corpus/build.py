@@ -118,7 +118,8 @@ def prepare(
         return []
     checked = _check(songs, splits, digests, settings, work, processes, beam)
     used = [c for c in checked if c.used]
-    if not any(c.split == "train" for c in used):
+    # A corpus whose songs are all held out is one to evaluate with.
+    if not any(c.split == "train" for c in used) and (not used or "train" in splits.values()):
         raise InputError(
             f"none of the {len(songs)} songs can be trained on: all fail the check or are held "
             "out; run with --check_only and read the table"
@@ -215,6 +216,7 @@ def _write_corpus(
     vocabulary = _vocabulary([c.song for c in used])
     by_split = {split: [c for c in used if c.split == split] for split in SPLITS}
     by_split = {split: songs for split, songs in by_split.items() if songs}
+    measured = next(iter(by_split))  # "train" but for a corpus that is only evaluated with
     examples_of = functools.partial(
         song_examples, spec=spec, vocabulary=vocabulary, max_piece_sec=settings.max_piece_sec
     )
@@ -224,7 +226,7 @@ def _write_corpus(
         folder = write_shards_on_beam(
             staging, spec.n_mels, by_split, examples_of, beam, settings.curves
         )
-        mel_min, mel_max = value_range_on_beam(staging, by_split["train"], examples_of, beam)
+        mel_min, mel_max = value_range_on_beam(staging, by_split[measured], examples_of, beam)
     else:
 
         def examples(split: str) -> Iterator[Example]:
@@ -233,7 +235,7 @@ def _write_corpus(
 
         splits = {split: functools.partial(examples, split) for split in by_split}
         folder = write_shards(staging, spec.n_mels, splits, settings.curves)
-        mel_min, mel_max = value_range(example["mel"] for example in examples("train"))
+        mel_min, mel_max = value_range(example["mel"] for example in examples(measured))
     info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence)
     write_corpus_info(folder, info)
     return folder

@@ -109,6 +109,20 @@ def test_faulty_songs_can_be_kept(recipe, raw, tmp_path):
         build.prepare(recipe.read([raw], None), settings, tmp_path / "out2", 1)
 
 
+def test_a_corpus_that_is_all_test_can_be_evaluated_with(recipe, tmp_path):
+    labels, notes = make_song([57 + i % 7 for i in range(12)])
+    write_pjs_song(tmp_path / "raw", "pjs003", labels, notes, sing(labels, notes))
+    songs = recipe.read([tmp_path / "raw"], None)
+    settings = build.CorpusSettings("x", mel=MEL_SPECS["24k_hop256"], f0="dio", test=("pjs003",))
+    build.prepare(songs, settings, tmp_path / "out", 1)
+    corpus = open_corpus(tmp_path / "out")
+    assert corpus.splits == ("test",)
+    mels = np.concatenate([example["mel"] for example in corpus.source("test")])
+    np.testing.assert_array_equal(corpus.info.mel_max, mels.max(axis=0))
+    with pytest.raises(InputError, match="no examples in the split 'train'"):
+        corpus.source("train")
+
+
 def test_a_build_that_stops_half_way_goes_on_and_ends_with_the_same_bytes(
     recipe, raw, prepared, tmp_path, monkeypatch
 ):

@@ -30,8 +30,10 @@ def test_a_prefix_of_part_of_a_song_holds_out_nothing_and_is_named():
         assign_splits(songs("a_1", "a_2", "b_1"), ["a_1"], [])
 
 
-def test_splits_may_not_overlap_nor_take_everything():
+def test_splits_may_not_overlap():
     with pytest.raises(InputError, match="claimed by"):
         assign_splits(songs("ab", "ac", "d"), ["a"], ["ab"])
-    with pytest.raises(InputError, match="leave some"):
-        assign_splits(songs("ab", "ac"), ["a"], [])
+
+
+def test_a_corpus_may_be_all_test():
+    assert assign_splits(songs("ab", "ac"), ["a"], []) == {"ab": "test", "ac": "test"}
