@@ -69,7 +69,7 @@ def percentile(seconds: Sequence[float], share: float) -> float:
 
 
 def matmul_peak(dtype: str, repeats: int = 10) -> Callable[[], float]:
-    """A call that gives the FLOP/s of a large matrix product, the best of some."""
+    """A call that gives the FLOP/s of a large matmul, the best of some."""
     size = PEAK_SIZE.get(jax.default_backend(), ACCELERATOR_PEAK_SIZE)
     matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
     product = jax.jit(lambda a: a @ a)

@@ -1,8 +1,8 @@
-"""The denoiser, its DDPM walk and its training step in plain PyTorch: what ours is timed beside.
+"""The denoiser, its DDPM sampler and its training step in plain PyTorch: what ours is timed beside.
 
 Written as one writes PyTorch: channels before frames, one module for each layer, `nn.Conv1d` for
 every convolution, and the condition projected in each residual layer at each step, as the published
-implementations do. `once=True` projects it once for a whole walk, as ours does, so that a table can
+implementations do. `once=True` projects it once for all steps, as ours does, so that a table can
 show what comes of that alone. It is a library for `benchmarks/sampling.py` and
 `benchmarks/training.py`, and the one place beside the checkpoint reader that imports PyTorch.
 """
@@ -127,8 +127,8 @@ def _numpy(tree: Any) -> Any:
     return np.asarray(tree, np.float32)
 
 
-class DdpmWalk:
-    """The ancestral walk of an eps-predicting denoiser, x_0 clipped to [-1, 1].
+class DdpmSampler:
+    """The ancestral sampler of an eps-predicting denoiser, x_0 clipped to [-1, 1].
 
     Attributes:
       alpha_bar: f64[S] of the schedule.

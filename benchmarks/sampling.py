@@ -7,7 +7,7 @@
 
 Columns:
 
-    steps       visited of the k; calls of the denoiser are one more for plms
+    steps       of the sampler; calls of the denoiser are one more for plms
     compile s   to trace and compile ours, once for each row's shape
     p50, p95    seconds of sampling once, from the condition to the mel
     frames/s    mel frames of all rows together in a second, at p50
@@ -15,7 +15,7 @@ Columns:
     RTF         its inverse; with vocoder: the built-in vocoder after it, in turn with it
     MB          of the program: arguments, results and what it needs between them
     GFLOP       by the formula, convolutions as they are written down, condition projected once
-    peak %      of the FLOP/s of a large matrix product (shape 1024, on accelerators 8192), measured
+    peak %      of the FLOP/s of a large matmul (shape 1024, on accelerators 8192), measured
                 before, between and after: the best. Ours multiplies less than the formula counts on
                 CPUs (Winograd's convolution), so that it may exceed 100
     x eager     our time over the peer's, median of rounds in turn; below 1 ours is faster
@@ -133,7 +133,7 @@ def peer_calls(
 ) -> dict[str, Callable[[], np.ndarray]]:
     """The same in PyTorch, by the names of `PEERS`."""
     import torch
-    from peer_torch import DdpmWalk, denoiser_from_flax
+    from peer_torch import DdpmSampler, denoiser_from_flax
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     start, cond, noise = (
@@ -146,11 +146,11 @@ def peer_calls(
         denoisers["compiled"] = torch.compile(plain, dynamic=False)
 
     def caller(name: str) -> Callable[[], np.ndarray]:
-        walk = DdpmWalk(denoisers[name], SCHEDULE.alpha_bar, once=name == "once")
+        sampler = DdpmSampler(denoisers[name], SCHEDULE.alpha_bar, once=name == "once")
 
         def call() -> np.ndarray:
             with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
-                return np.swapaxes(walk(start, cond, noise).cpu().numpy(), -1, -2)
+                return np.swapaxes(sampler(start, cond, noise).cpu().numpy(), -1, -2)
 
         return call
 
@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0], help="of singing")
     parser.add_argument("--method", nargs="+", choices=SAMPLERS, default=["ddpm"])
-    parser.add_argument("--steps", type=int, nargs="+", help="visited of the k; all by default")
+    parser.add_argument("--steps", type=int, nargs="+", help="of the sampler; all k by default")
     parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
     parser.add_argument("--k_step", type=int, default=51, help="where sampling starts")
     parser.add_argument("--mel", choices=MEL_SPECS, default="24k_hop128")

@@ -11,7 +11,7 @@ Columns:
     frames/s    at p50
     MB          of the program: state, batch and what it needs between them
     GFLOP       by the formula: three times the forward pass, convolutions as they are written down
-    peak %      of the FLOP/s of a large matrix product, measured before and after: the best. Ours
+    peak %      of the FLOP/s of a large matmul, measured before and after: the best. Ours
                 multiplies less than the formula counts on CPUs (Winograd's convolution)
     x eager     our time over the peer's, median of rounds in turn; below 1 ours is faster
     x compiled  the peer under torch.compile

@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
 
     config.buckets = 6  # number of batch shapes, one compile each
     config.bucket_edges = ()  # their lengths in frames; () finds those with the least padding
-    config.remat = False  # keep only matrix products for the backward pass: less memory
+    config.remat = False  # keep only matmuls for the backward pass: less memory
     running(config)
 
     config.auxiliary = auxiliary()
@@ -61,7 +61,7 @@ def model() -> ConfigDict:
     section.denoiser_layers = 20
     section.dilation_cycle = 4  # layer i has dilation 2^(i mod cycle)
     section.condition_on_prior = False  # show the denoiser the auxiliary mel too
-    section.dtype = "float32"  # of matrix products' inputs: "float32" or "bfloat16"
+    section.dtype = "float32"  # of matmuls' inputs: "float32" or "bfloat16"
     return section
 
 

@@ -30,7 +30,7 @@ class CompiledStep(NamedTuple):
     Attributes:
       call: the compiled update; it cannot compile again.
       compile_sec: what that took, tracing included.
-      flops: of matrix products and convolutions of one step on one device, counted from the
+      flops: of matmuls and convolutions of one step on one device, counted from the
         model: what is computed twice to save memory counts once.
       memory_bytes: that the program takes of one device, arguments included; 0 where the backend
         does not tell.
@@ -101,7 +101,7 @@ class CompileCounter:
 
 
 def count_flops(jaxpr: Any, *, sharded: bool = False) -> float:
-    """Of the matrix products and convolutions that are computed by shards, on one device.
+    """Of the matmuls and convolutions that are computed by shards, on one device.
 
     2 m n k of a product, twice the taps that meet a number of a convolution; of branches the
     largest counts. Those outside are an update's own, or only there to be left out by the compiler.

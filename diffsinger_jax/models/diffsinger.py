@@ -111,7 +111,7 @@ class DiffSinger(nn.Module):
       condition_on_prior: whether the denoiser is shown the auxiliary mel beside the condition.
       unmasked_convs: whether convolutions see what layers make of padding, as the reference's do,
         and numbers near the end of a row depend on how far it is padded.
-      dtype: of the inputs of matrix products; all else is float32.
+      dtype: of the inputs of matmuls; all else is float32.
     """
 
     phonemes: int

@@ -154,13 +154,13 @@ class Synthesizer:
         spec = self.voice.info.mel
         pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
         sung: dict[int, SungPiece] = {}
-        for unheard in self._mels(pieces, range(len(pieces)), seed, sampling):
-            sung[unheard.index] = SungPiece(
-                arrays=pieces[unheard.index],
-                ph_frames=unheard.ph_frames,
-                f0=unheard.f0[: unheard.frames],
-                mel=unheard.mel[: unheard.frames].copy(),  # without its padding
-                wav=np.concatenate(list(self._sound(unheard))),
+        for mel_piece in self._mels(pieces, range(len(pieces)), seed, sampling):
+            sung[mel_piece.index] = SungPiece(
+                arrays=pieces[mel_piece.index],
+                ph_frames=mel_piece.ph_frames,
+                f0=mel_piece.f0[: mel_piece.frames],
+                mel=mel_piece.mel[: mel_piece.frames].copy(),  # without its padding
+                wav=np.concatenate(list(self._sound(mel_piece))),
             )
             on_pieces(1)
         return assemble(score, [sung[i] for i in range(len(pieces))], spec)
@@ -195,9 +195,9 @@ class Synthesizer:
         for window in windows(sizes, self._frames_per_batch):
             waiting = {u.index: u for u in self._mels(pieces, window, seed, sampling)}
             for index in window:
-                unheard, place = waiting.pop(index), starts[index]
-                loudness = gate(pieces[index], unheard.ph_frames, spec)
-                for wav in self._sound(unheard):
+                mel_piece, place = waiting.pop(index), starts[index]
+                loudness = gate(pieces[index], mel_piece.ph_frames, spec)
+                for wav in self._sound(mel_piece):
                     done = place - starts[index]
                     mixer.add(wav * loudness[done : done + len(wav)], place)
                     place += len(wav)

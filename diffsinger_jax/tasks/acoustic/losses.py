@@ -22,7 +22,7 @@ def _gaussian() -> np.ndarray:
 
 
 def _blur(x: jax.Array) -> jax.Array:
-    """Gaussian window over frames and bins of [B, T, M], zeros outside, as banded products."""
+    """Gaussian window over frames and bins of [B, T, M], zeros outside, as banded matmuls."""
     window, half = _gaussian(), SSIM_WINDOW // 2
     padded = jnp.pad(x, ((0, 0), (half, half), (0, 0)))
     over_time = sum(w * padded[:, i : i + x.shape[1]] for i, w in enumerate(window))

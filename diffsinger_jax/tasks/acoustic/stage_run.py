@@ -135,7 +135,7 @@ def _batches(
 
 
 def rematerialized(loss_fn: LossFn) -> LossFn:
-    """The same loss; for its backward pass only products are kept, the rest is computed again."""
+    """The same loss; for its backward pass only matmuls are kept, the rest is computed again."""
     policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
     return loss_fn._replace(parts=jax.checkpoint(loss_fn.parts, policy=policy, static_argnums=4))
 
