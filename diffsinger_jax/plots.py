@@ -56,7 +56,7 @@ def mel_panels(
     """
     decibels = {name: spec.decibels(np.asarray(mel, np.float64)) for name, mel in mels.items()}
     top = float(next(iter(decibels.values())).max())
-    longest = max(len(mel) for mel in decibels.values()) / spec.frames_per_sec
+    longest = spec.seconds(max(len(mel) for mel in decibels.values()))
     figure, axes = _figure(len(mels), width=_width(longest), panel_height=2.2)
     for ax, (name, mel) in zip(axes, decibels.items(), strict=True):
         _draw_mel(ax, mel, spec, top)
@@ -84,7 +84,7 @@ def f0_panel(
       curves: name -> [T] Hz, 0 unvoiced.
       notes: with midi; rests are left out.
     """
-    longest = max([len(f0) / spec.frames_per_sec for f0 in curves.values()])
+    longest = max([spec.seconds(len(f0)) for f0 in curves.values()])
     figure, (ax,) = _figure(1, width=_width(longest), panel_height=3.2)
     _draw_pitch(ax, curves, spec, notes)
     ax.set_xlim(0, longest)
@@ -113,7 +113,7 @@ def song_picture(
       notes: with midi, in seconds from the song's start.
       phonemes: with labels.
     """
-    length_sec = len(mel) / spec.frames_per_sec
+    length_sec = spec.seconds(len(mel))
     rows = max(1, int(np.ceil(length_sec / row_sec)))
     shown_sec = length_sec / rows
     figure, axes = _figure(2 * rows, width=15.0, panel_height=1.9)
@@ -198,7 +198,7 @@ def _draw_mel(ax: Axes, decibels: np.ndarray, spec: MelSpec, top: float) -> None
         aspect="auto",
         cmap="magma",
         interpolation="nearest",
-        extent=(0, len(decibels) / spec.frames_per_sec, 0, spec.n_mels),
+        extent=(0, spec.seconds(len(decibels)), 0, spec.n_mels),
         vmin=top - DYNAMIC_RANGE_DB,
         vmax=top,
     )
@@ -229,7 +229,7 @@ def _draw_pitch(
 
 
 def _times(f0: np.ndarray, spec: MelSpec) -> np.ndarray:
-    return np.arange(len(f0)) / spec.frames_per_sec
+    return spec.seconds(np.arange(len(f0)))
 
 
 def _mel_bins(hertz: np.ndarray, spec: MelSpec) -> np.ndarray:

@@ -190,12 +190,12 @@ def cut_pieces(job: FeatureJob, cache: Path, piece_sec: float) -> Iterator[Examp
     wav, _ = read_wav(job.wav, spec.sample_rate, downmix=True)
     f0 = load_features(job.cache_file(cache)).f0
     frames = len(wav) // spec.hop
-    count = max(1, int(np.ceil(frames / spec.frames_per_sec / piece_sec)))
+    count = max(1, int(np.ceil(spec.seconds(frames) / piece_sec)))
     edges = np.linspace(0, frames, count + 1).round().astype(int)
     for number, (first, end) in enumerate(zip(edges[:-1], edges[1:], strict=True), 1):
         if first == end:  # no sound at all
             continue
-        sound = wav[first * spec.hop : end * spec.hop]
+        sound = wav[spec.samples(first) : spec.samples(end)]
         yield {
             "name": f"{job.name}#{number}",
             "wav": np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype("i2"),

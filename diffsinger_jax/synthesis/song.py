@@ -112,7 +112,7 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
 def song_sec(score: Score, pieces: Sequence[PieceArrays], spec: MelSpec) -> float:
     """Length of the score, or of the durations that it gives, which may reach beyond its notes."""
     given_ends_sec = [
-        p.piece.offset_sec + (p.frames - p.head_frames - p.tail_frames) / spec.frames_per_sec
+        p.piece.offset_sec + spec.seconds(p.frames - p.head_frames - p.tail_frames)
         for p in pieces
         if p.given_frames is not None
     ]
@@ -126,7 +126,7 @@ def song_samples(score: Score, pieces: Sequence[PieceArrays], spec: MelSpec) -> 
 
 def start_sample(piece: PieceArrays, spec: MelSpec) -> int:
     """Where the sound of a piece, its added head first, begins in the song; perhaps before 0."""
-    return round(piece.piece.offset_sec * spec.sample_rate) - piece.head_frames * spec.hop
+    return round(piece.piece.offset_sec * spec.sample_rate) - spec.samples(piece.head_frames)
 
 
 def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
@@ -139,14 +139,14 @@ def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
     with_head = bool(arrays.head_frames) and arrays.leads
     first = 0 if with_head or not arrays.head_frames else 1
     last = len(arrays.phonemes) - bool(arrays.tail_frames)
-    head_sec = arrays.head_frames / spec.frames_per_sec
+    head_sec = spec.seconds(arrays.head_frames)
     # Without the head the first phoneme is an onset again, as in the score.
     phonemes = arrays.phonemes[first:last] if with_head else piece.phonemes
     phonemes = tuple(
         dataclasses.replace(
             phoneme,
             note_index=phoneme.note_index + with_head,
-            duration_sec=float(frames / spec.frames_per_sec),
+            duration_sec=float(spec.seconds(frames)),
         )
         for phoneme, frames in zip(phonemes, sung.ph_frames[first:last], strict=True)
     )
@@ -167,16 +167,16 @@ def gate(piece: PieceArrays, ph_frames: np.ndarray, spec: MelSpec) -> np.ndarray
     frames = np.arange(len(silent))
     sounding = np.flatnonzero(~silent)
     if sounding.size == 0:
-        return np.zeros(len(silent) * spec.hop, np.float32)
+        return np.zeros(spec.samples(len(silent)), np.float32)
     after = np.searchsorted(sounding, frames)
     to_next = sounding[np.minimum(after, len(sounding) - 1)] - frames
     to_last = frames - sounding[np.maximum(after - 1, 0)]
     distance = np.where(
         after == len(sounding), to_last, np.where(after == 0, to_next, np.minimum(to_next, to_last))
     )
-    into_fade = (distance / spec.frames_per_sec - RELEASE_SEC) / FADE_SEC
+    into_fade = (spec.seconds(distance) - RELEASE_SEC) / FADE_SEC
     gain = 0.5 + 0.5 * np.cos(np.pi * np.clip(into_fade, 0.0, 1.0))  # [T]
-    samples = np.arange(len(silent) * spec.hop) / spec.hop  # [T] -> [T * hop]
+    samples = np.arange(spec.samples(len(silent))) / spec.hop  # [T] -> [T * hop]
     return np.interp(samples, frames, gain).astype(np.float32)
 
 
@@ -191,7 +191,7 @@ def _place(target: np.ndarray, values: np.ndarray, start: int) -> None:
 def _phoneme_spans(sung: SungPiece, spec: MelSpec) -> list[Span]:
     arrays = sung.arrays
     edges = np.concatenate([[0], np.cumsum(sung.ph_frames)]) - arrays.head_frames
-    edges_sec = arrays.piece.offset_sec + edges / spec.frames_per_sec
+    edges_sec = arrays.piece.offset_sec + spec.seconds(edges)
     return [
         Span(float(start), float(end), label=phoneme.symbol)
         for phoneme, start, end in zip(arrays.phonemes, edges_sec, edges_sec[1:], strict=False)
