@@ -149,9 +149,12 @@ class Note:
     Attributes:
       duration_sec: > 0.
       midi: pitch, 69 = A4 = 440 Hz, fractional for cents; None for a rest.
-      lyric: the syllable as written; None for rests and slurs.
+      lyric: the syllable as written; None for slurs and rests, but `BREATH` for a rest in which
+        a breath is heard.
       slur: True for a further note of the syllable before it.
       where: where it stands in its file, for error messages, as "measure 3, note 2".
+      hyphen: True if the word goes on with the next syllable.
+      overrides: (index, symbol) of phonemes that the file puts in the dictionary's place.
     """
 
     duration_sec: float
@@ -159,6 +162,8 @@ class Note:
     lyric: str | None = None
     slur: bool = False
     where: str = ""
+    hyphen: bool = False
+    overrides: tuple[tuple[int, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,12 +227,16 @@ class Score:
       language: a tag as "ja", or "" where the file does not say.
       pieces: in order of their offsets, not overlapping.
       source: the file it came from, for error messages.
+      part: the name of the part that it is, where the file has several, as "Alto".
+      remarks: what the reader assumed or left out, a sentence each.
     """
 
     title: str
     language: str
     pieces: tuple[Piece, ...]
     source: str = ""
+    part: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def duration_sec(self) -> float:

@@ -41,7 +41,7 @@ def read_ds(path: str | Path) -> Score:
         if segment is None:
             raise InputError(f"{source}: segment {count}: {faults[0]}")
         language = language or segment.language
-        pieces.append(_piece(segment, f"segment {count}"))
+        pieces.append(piece_of_segment(segment, f"segment {count}"))
     pieces.sort(key=lambda piece: piece.offset_sec)
     return Score(Path(path).stem, language, tuple(pieces), source)
 
@@ -97,7 +97,8 @@ def _segments(path: str | Path) -> list[Any]:
 # Reading: a segment to a piece
 
 
-def _piece(segment: Segment, where: str) -> Piece:
+def piece_of_segment(segment: Segment, where: str) -> Piece:
+    """The piece that a checked segment says."""
     words = _spans(segment.word_sizes)
     if segment.midis is None:
         midis, slurs = _midis_from_f0(segment, words), (False,) * len(words)

@@ -1,7 +1,8 @@
-"""MIDI files with lyrics (.mid) to a `Score`."""
+"""MIDI files with lyrics (.mid, .kar) to a `Song`."""
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import mido
 
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.score.timeline import TempoMap, WrittenNote, notes_in_seconds
-from diffsinger_jax.types import Piece, Score
+from diffsinger_jax.score.lyrics import clean_lyric
+from diffsinger_jax.score.options import ReadOptions
+from diffsinger_jax.score.song import Part, Song, unique_names
+from diffsinger_jax.score.timeline import LONGEST_OVERLAP, WrittenNote, TempoMap, checked_tempo
 
 _ENCODINGS = ("utf-8", "cp932")
+_LARGEST_BYTES = 2 * 2**20  # mido reads about as much in five seconds
 
 _Track = list[tuple[int, mido.Message]]  # with absolute ticks
 
@@ -26,56 +30,100 @@ class _PlayedNote:
     midi: int
     lyric: str | None = None
     where: str = ""
+    hyphen: bool = False
+    homeless: list[_Lyric] = dataclasses.field(default_factory=list)  # kept by the first note
 
 
-def read_midi(path: str | Path, *, encoding: str | None = None) -> Score:
-    """Reads the notes that stand at lyric events as one `Piece`.
+def read_midi(path: str | Path, options: ReadOptions) -> Song:
+    """Reads the notes that stand at lyric events, one part for each channel that has them.
 
     Lyrics are `lyrics` meta events, or `text` events in files without (karaoke); each stands at
-    the start of its note, in the track of the notes or in one of its own. Of all tracks and
-    channels the one with most lyrics at its notes is sung. Lyrics "-", "+" or a lone "ー" are
-    slurs, as are notes without one.
+    the start of its note, in the track of the notes or in one of its own. A track whose own
+    notes have lyrics is a part; lyrics of a track without notes belong to the channel with most
+    notes at them. Lyrics "-", "+" or a lone "ー" are slurs, as are notes without one. The other
+    channels are instruments.
 
     Args:
       path: of the file.
-      encoding: of the lyrics, as "gbk"; None tries UTF-8, then Shift-JIS.
+      options: its encoding is that of the lyrics; None tries UTF-8, then Shift-JIS.
 
     Raises:
-      InputError: if it is not MIDI, has no lyrics, lyrics without a note, or overlapping notes.
+      InputError: if it is not MIDI, or a lyric stands at no note.
     """
     source = str(path)
-    try:
-        # latin1 keeps the bytes: a file does not say how its lyrics are encoded.
-        midi = mido.MidiFile(path, charset="latin1")
-    except (EOFError, ValueError, KeyError, IndexError, OSError, mido.KeySignatureError) as error:
-        raise InputError(
-            f"{source}: not a readable MIDI file ({error}); export it again"
-        ) from error
-    if not 0 < midi.ticks_per_beat < 0x8000:
-        raise InputError(
-            f"{source}: its time is counted in film frames (SMPTE); export it with ticks per "
-            "quarter note"
-        )
+    midi = _parsed(Path(path))
     tracks = [_with_ticks(track) for track in midi.tracks]
-    notes = _sung_notes(tracks, encoding, midi.ticks_per_beat, source)
-    _check_overlaps(notes, source)
 
     def quarters(tick: int) -> Fraction:
         return Fraction(tick, midi.ticks_per_beat)
 
-    sung = [
-        WrittenNote(quarters(n.start), quarters(n.end), n.midi, n.lyric, False, n.where)
-        for n in notes
-    ]
-    tempo = TempoMap(
-        (quarters(tick), mido.tempo2bpm(message.tempo))
-        for track in tracks
-        for tick, message in track
-        if message.type == "set_tempo" and message.tempo > 0
-    )
-    end = max(tick for track in tracks for tick, _ in track)
-    piece = Piece(0.0, notes_in_seconds(sung, quarters(end), tempo, source))
-    return Score(Path(path).stem, "", (piece,), source)
+    parts = []
+    for name, notes, sung in _lines(tracks, options.encoding, midi.ticks_per_beat, source):
+        if sung or options.part is not None or options.lyric is not None:
+            line = tuple(
+                WrittenNote(
+                    quarters(n.start), quarters(n.end), n.midi, n.lyric, False, n.where, n.hyphen
+                )
+                for n in notes
+            )
+            if sung:
+                _check_overlaps(notes, source)
+            parts.append(Part(name, line, sung))
+    if not parts:
+        raise InputError(
+            f"{source}: it has no lyrics at its notes; write a lyric event (or text event) at the "
+            "start of each note to be sung, or sing it on one syllable with --lyric a"
+        )
+    try:
+        tempo = [
+            (quarters(tick), checked_tempo(mido.tempo2bpm(message.tempo)))
+            for track in tracks
+            for tick, message in track
+            if message.type == "set_tempo"
+        ]
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{source}: it has a tempo of nothing ({error}); set it anew") from error
+    end = max((tick for track in tracks for tick, _ in track), default=0)
+    names = unique_names([part.name for part in parts])
+    parts = [dataclasses.replace(p, name=n) for p, n in zip(parts, names, strict=True)]
+    return Song(Path(path).stem, "", source, tuple(parts), TempoMap(tempo), quarters(end))
+
+
+def played_notes(path: Path) -> list[tuple[float, float, float]]:
+    """(start, end in seconds, pitch) of every note of a file, by their starts.
+
+    Raises:
+      InputError: if it is not MIDI.
+    """
+    notes, sounding, now = [], {}, 0.0
+    for message in _parsed(path):
+        now += message.time
+        if message.type not in ("note_on", "note_off"):
+            continue
+        start = sounding.pop(message.note, now)
+        if now > start:
+            notes.append((start, now, float(message.note)))
+        if message.type == "note_on" and message.velocity > 0:
+            sounding[message.note] = now
+    return sorted(notes)
+
+
+def _parsed(path: Path) -> mido.MidiFile:
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise InputError(f"{path}: a MIDI file of more than 2 MiB; is it one song?")
+    try:
+        # latin1 keeps the bytes: a file does not say how its lyrics are encoded.
+        midi = mido.MidiFile(path, charset="latin1")
+    except (EOFError, ValueError, KeyError, IndexError, OSError, mido.KeySignatureError) as error:
+        raise InputError(f"{path}: not a readable MIDI file ({error}); export it again") from error
+    except (AttributeError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise InputError(f"{path}: not a readable MIDI file ({error}); export it again") from error
+    if not 0 < midi.ticks_per_beat < 0x8000:
+        raise InputError(
+            f"{path}: its time is counted in film frames (SMPTE); export it with ticks per "
+            "quarter note"
+        )
+    return midi
 
 
 def _with_ticks(track: mido.MidiTrack) -> _Track:
@@ -86,59 +134,101 @@ def _with_ticks(track: mido.MidiTrack) -> _Track:
     return messages
 
 
-def _sung_notes(
+@dataclasses.dataclass(frozen=True)
+class _Lyric:
+    """A lyric event: when, what is sung, whether its word goes on, what was written."""
+
+    tick: int
+    text: str | None
+    hyphen: bool
+    written: str
+
+
+def _lines(
     tracks: list[_Track], encoding: str | None, ticks_per_quarter: int, source: str
-) -> list[_PlayedNote]:
-    """The notes of the channel that the lyrics stand at, with them."""
-    lyrics = _lyrics(tracks, encoding, source)
+) -> list[tuple[str, list[_PlayedNote], bool]]:
+    """(name, notes, True if they are sung) of each channel, with the lyrics at their notes."""
     bar_lengths = _bar_lengths(tracks, ticks_per_quarter)
-    tolerance = max(1, ticks_per_quarter // 32)
-    best: list[_PlayedNote] = []
-    found: list[_PlayedNote | None] = [None] * len(lyrics)
+    kind = "lyrics" if any(m.type == "lyrics" for t in tracks for _, m in t) else "text"
+    lines, loose = [], []
     for track in tracks:
-        for notes in _notes_by_channel(track, source, bar_lengths):
-            starts = {note.start: note for note in reversed(notes)}
-            match = [
-                next((starts[t] for t in _around(tick, tolerance) if t in starts), None)
-                for tick, _ in lyrics
-            ]
-            if sum(m is not None for m in match) > sum(m is not None for m in found):
-                best, found = notes, match
-    if not best:
-        raise InputError(
-            f"{source}: it has no lyrics at its notes; write a lyric event (or text event) at the "
-            "start of each note to be sung"
-        )
-    for (tick, text), note in zip(lyrics, found, strict=True):
+        name = next((m.name for _, m in track if m.type == "track_name"), "")
+        name = _decoded(name.encode("latin1"), encoding, source) if name.isascii() else ""
+        lyrics = _lyrics(track, kind, encoding, source)
+        channels = _notes_by_channel(track, source, bar_lengths)
+        taken = _set_lyrics(lyrics, channels, ticks_per_quarter) if lyrics else None
+        lines += [(name, notes, notes is taken) for notes in channels]
+        loose += [] if taken else lyrics
+    if loose:
+        # Lyrics in a track without notes: of the channel with most notes at them.
+        free = [notes for _, notes, sung in lines if not sung]
+        taken = _set_lyrics(sorted(loose, key=lambda x: x.tick), free, ticks_per_quarter)
+        lines = [(name, notes, sung or notes is taken) for name, notes, sung in lines]
+    for _, notes, sung in lines:
+        if sung:
+            _check_lyrics(notes, source, bar_lengths)
+    return lines
+
+
+def _set_lyrics(
+    lyrics: list[_Lyric], channels: list[list[_PlayedNote]], ticks_per_quarter: int
+) -> list[_PlayedNote] | None:
+    """Gives lyrics to the notes of the channel with most notes at them; None if there is none."""
+    tolerance = max(1, ticks_per_quarter // 8)
+    best: list[_PlayedNote] | None = None
+    found: list[_PlayedNote | None] = []
+    for notes in channels:
+        starts = sorted({note.start: note for note in reversed(notes)}.items())
+        ticks = [tick for tick, _ in starts]
+        match = [_nearest(lyric.tick, ticks, starts, tolerance) for lyric in lyrics]
+        if sum(m is not None for m in match) > sum(m is not None for m in found):
+            best, found = notes, match
+    if best is None:
+        return None
+    for lyric, note in zip(lyrics, found, strict=True):
         if note is None:
-            raise InputError(
-                f"{source}: bar {_bar(tick, bar_lengths)}: no note starts at the lyric {text!r} "
-                f"(tick {tick}); move it to the start of its note"
-            )
-        note.lyric = (note.lyric or "") + text
+            best[0].homeless.append(lyric)
+        elif lyric.text is not None:
+            note.lyric = (note.lyric or "") + lyric.text
+            note.hyphen = lyric.hyphen
     return best
 
 
-def _around(tick: int, tolerance: int) -> list[int]:
-    """Ticks within the tolerance, the nearest first."""
-    return sorted(range(tick - tolerance, tick + tolerance + 1), key=lambda t: abs(t - tick))
+def _nearest(tick: int, ticks: list[int], starts: list, tolerance: int) -> _PlayedNote | None:
+    i = bisect.bisect_left(ticks, tick)
+    near = [j for j in (i - 1, i) if 0 <= j < len(ticks) and abs(ticks[j] - tick) <= tolerance]
+    return starts[min(near, key=lambda j: abs(ticks[j] - tick))][1] if near else None
 
 
-def _lyrics(tracks: list[_Track], encoding: str | None, source: str) -> list[tuple[int, str]]:
-    """(tick, text) of the lyric events, or of the text events where there are none."""
-    for kind in ("lyrics", "text"):
-        lyrics = []
-        for track in tracks:
-            for tick, message in track:
-                if message.type == kind:
-                    text = _decoded(message.text.encode("latin1"), encoding, source)
-                    # Karaoke: @ and {} hold titles, / and \ start a line or page.
-                    text = "" if text[:1] in ("@", "{", "%") else text.strip("/\\ \r\n\t\0")
-                    if text:
-                        lyrics.append((tick, text))
-        if lyrics:
-            return sorted(lyrics, key=lambda lyric: lyric[0])
-    return []
+def _check_lyrics(
+    notes: list[_PlayedNote], source: str, bar_lengths: list[tuple[int, int]]
+) -> None:
+    for lyric in notes[0].homeless:
+        if lyric.text is not None:
+            raise InputError(
+                f"{source}: bar {_bar(lyric.tick, bar_lengths)}: no note starts at the lyric "
+                f"{lyric.written!r} (tick {lyric.tick}); move it to the start of its note"
+            )
+
+
+def _lyrics(track: _Track, kind: str, encoding: str | None, source: str) -> list[_Lyric]:
+    """The lyric events of a track, or its text events in files without."""
+    raw = [
+        (tick, _decoded(message.text.encode("latin1"), encoding, source))
+        for tick, message in track
+        if message.type == kind
+    ]
+    # Karaoke: @ and {} hold titles, / and \\ start a line or page.
+    raw = [(tick, text) for tick, text in raw if text[:1] not in ("@", "{", "%")]
+    # Where some syllables begin or end with a space, those without go on with the word.
+    spaced = sum(t[:1] in (" ", "/", "\\") or t[-1:] == " " for _, t in raw) > 1
+    lyrics = []
+    for i, (tick, text) in enumerate(raw):
+        clean, hyphen = clean_lyric(text.strip("/\\ \r\n\t\0"))
+        following = raw[i + 1][1] if i + 1 < len(raw) else " "
+        goes_on = text[-1:] not in (" ", "\r", "\n") and following[:1] not in (" ", "/", "\\")
+        lyrics.append(_Lyric(tick, clean, hyphen or (spaced and goes_on), text))
+    return lyrics
 
 
 def _decoded(data: bytes, encoding: str | None, source: str) -> str:
@@ -188,7 +278,7 @@ def _notes_by_channel(
 
 def _check_overlaps(notes: list[_PlayedNote], source: str) -> None:
     for earlier, later in zip(notes, notes[1:], strict=False):
-        if later.start < earlier.end:
+        if later.start < earlier.end - LONGEST_OVERLAP * (earlier.end - earlier.start):
             raise InputError(
                 f"{source}: {later.where} ({_name(later)}, tick {later.start}) starts before "
                 f"{earlier.where} ({_name(earlier)}, until tick {earlier.end}) has ended; a "
