@@ -1,41 +1,51 @@
-"""Lyrics to phonemes: the table of a language, and how a voice's own phonemes are written."""
+"""Lyrics to phonemes: the tables and rules of a language, as a voice's own phonemes."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from diffsinger_jax import resources
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.score.phonology import is_vowel, nucleus_index
-from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score, Vocabulary
+from diffsinger_jax.score.hanzi import is_hanzi
+from diffsinger_jax.score.letter_to_sound import LetterToSound, shared_out
+from diffsinger_jax.score.lyrics import BREATH_LYRICS
+from diffsinger_jax.score.phoneme_map import PhonemeMap
+from diffsinger_jax.score.phonemize import phonemize
+from diffsinger_jax.score.tables import languages_with, name_of, read_table, table_path
+from diffsinger_jax.types import BREATH, Vocabulary
 
-TABLES = resources.folder("data") / "dictionaries"
-"""Where the tables of the project lie; `Dictionary.read` takes any other file."""
-
-BREATH_LYRICS = frozenset({"ap", "br", "breath", "息"})
-"""Lyrics that mean: breathe."""
+__all__ = ["Dictionary", "phonemize"]
 
 LONG_MARKS = frozenset("ー-―~")
 """Inside a lyric: the vowel lasts (the corpora write one phoneme for a long vowel)."""
 
+_HOW_TO_WRITE = {
+    "ja": "write kana, romaji or the voice's phonemes, as [k a]",
+    "zh": "write characters, pinyin or the voice's phonemes, as [n i]",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Dictionary:
-    """Syllables to phonemes.
+    """Syllables or words to phonemes.
 
     Attributes:
       language: a tag, as "ja".
-      entries: phonemes by syllable, as (`"k", "a"`) under "か" and "ka".
+      entries: phonemes by syllable, as (`"k", "a"`) under "か" and "ka"; by word for languages
+        that have `rules`.
       replacements: what stands for a phoneme that a voice lacks.
+      rules: for words that the entries lack; None for languages of syllables.
+      phoneme_map: for a voice of another language; None for one of this language.
     """
 
     language: str
     entries: Mapping[str, tuple[str, ...]]
     replacements: Mapping[str, tuple[str, ...]]
+    rules: LetterToSound | None = None
+    phoneme_map: PhonemeMap | None = None
 
     @classmethod
     def of(cls, language: str) -> Dictionary:
@@ -44,14 +54,17 @@ class Dictionary:
         Raises:
           InputError: for another language, naming those there are.
         """
-        path = TABLES / f"{language}.tsv"
-        if not path.is_file():
-            known = sorted(p.stem for p in TABLES.glob("*.tsv") if p.stem != "replacements")
+        rules = LetterToSound.of(language)
+        path = table_path(f"words_{language}" if rules else language)
+        if rules is None and not path.is_file():
+            known = sorted({*languages_with("{}"), *languages_with("rules_{}")}, key=_ja_first)
             raise InputError(
                 f"there is no dictionary for the language {language!r}; there is one for "
-                f"{', '.join(known) or 'none'}, and lyrics may be written as phonemes"
+                f"{', '.join(known) or 'none'}, and lyrics may be written as phonemes, or give a "
+                "dictionary with --dictionary"
             )
-        return cls.read(path, language)
+        entries = read_table(path) if path.is_file() else {}
+        return cls(language, entries, read_table(table_path("replacements")), rules)
 
     @classmethod
     def read(cls, path: str | Path, language: str) -> Dictionary:
@@ -60,7 +73,33 @@ class Dictionary:
         Raises:
           InputError: naming the line that is not of this form, or the missing file.
         """
-        return cls(language, _read_table(Path(path)), _read_table(TABLES / "replacements.tsv"))
+        return cls(language, read_table(Path(path)), read_table(table_path("replacements")))
+
+    def with_tables(self, paths: Sequence[str | Path]) -> Dictionary:
+        """With the entries of tables of the user's, the first one before all others.
+
+        Raises:
+          InputError: naming the line that is not of this form, or the missing file.
+        """
+        entries = dict(self.entries)
+        for path in reversed(paths):
+            own = read_table(Path(path))
+            entries |= {key.casefold() if self.rules else key: own[key] for key in own}
+        return dataclasses.replace(self, entries=entries)
+
+    def word(self, syllables: Sequence[str], vocabulary: Vocabulary) -> list[tuple[str, ...]]:
+        """The phonemes of each written syllable of a word.
+
+        Raises:
+          InputError: as `phonemes`.
+        """
+        written = [unicodedata.normalize("NFKC", s).strip() for s in syllables]
+        if self.rules is None or any(_is_special(s) for s in written):
+            return [self.phonemes(s, vocabulary) for s in syllables]
+        phones = self._of_word(written)
+        if self.phoneme_map is not None:
+            phones = [self.phoneme_map.syllable(p) for p in phones]
+        return [self.fit(p, vocabulary) for p in phones]
 
     def phonemes(self, lyric: str, vocabulary: Vocabulary) -> tuple[str, ...]:
         """The phonemes of a lyric, all of them in the vocabulary.
@@ -79,18 +118,40 @@ class Dictionary:
         if text.lower() in BREATH_LYRICS:
             return self.fit((BREATH,), vocabulary)
         if text.startswith("[") and text.endswith("]"):
-            return self.fit(tuple(text[1:-1].split()), vocabulary)
+            return self.fit_own(tuple(text[1:-1].split()), vocabulary)
+        if self.rules is not None and not all(c in LONG_MARKS for c in text):
+            return self.word([lyric], vocabulary)[0]
         tokens = tuple(text.split())
-        if len(tokens) > 1 or (tokens and tokens[0] in vocabulary.phonemes and tokens[0] != "n"):
+        own = tokens and tokens[0] in vocabulary.phonemes and tokens[0] != "n"
+        if len(tokens) > 1 or (own and self.phoneme_map is None):
             try:
                 return self.fit(tokens, vocabulary)
             except InputError:
                 text = "".join(tokens)  # "な い" is two syllables
-        return self.fit(self._syllables(text, lyric), vocabulary)
+        phones = self._syllables(text, lyric)
+        if self.phoneme_map is not None:
+            phones = self.phoneme_map.syllable(phones)
+        return self.fit(phones, vocabulary)
+
+    def _of_word(self, written: Sequence[str]) -> list[tuple[str, ...]]:
+        """The phones of a word's syllables, by its entry or by rule; elided words one by one."""
+        if len(written) == 1 and " " in written[0]:
+            parts = [self._of_word([part])[0] for part in written[0].split()]
+            return [tuple(phone for part in parts for phone in part)]
+        whole = "".join(self.rules.spelled(s) for s in written).strip()
+        entry = self.entries.get(whole) or self.entries.get(whole.replace("'", ""))
+        if entry:
+            if len(written) == 1:
+                return [entry]
+            if (shared := shared_out(entry, len(written))) is not None:
+                return shared
+        return self.rules.syllables(written)
 
     def _syllables(self, text: str, lyric: str) -> tuple[str, ...]:
         text = _hiragana(text.lower())
-        longest = max(map(len, self.entries))
+        if self.language == "zh" and text in self.entries:
+            return self.entries[text]
+        longest = max(map(len, self.entries), default=1)
         phonemes: list[str] = []
         i = 0
         while i < len(text):
@@ -111,15 +172,30 @@ class Dictionary:
             while size and text[i : i + size] not in self.entries:
                 size -= 1
             if not size:
-                near = difflib.get_close_matches(text[i:], self.entries, n=3, cutoff=0.3)
-                nearest = f" (the nearest are {', '.join(near)})" if near else ""
-                raise InputError(
-                    f"lyric {lyric!r} is not in the {self.language} dictionary{nearest}; write "
-                    "kana, romaji or the voice's phonemes, as [k a]"
-                )
+                self._unknown(text[i:], lyric)
             phonemes += self.entries[text[i : i + size]]
             i += size
         return tuple(phonemes)
+
+    def _unknown(self, rest: str, lyric: str) -> None:
+        if self.language == "ja" and is_hanzi(rest[0]):
+            raise InputError(
+                f"lyric {lyric!r} is not in the ja dictionary; write its reading in kana (how "
+                "kanji are read a score does not say), or give a dictionary that has it with "
+                "--dictionary"
+            )
+        near = difflib.get_close_matches(rest, self.entries, n=3, cutoff=0.3)
+        nearest = f" (the nearest are {', '.join(near)})" if near else ""
+        how = _HOW_TO_WRITE.get(self.language, "write the voice's phonemes, as [k a]")
+        raise InputError(
+            f"lyric {lyric!r} is not in the {self.language} dictionary{nearest}; {how}"
+        )
+
+    def fit_own(self, symbols: tuple[str, ...], vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Phonemes that a user wrote: the voice's own, or those of the language through its map."""
+        if self.phoneme_map is not None and not all(s in vocabulary.phonemes for s in symbols):
+            symbols = self.phoneme_map.syllable(symbols)
+        return self.fit(symbols, vocabulary)
 
     def fit(self, symbols: tuple[str, ...], vocabulary: Vocabulary) -> tuple[str, ...]:
         """Phonemes as the voice names them: itself, without its `lang/`, or its replacement.
@@ -130,10 +206,9 @@ class Dictionary:
         fitting: list[str] = []
         for symbol in symbols:
             short = symbol.rpartition("/")[2]
-            if symbol in vocabulary.phonemes:
-                fitting.append(symbol)
-            elif short in vocabulary.phonemes:
-                fitting.append(short)
+            names = (symbol, short, f"{self.language}/{short}", short.upper())
+            if found := next((name for name in names if name in vocabulary.phonemes), None):
+                fitting.append(found)
             elif short in self.replacements:
                 fitting += self.fit(self.replacements[short], vocabulary)
             else:
@@ -141,117 +216,27 @@ class Dictionary:
         return tuple(fitting)
 
 
-def phonemize(score: Score, dictionary: Dictionary, vocabulary: Vocabulary) -> Score:
-    """Fills in the phonemes of every piece.
-
-    Rests become `SILENCE`. Of a syllable, the vowel is the onset of its note, consonants before
-    it take their time from before the note, what follows fills the end of the note. On slurs
-    the vowel is repeated, an onset each, and what follows it moves to the last of them. Given
-    phonemes (of a `.ds`) stay as they are, in the voice's names.
-
-    Raises:
-      InputError: for lyrics or phonemes that cannot be sung, naming file, place and lyric.
-    """
-    pieces = []
-    for piece in score.pieces:
-        place = ": ".join(part for part in (score.source, piece.where) if part)
-        read = _given if piece.phonemes is not None else _from_lyrics
-        phonemes = read(piece, dictionary, vocabulary, place)
-        pieces.append(dataclasses.replace(piece, phonemes=phonemes))
-    return dataclasses.replace(score, pieces=tuple(pieces))
+def describe_accent(dictionary: Dictionary, voice_language: str) -> str:
+    """A sentence for a language that the voice does not know."""
+    return (
+        f"the voice sings {voice_language}; {name_of(dictionary.language)} is sung with its "
+        "phonemes, with an accent"
+    )
 
 
-def _given(
-    piece: Piece, dictionary: Dictionary, vocabulary: Vocabulary, place: str
-) -> tuple[Phoneme, ...]:
-    """The piece's own phonemes in the voice's names."""
-    phonemes = []
-    for count, phoneme in enumerate(piece.phonemes, 1):
-        try:
-            symbols = dictionary.fit((phoneme.symbol,), vocabulary)
-        except InputError as error:
-            raise InputError(f"{place}: phoneme {count} of ph_seq: {error}") from error
-        sec = phoneme.duration_sec
-        for i, symbol in enumerate(symbols):
-            phonemes.append(
-                dataclasses.replace(
-                    phoneme,
-                    symbol=symbol,
-                    onset=phoneme.onset and i == 0,
-                    duration_sec=None if sec is None else sec / len(symbols),
-                )
-            )
-    return tuple(phonemes)
+def _is_special(text: str) -> bool:
+    """True for a breath, phonemes in brackets, or nothing but long marks."""
+    return (
+        text.lower() in BREATH_LYRICS
+        or (text.startswith("[") and text.endswith("]"))
+        or all(c in LONG_MARKS for c in text)
+    )
 
 
-def _from_lyrics(
-    piece: Piece, dictionary: Dictionary, vocabulary: Vocabulary, place: str
-) -> tuple[Phoneme, ...]:
-    phonemes: list[Phoneme] = []
-    held: str | None = None  # the vowel that a long mark goes on with
-    i = 0
-    while i < len(piece.notes):
-        note = piece.notes[i]
-        last = i
-        while last + 1 < len(piece.notes) and piece.notes[last + 1].slur:
-            last += 1
-        if note.midi is None:
-            symbols = dictionary.fit((SILENCE,), vocabulary)
-        else:
-            symbols = _syllable(note, held, dictionary, vocabulary, place)
-            held = next((s for s in reversed(symbols) if is_vowel(s)), symbols[-1])
-        nucleus = nucleus_index(symbols)
-        phonemes += [Phoneme(symbol, i, False) for symbol in symbols[:nucleus]]
-        phonemes += [Phoneme(symbols[nucleus], j, True) for j in range(i, last + 1)]
-        phonemes += [Phoneme(symbol, last, False) for symbol in symbols[nucleus + 1 :]]
-        i = last + 1
-    if phonemes and not phonemes[0].onset:
-        # Nothing lies before the piece: its first consonants share the first note.
-        first = next(k for k, phoneme in enumerate(phonemes) if phoneme.onset)
-        phonemes[first] = dataclasses.replace(phonemes[first], onset=False)
-        phonemes[0] = dataclasses.replace(phonemes[0], onset=True)
-    return tuple(phonemes)
-
-
-def _syllable(
-    note: Note, held: str | None, dictionary: Dictionary, vocabulary: Vocabulary, place: str
-) -> tuple[str, ...]:
-    """The phonemes of a sung note that is not a slur."""
-    where = ": ".join(part for part in (place, note.where) if part)
-    if note.slur or note.lyric is None:
-        raise InputError(f"{where}: the note has no lyric; write the syllable it is sung on")
-    try:
-        symbols = dictionary.phonemes(note.lyric, vocabulary)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    if not symbols and held is None:
-        raise InputError(
-            f"{where}: lyric {note.lyric!r} goes on with the vowel before it, but there is none; "
-            "write a syllable"
-        )
-    return symbols or (held,)
+def _ja_first(language: str) -> tuple[bool, str]:
+    return language != "ja", language
 
 
 def _hiragana(text: str) -> str:
     """Katakana to hiragana; the two blocks are 0x60 apart."""
     return "".join(chr(ord(c) - 0x60) if "ァ" <= c <= "ヶ" else c for c in text)
-
-
-def _read_table(path: Path) -> dict[str, tuple[str, ...]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: the dictionary cannot be read as UTF-8 text ({error})"
-        ) from error
-    table = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        syllable, tab, phonemes = line.partition("\t")
-        if not tab or not phonemes.split():
-            raise InputError(
-                f"{path}: line {number}: expected a syllable, a tab and phonemes, got {line!r}"
-            )
-        table[syllable.strip()] = tuple(phonemes.split())
-    return table

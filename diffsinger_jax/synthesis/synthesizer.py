@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,9 @@ from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import neutral_value
 from diffsinger_jax.pipeline.plan import Bucket
-from diffsinger_jax.score.dictionary import Dictionary, phonemize
+from diffsinger_jax.score.dictionary import Dictionary, describe_accent, phonemize
+from diffsinger_jax.score.note_range import range_remark
+from diffsinger_jax.score.pronunciation import Pronunciation
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arrays
 from diffsinger_jax.synthesis.buckets import all_buckets, windows
@@ -105,29 +108,43 @@ class Synthesizer:
             speaker=speaker,
         )
 
-    def prepare(self, score: Score, *, key: float = 0.0, tempo: float = 1.0) -> Score:
+    def prepare(
+        self,
+        score: Score,
+        *,
+        key: float = 0.0,
+        tempo: float = 1.0,
+        pronunciation: Pronunciation | None = None,
+    ) -> Score:
         """Everything that can go wrong with a score, before anything slow.
 
         Args:
           score: with or without phonemes.
           key: semitones up; notes and given f0 alike.
           tempo: factor, 2 is twice as fast.
+          pronunciation: how its lyrics become phonemes; None for the voice's own dictionary.
 
         Returns:
           The score with phonemes, transposed, in its new tempo, cut at its rests; long rests
-          are silent pieces of their own.
+          are silent pieces of their own. Its remarks say what a listener should know.
 
         Raises:
           InputError: for a lyric or phoneme that the voice does not know, a language it does not
             sing, or a score without notes.
         """
         vocabulary = self.voice.info.vocabulary
-        self._language(score)
+        dictionary = self._dictionary(score, pronunciation or Pronunciation())
         if not any(note.midi is not None for piece in score.pieces for note in piece.notes):
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
-        score = phonemize(score, Dictionary.of(self.voice.dictionary), vocabulary)
+        score = phonemize(score, dictionary, vocabulary)
         _require_given(score, self.voice)
-        return split_long_phrases(split_at_rests(change_tempo(transpose(score, key), tempo)))
+        score = change_tempo(transpose(score, key), tempo)
+        remarks = list(score.remarks)
+        if dictionary.phoneme_map is not None:
+            remarks.append(describe_accent(dictionary, vocabulary.languages[0]))
+            score = dataclasses.replace(score, language=vocabulary.languages[0])
+        score = dataclasses.replace(score, remarks=tuple(remarks))
+        return split_long_phrases(split_at_rests(score))
 
     def sing(
         self,
@@ -239,21 +256,27 @@ class Synthesizer:
         """Those of a prepared score that are not silent."""
         return [piece for piece in score.pieces if not is_silent(piece)]
 
+    def range_remark(self, score: Score) -> str | None:
+        """A sentence on notes of a prepared score outside what the voice was trained on."""
+        known = self.voice.note_range
+        return range_remark(score, *known) if known else None
+
     def ignored_curves(self, score: Score) -> list[str]:
         """Names of the curves that a score gives and the voice has no input for, sorted."""
         given = {name for piece in score.pieces for name in piece.curves}
         return sorted(given - {"f0", *self.voice.curves})
 
-    def _language(self, score: Score) -> int:
-        """The id of the score's language; "" is the voice's first."""
+    def _dictionary(self, score: Score, pronunciation: Pronunciation) -> Dictionary:
         languages = self.voice.info.vocabulary.languages
-        language = score.language.lower().split("-")[0] or languages[0]
-        if language not in languages:
-            raise InputError(
-                f"{score.source or score.title}: its language is {score.language!r}, the voice "
-                f"sings {', '.join(languages)}; choose another voice, or another score"
-            )
-        return languages.index(language)
+        try:
+            return pronunciation.dictionary(score.language, languages, self.voice.dictionary)
+        except InputError as error:
+            raise InputError(f"{score.source or score.title}: {error}") from error
+
+    def _language(self, score: Score) -> int:
+        """The id of a prepared score's language; "" is the voice's first."""
+        languages = self.voice.info.vocabulary.languages
+        return languages.index(score.language.lower().split("-")[0] or languages[0])
 
     def _arrays(self, score: Score, speaker: int) -> list[PieceArrays]:
         end_sec, result = 0.0, []
