@@ -71,6 +71,9 @@ setup(
         # DNSMOS. `pip install --no-deps resemblyzer` adds the speaker encoder: only
         # the weights in it are used, and what it depends on would bring PyTorch.
         "perceptual": ["onnxruntime>=1.18", "speechmos"],
+        # Projects of other editors. MIT; of what it depends on, portion is LGPL, none is GPL.
+        "formats": ["libresvip>=2.9"],
+        "zh": ["pypinyin>=0.50"],  # Chinese characters to pinyin
         "onnx": ["onnxruntime>=1.18"],  # OpenUtau's vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
         "tensorboard": ["tensorboard"],  # shows what training writes

@@ -336,6 +336,8 @@ class CorpusInfo:
       vocabulary: phonemes in order of their ids.
       mel_min, mel_max: f32[M] per bin over the training split, for scaling to [-1, 1].
       licence: SPDX-like name and the credit line that must travel with what is made of it.
+      note_range: lowest and highest pitch of its training split but for rare ones, 69 = A4; None
+        if not known.
     """
 
     name: str
@@ -344,6 +346,7 @@ class CorpusInfo:
     mel_min: np.ndarray
     mel_max: np.ndarray
     licence: str = ""
+    note_range: tuple[float, float] | None = None
 
 
 def frames_from_seconds(durations_sec: npt.ArrayLike, frames_per_sec: float) -> np.ndarray:

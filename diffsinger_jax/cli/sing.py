@@ -1,4 +1,4 @@
-"""Sings scores with a trained voice: .ds, MusicXML or MIDI in, wav or flac out.
+"""Sings scores with a trained voice: a score or an editor's project in, wav or flac out.
 
 `run_sample.py` is this command, too.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from diffsinger_jax import resources
-from diffsinger_jax.cli import runtime
+from diffsinger_jax.cli import runtime, score_flags
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.qualities import METHODS, QUALITIES
 
@@ -25,6 +26,10 @@ examples:
       three semitones lower, a tenth slower
   %(prog)s --score a.mid b.ds --out takes --takes 3 --seed 7
       three takes of each, with seeds 7, 8 and 9
+  %(prog)s --score lied.mxl --phoneme_map de --key -10
+      German with a voice that sings Japanese, where it is at home
+  %(prog)s --score hymn.mxl --part all
+      every part of a choir as a file of its own, and their mix
   %(prog)s --score song.musicxml --quality draft
       in a hurry: few calls of the denoiser
   %(prog)s --score song.musicxml --stream --out - | aplay
@@ -48,7 +53,8 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--score",
         nargs="+",
         metavar="FILE",
-        help=".ds, .musicxml, .mxl, .mid, or the name of a song that ships: "
+        help=".ds, .musicxml, .mxl, .mid, .kar, .ustx, .ust, .lab, .TextGrid, other editors' "
+        "projects (extra `formats`), or the name of a song that ships: "
         + ", ".join(resources.shipped_songs()),
     )
     what.add_argument(
@@ -57,7 +63,7 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="a voice folder, or the name of a voice that ships, as %(default)s",
     )
-    what.add_argument("--verse", type=_at_least(1), default=1, help="of a MusicXML score")
+    score_flags.add_reading(parser)
     what.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
     what.add_argument(
         "--vocoder",
@@ -130,7 +136,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Checks everything that can be checked, then sings every take of every score."""
     flags = parse_flags(arguments)
     # After the flags: `--help` and a wrong flag answer at once.
-    from diffsinger_jax.score.reader import read_score
     from diffsinger_jax.synthesis.files import output_stems, require_writable
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
@@ -142,25 +147,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_writable(flags.out)
     stems = output_stems(flags.score)
     _keep_the_scores(flags, stems)
-    scores = [read_score(path, **_reader_options(path, flags)) for path in flags.score]
+    named = score_flags.read_all(flags.score, stems, flags)
     synthesizer = Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
     voice = synthesizer.voice
     voice.info.vocabulary.speaker_id(flags.speaker)
     sampling = _sampling(voice, flags)
-    scores = [synthesizer.prepare(score, key=flags.key, tempo=flags.tempo) for score in scores]
+    songs = [(path, stem, _prepared(synthesizer, score, flags)) for path, stem, score in named]
 
     # What is said must not stand in a sound that goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if flags.out == "-" else sys.stdout):
         print(f"voice: {voice.name} ({voice.info.licence})")
-        for path, stem, score in zip(flags.score, stems, scores, strict=True):
-            print(f"{path}: {score.duration_sec:.1f} s")
+        for path, stem, score in songs:
+            print(f"{path}: {f'{score.part}, ' if score.part else ''}{score.duration_sec:.1f} s")
+            for remark in score.remarks:
+                print(f"  {remark}")
             if ignored := synthesizer.ignored_curves(score):
                 print(f"ignored, since the voice has no input for them: {', '.join(ignored)}")
             for take in range(flags.takes):
                 name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
                 how = {"seed": flags.seed + take, "speaker": flags.speaker, "sampling": sampling}
                 (_stream if flags.stream else _sing)(synthesizer, score, name, how, flags)
+        if not flags.stream:
+            score_flags.mix_parts(songs, flags)
     return 0
+
+
+def _prepared(synthesizer, score, flags: argparse.Namespace):
+    """The score as it is sung, with a remark on notes that the voice has never sung."""
+    prepared = synthesizer.prepare(
+        score, key=flags.key, tempo=flags.tempo, pronunciation=score_flags.pronunciation(flags)
+    )
+    outside = synthesizer.range_remark(prepared)
+    remarks = prepared.remarks + ((outside,) if outside else ())
+    return dataclasses.replace(prepared, remarks=remarks)
 
 
 def _sing(synthesizer, score, name: str, how: dict, flags: argparse.Namespace) -> None:
@@ -238,13 +257,6 @@ def _progress(synthesizer, score):
 
     print("singing; the first piece of each length waits for its program to be compiled")
     return tqdm.tqdm(total=len(synthesizer.sung_pieces(score)), unit="piece")
-
-
-def _reader_options(path: str | Path, flags: argparse.Namespace) -> dict[str, int]:
-    """Only MusicXML has verses; asking another kind for its second one is a mistake."""
-    if flags.verse != 1 and Path(path).suffix.lower() not in (".musicxml", ".xml", ".mxl"):
-        raise InputError(f"{path}: only MusicXML has verses; leave --verse away for it")
-    return {"verse": flags.verse}
 
 
 def _keep_the_scores(flags: argparse.Namespace, stems: Sequence[str]) -> None:

@@ -23,7 +23,8 @@ CORPUS_FILE = "corpus.json"
 
 def corpus_info_to_dict(info: CorpusInfo) -> dict[str, Any]:
     """What JSON can hold; float32 numbers come back exactly."""
-    return {
+    known = {} if info.note_range is None else {"note_range": list(info.note_range)}
+    return known | {
         "name": info.name,
         "mel": dataclasses.asdict(info.mel),
         "vocabulary": dataclasses.asdict(info.vocabulary),
@@ -50,6 +51,7 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
             mel_min=np.asarray(fields["mel_min"], np.float32),
             mel_max=np.asarray(fields["mel_max"], np.float32),
             licence=fields.get("licence", ""),
+            note_range=_note_range(fields.get("note_range")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -63,6 +65,13 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
             f"{info.mel_max.shape}, expected {shape} by its n_mels; prepare the corpus again"
         )
     return info
+
+
+def _note_range(said: Any) -> tuple[float, float] | None:
+    if said is None:
+        return None
+    low, high = map(float, said)
+    return low, high
 
 
 MEL_FILES = {

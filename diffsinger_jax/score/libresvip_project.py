@@ -15,7 +15,7 @@ from typing import Any
 from diffsinger_jax.errors import InputError, first_line
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.song import Part, Song, unique_names
-from diffsinger_jax.score.timeline import MOST_NOTES, WrittenNote, TempoMap, checked_tempo
+from diffsinger_jax.score.timeline import MOST_NOTES, TempoMap, WrittenNote, checked_tempo
 from diffsinger_jax.score.utau_lyrics import utau_lyric
 
 SUFFIXES = {

@@ -13,7 +13,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.lyrics import clean_lyric
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.song import Part, Song, unique_names
-from diffsinger_jax.score.timeline import LONGEST_OVERLAP, WrittenNote, TempoMap, checked_tempo
+from diffsinger_jax.score.timeline import LONGEST_OVERLAP, TempoMap, WrittenNote, checked_tempo
 
 _ENCODINGS = ("utf-8", "cp932")
 _LARGEST_BYTES = 2 * 2**20  # mido reads about as much in five seconds

@@ -18,11 +18,11 @@ from diffsinger_jax.score.musicxml_lines import (
     sung_lines,
 )
 from diffsinger_jax.score.musicxml_order import order
-from diffsinger_jax.score.musicxml_part import Measure, PartReader, MeasureNote
+from diffsinger_jax.score.musicxml_part import Measure, MeasureNote, PartReader
 from diffsinger_jax.score.musicxml_tempo import Tempos
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.song import Part, Song, unique_names
-from diffsinger_jax.score.timeline import WrittenNote, TempoMap
+from diffsinger_jax.score.timeline import TempoMap, WrittenNote
 
 _Measures = list[Measure]
 

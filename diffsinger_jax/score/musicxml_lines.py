@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from diffsinger_jax.score.musicxml_part import Measure, Syllable, MeasureNote
+from diffsinger_jax.score.musicxml_part import Measure, MeasureNote, Syllable
 
 _SINGERS = re.compile(
     r"sing|gesang|stimme|voice|vocal|voix|voce|canto|chant|choir|chorus|chor|coro|sopran|mezzo|"

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.hanzi import with_pinyin
 from diffsinger_jax.score.languages import guess_language, words_of
 from diffsinger_jax.score.lyrics import LONG_MARK
+from diffsinger_jax.score.phoneme_map import PhonemeMap
 from diffsinger_jax.score.phonology import is_rest, is_vowel, nucleus_index
 from diffsinger_jax.score.tables import name_of
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score, Vocabulary
-
-if TYPE_CHECKING:
-    from diffsinger_jax.score.dictionary import Dictionary
 
 _MOST_LISTED = 12
 _KNOWN_SHARE = 0.7
 """With fewer of its syllables known a score is taken to be in another language."""
 _GLIDE_SEC = 0.06
 """What a glide before a vowel takes of a given phoneme that becomes both."""
+
+
+class Reading(Protocol):
+    """What reads lyrics: a `Dictionary`."""
+
+    language: str
+    phoneme_map: PhonemeMap | None
+
+    def word(self, syllables: Sequence[str], vocabulary: Vocabulary) -> list[tuple[str, ...]]:
+        """The phonemes of each written syllable of a word."""
+
+    def fit(self, symbols: tuple[str, ...], vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Phonemes as the voice names them."""
+
+    def fit_own(self, symbols: tuple[str, ...], vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Phonemes that a user wrote, as the voice names them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +47,7 @@ class BadLyric:
     reason: str
 
 
-def phonemize(score: Score, dictionary: Dictionary, vocabulary: Vocabulary) -> Score:
+def phonemize(score: Score, dictionary: Reading, vocabulary: Vocabulary) -> Score:
     """Fills in the phonemes of every piece.
 
     Rests become `SILENCE`, or `BREATH` where one is written. Of a syllable, the vowel is the
@@ -63,7 +77,7 @@ def phonemize(score: Score, dictionary: Dictionary, vocabulary: Vocabulary) -> S
     return dataclasses.replace(score, pieces=tuple(pieces))
 
 
-def bad_lyrics(score: Score, dictionary: Dictionary, vocabulary: Vocabulary) -> list[BadLyric]:
+def bad_lyrics(score: Score, dictionary: Reading, vocabulary: Vocabulary) -> list[BadLyric]:
     """All lyrics of a score that cannot be sung, in its order."""
     return [
         bad
@@ -73,7 +87,7 @@ def bad_lyrics(score: Score, dictionary: Dictionary, vocabulary: Vocabulary) -> 
     ]
 
 
-def _sentence(score: Score, bad: Sequence[BadLyric], count: int, dictionary: Dictionary) -> str:
+def _sentence(score: Score, bad: Sequence[BadLyric], count: int, dictionary: Reading) -> str:
     """What is wrong with the lyrics of a score, and what to do."""
     place = f"{score.source or score.title}: "
     known = count - len(bad)
@@ -115,7 +129,7 @@ class _Read:
     bad: list[BadLyric]
 
 
-def _syllables(piece: Piece, dictionary: Dictionary, vocabulary: Vocabulary, place: str) -> _Read:
+def _syllables(piece: Piece, dictionary: Reading, vocabulary: Vocabulary, place: str) -> _Read:
     heads = [i for i, note in enumerate(piece.notes) if note.midi is not None and not note.slur]
     if piece.notes and (first := next((n for n in piece.notes if n.midi is not None), None)):
         if first.slur:
@@ -168,7 +182,7 @@ def _no_lyric(note: Note, place: str) -> None:
 
 
 def _overridden(
-    symbols: tuple[str, ...], note: Note, dictionary: Dictionary, vocabulary: Vocabulary
+    symbols: tuple[str, ...], note: Note, dictionary: Reading, vocabulary: Vocabulary
 ) -> tuple[str, ...]:
     """With the phonemes that the file puts in the place of the dictionary's."""
     if not note.overrides:
@@ -183,7 +197,7 @@ def _overridden(
 def _from_syllables(
     piece: Piece,
     syllables: dict[int, tuple[str, ...]],
-    dictionary: Dictionary,
+    dictionary: Reading,
     vocabulary: Vocabulary,
     place: str,
 ) -> tuple[Phoneme, ...]:
@@ -227,7 +241,7 @@ def _held(held: str | None, note: Note, place: str) -> tuple[str, ...]:
 
 
 def _given(
-    piece: Piece, dictionary: Dictionary, vocabulary: Vocabulary, place: str
+    piece: Piece, dictionary: Reading, vocabulary: Vocabulary, place: str
 ) -> tuple[Phoneme, ...]:
     """The piece's own phonemes in the voice's names."""
     phonemes: list[Phoneme] = []

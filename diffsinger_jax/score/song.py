@@ -13,8 +13,8 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.lyrics import is_slur
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.timeline import (
-    WrittenNote,
     TempoMap,
+    WrittenNote,
     notes_in_seconds,
     without_short_overlaps,
 )

@@ -14,7 +14,7 @@ from diffsinger_jax.score.drawn_pitch import DrawnNote, PitchPoint, Vibrato, dra
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.song import Part, Song
 from diffsinger_jax.score.text_file import read_text
-from diffsinger_jax.score.timeline import MOST_NOTES, WrittenNote, TempoMap, checked_tempo
+from diffsinger_jax.score.timeline import MOST_NOTES, TempoMap, WrittenNote, checked_tempo
 from diffsinger_jax.score.utau_lyrics import utau_lyric
 
 TICKS = 480

@@ -23,7 +23,7 @@ from diffsinger_jax.score.drawn_pitch import (
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.plain_yaml import parse_yaml
 from diffsinger_jax.score.song import Part, Song, unique_names
-from diffsinger_jax.score.timeline import MOST_NOTES, WrittenNote, TempoMap, checked_tempo
+from diffsinger_jax.score.timeline import MOST_NOTES, TempoMap, WrittenNote, checked_tempo
 from diffsinger_jax.score.utau_lyrics import utau_lyric
 
 TICKS = 480

@@ -1,18 +1,11 @@
-"""What is wrong with files of songs, one line a finding, with its place and what to do.
-
-python -m diffsinger_jax.score.validate FILE_OR_FOLDER ... [--voice DIR] [--json]
-"""
+"""What is wrong with files of songs, and what their readers assume, one finding each."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diffsinger_jax import cli
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.dictionary import Dictionary
 from diffsinger_jax.score.ds import faults_of
@@ -20,7 +13,6 @@ from diffsinger_jax.score.languages import guess_language, words_of
 from diffsinger_jax.score.lyrics import LONG_MARK
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.phonemize import bad_lyrics
-from diffsinger_jax.score.pronunciation import Pronunciation
 from diffsinger_jax.score.reader import READERS, read_scores
 from diffsinger_jax.score.tables import name_of
 from diffsinger_jax.types import Score, Vocabulary
@@ -48,7 +40,8 @@ class Finding:
         """One line."""
         place = f"{self.place}: " if self.place else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.file}: {self.level}: {place}{self.what}{remedy}"
+        note = "note: " if self.level == "note" else ""
+        return f"{self.file}: {note}{place}{self.what}{remedy}"
 
 
 def findings(
@@ -72,17 +65,17 @@ def findings(
         try:
             faults = faults_of(path)
         except InputError as error:
-            return [_finding(file, "error", str(error))]
+            return [finding_of(file, "error", str(error))]
         if faults:
-            return [_finding(file, "error", fault) for fault in faults]
+            return [finding_of(file, "error", fault) for fault in faults]
     try:
         scores = read_scores(path, dataclasses.replace(options, part=options.part or "all"))
     except InputError as error:
-        return [_finding(file, "error", str(error))]
+        return [finding_of(file, "error", str(error))]
     found: dict[Finding, None] = {}
     for score in scores:
         for remark in score.remarks:
-            found[_finding(file, "note", remark)] = None
+            found[finding_of(file, "note", remark)] = None
         if dictionary is not None and vocabulary is not None:
             found |= dict.fromkeys(_lyric_findings(file, score, dictionary, vocabulary))
     return list(found)
@@ -99,7 +92,7 @@ def _lyric_findings(
     ]
     bad = bad_lyrics(score, dictionary, vocabulary)
     found = [
-        _finding(file, "error", f"{': '.join(filter(None, (score.part, b.where)))}: {b.reason}")
+        finding_of(file, "error", f"{': '.join(filter(None, (score.part, b.where)))}: {b.reason}")
         for b in bad
     ]
     guess = guess_language(words_of(written))
@@ -113,7 +106,7 @@ def _lyric_findings(
     return found
 
 
-def _finding(file: str, level: str, sentence: str) -> Finding:
+def finding_of(file: str, level: str, sentence: str) -> Finding:
     """A sentence "FILE: place: what; remedy" in its parts."""
     sentence = sentence.removeprefix(f"{file}: ").removeprefix(f"{file}, ")
     what, _, remedy = sentence.rpartition("; ")
@@ -126,71 +119,10 @@ def _finding(file: str, level: str, sentence: str) -> Finding:
 
 def files_in(paths: Sequence[str | Path]) -> Iterator[Path]:
     """The files themselves, and of folders every file in them that a reader takes.
-
-    Raises:
-      InputError: for a path that is not there.
     """
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in READERS)
             yield from (p for p in inside if p.is_file())
-        elif path.exists():
-            yield path
         else:
-            raise InputError(f"{path}: there is no such file or folder; check the path")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Checks files; returns 2 if any cannot be sung, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m diffsinger_jax.score.validate", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER")
-    parser.add_argument("--voice", metavar="DIR", help="also check the lyrics for this voice")
-    parser.add_argument(
-        "--phoneme_map", metavar="NAME|FILE", help="for a language it does not know"
-    )
-    parser.add_argument("--dictionary", nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--language", metavar="TAG", help="of the lyrics, as de")
-    parser.add_argument("--encoding", metavar="NAME", help="of the lyrics, as cp932")
-    parser.add_argument("--json", action="store_true", help="a list of findings as JSON")
-    flags = parser.parse_args(argv)
-    options = ReadOptions(language=flags.language, encoding=flags.encoding)
-    pronunciation = Pronunciation(flags.phoneme_map, tuple(flags.dictionary))
-    voice = _voice_languages(flags.voice) if flags.voice else None
-    found: list[Finding] = []
-    for path in files_in(flags.paths):
-        dictionary = vocabulary = None
-        here: list[Finding] = []
-        if voice is not None:
-            vocabulary, name = voice
-            try:
-                dictionary = pronunciation.dictionary(
-                    flags.language or "", vocabulary.languages, name
-                )
-            except InputError as error:
-                here = [_finding(str(path), "error", str(error))]
-        here += findings(path, options, dictionary=dictionary, vocabulary=vocabulary)
-        if not flags.json:
-            print("\n".join(map(str, here)) if here else f"{path}: OK")
-        found += here
-    if flags.json:
-        json.dump([vars(f) for f in found], sys.stdout, ensure_ascii=False, indent=1)
-        print()
-    return 2 if any(f.level == "error" for f in found) else 0
-
-
-def _voice_languages(folder: str) -> tuple[Vocabulary, str]:
-    """Vocabulary and dictionary of a voice, from its description alone."""
-    path = Path(folder) / "voice.json"
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        said = description["corpus"]["vocabulary"]
-        vocabulary = Vocabulary(**{key: tuple(said[key]) for key in said})
-        return vocabulary, description["dictionary"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: not a voice folder, there is no good voice.json") from error
-
-
-if __name__ == "__main__":
-    cli.run(main)
+            yield path  # whoever reads it says if it is not there

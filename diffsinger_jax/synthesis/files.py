@@ -16,7 +16,7 @@ import numpy as np
 
 import diffsinger_jax
 from diffsinger_jax.atomic_write import atomic_write
-from diffsinger_jax.audio.wav import resample, write_wav
+from diffsinger_jax.audio.wav import read_tags, read_wav, resample, write_wav
 from diffsinger_jax.audio.wav_stream import WavStream
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.plots import song_picture
@@ -112,6 +112,33 @@ def save_song(
             f"{folder}: cannot be written to ({error.strerror}); choose another output folder"
         ) from error
     return paths
+
+
+def mix_sounds(
+    sounds: Sequence[str | os.PathLike], path: str | os.PathLike, *, bit_depth: int = 16
+) -> None:
+    """Adds up sound files of one rate, turned down together where they would be too loud.
+
+    Args:
+      sounds: the parts; shorter ones end in silence.
+      path: of the mix, .wav or .flac; its tags are those of the first part.
+      bit_depth: 16 or 24.
+
+    Raises:
+      InputError: if a part cannot be read, or the mix cannot be written.
+    """
+    parts = [read_wav(sound) for sound in sounds]
+    mix = np.zeros(max(len(wav) for wav, _ in parts), np.float32)
+    for wav, _ in parts:
+        mix[: len(wav)] += wav
+    if (peak := np.abs(mix).max(initial=0.0)) > 0.99:
+        mix *= 0.99 / peak
+    try:
+        write_wav(path, mix, parts[0][1], f"PCM_{bit_depth}", read_tags(sounds[0]))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); choose another output folder"
+        ) from error
 
 
 def stream_song(

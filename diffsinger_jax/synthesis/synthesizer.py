@@ -258,7 +258,7 @@ class Synthesizer:
 
     def range_remark(self, score: Score) -> str | None:
         """A sentence on notes of a prepared score outside what the voice was trained on."""
-        known = self.voice.note_range
+        known = self.voice.info.note_range
         return range_remark(score, *known) if known else None
 
     def ignored_curves(self, score: Score) -> list[str]:

@@ -55,7 +55,6 @@ class Voice:
       params: of the model, f32.
       requires: what a score must give since the voice cannot predict it: "durations", "f0".
       vocoder: path of the vocoder that it sounds best with; None for the built-in one.
-      note_range: lowest and highest pitch that it was trained on, 69 = A4; None if not known.
     """
 
     name: str
@@ -68,7 +67,6 @@ class Voice:
     params: Mapping[str, Any]
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
-    note_range: tuple[float, float] | None = None
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -151,8 +149,6 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
     }
     if voice.vocoder is not None:
         description["vocoder"] = _named_from(folder, voice.vocoder)
-    if voice.note_range is not None:
-        description["note_range"] = list(voice.note_range)
     write_folder(folder, "voice", stored, VOICE_FILE, description)
 
 
@@ -182,7 +178,6 @@ def load_voice(path: str | os.PathLike) -> Voice:
             ),
             requires=tuple(description.get("requires", ())),
             vocoder=_vocoder_path(folder, description.get("vocoder"), where),
-            note_range=_note_range(description.get("note_range"), where),
         )
     except KeyError as error:
         raise InputError(f"{where} lacks the field {error}; write the voice again") from error
@@ -195,16 +190,6 @@ def _vocoder_path(folder: Path, named: Any, where: str) -> str | None:
     if named is not None and not isinstance(named, str):
         raise InputError(f"{where}: vocoder is {named!r}, expected a folder, or leave it away")
     return None if named is None else str(folder / named)
-
-
-def _note_range(said: Any, where: str) -> tuple[float, float] | None:
-    if said is None:
-        return None
-    try:
-        low, high = map(float, said)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: note_range is {said!r}, expected two pitches") from error
-    return low, high
 
 
 def _named_from(folder: Path, vocoder: str) -> str:
