@@ -11,7 +11,7 @@ NoiseAt = Callable[[jax.Array], jax.Array]
 """t [] -> the standard normal noise [B, T, D] that is drawn on leaving time t."""
 
 
-def row_noise(keys: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
+def row_noise(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Standard normal noise [B, T, D], each row from its own key.
 
     A row depends neither on the other rows nor on how far it is padded, since the generator
@@ -34,7 +34,9 @@ def time_number(t: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(t, jnp.int32)
 
 
-def key_noise(keys: jax.Array, shape: tuple[int, int, int], temperature: float = 1.0) -> NoiseAt:
+def key_noise(
+    keys: jax.Array, shape: tuple[int, ...], temperature: jax.Array | float = 1.0
+) -> NoiseAt:
     """Noise of time t from `fold_in(key, time_number(t))` of each row's key."""
 
     def noise_at(t: jax.Array) -> jax.Array:

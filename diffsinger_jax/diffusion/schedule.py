@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -102,7 +102,10 @@ def cosine_schedule(steps: int, offset: float = 0.008) -> NoiseSchedule:
     return NoiseSchedule(np.clip(1.0 - alpha_bar[1:] / alpha_bar[:-1], 0.0, 0.999))
 
 
-SCHEDULES = {"linear": linear_schedule, "cosine": cosine_schedule}
+SCHEDULES: Mapping[str, Callable[..., NoiseSchedule]] = {
+    "linear": linear_schedule,
+    "cosine": cosine_schedule,
+}
 """The schedules that a config can name."""
 
 

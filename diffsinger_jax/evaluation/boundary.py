@@ -80,7 +80,7 @@ class Boundary(NamedTuple):
         if self.margins is not None:
             ways["learned"] = learned_boundary(self.margins)
         if self.chosen is not None:
-            ways["grid"] = self.chosen.k_step
+            ways["grid"] = int(self.chosen.k_step)
         return ways
 
 
@@ -141,14 +141,13 @@ def find_boundary(
         lacking["grid"] = f"the corpus {run.corpus.path} has no validation split"
     else:
         voice = load_voice(workdir / "voice")
-        if k_steps is None:
-            depths = np.linspace(0, run.acoustic.path.depth, GRID + 1)[1:]
-            k_steps = np.unique(depths.round().astype(int))
+        depths = np.linspace(0, run.acoustic.path.depth, GRID + 1)[1:]
+        asked = np.unique(depths.round().astype(int)) if k_steps is None else k_steps
         chosen, rows = search(
             voice,
             run.corpus,
             criterion=criterion,
-            k_steps=[int(k) for k in k_steps],
+            k_steps=[int(k) for k in asked],
             temperatures=[voice.sampling.temperature if temperature is None else temperature],
         )
     return Boundary(run.acoustic.path, error, margins, chosen, rows, lacking)

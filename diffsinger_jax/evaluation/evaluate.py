@@ -71,7 +71,7 @@ class Options:
       page: a folder for the page to hear it all; needs `sound`.
     """
 
-    k_steps: Sequence[int] | None = None
+    k_steps: Sequence[float] | None = None
     temperatures: Sequence[float] | None = None
     seed: int = 0
     frames_per_batch: int = 4096
@@ -165,13 +165,12 @@ def evaluate(
     return tables
 
 
-def _settings(voice: Singer, options: Options) -> tuple[list[int], list[float]]:
+def _settings(voice: Singer, options: Options) -> tuple[list[float], list[float]]:
     """The k and the temperatures to sing at."""
     whole = voice.path.depth
-    k_steps = options.k_steps
-    if k_steps is None:
-        k_steps = [k for k in (*DEFAULT_K_STEPS, voice.sampling.k_step) if 0 < k < whole] + [whole]
-    k_steps = sorted(set(k_steps))
+    shallow = (k for k in (*DEFAULT_K_STEPS, voice.sampling.k_step) if 0 < k < whole)
+    asked = [*shallow, whole] if options.k_steps is None else options.k_steps
+    k_steps = sorted(set(asked))
     if wrong := [k for k in k_steps if not 0 < k <= whole]:
         raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
     return k_steps, list(options.temperatures or [voice.sampling.temperature])
@@ -210,7 +209,7 @@ def _song_tables(
 
 
 def _page_systems(
-    voice: Singer, k_steps: Sequence[int], temperatures: Sequence[float]
+    voice: Singer, k_steps: Sequence[float], temperatures: Sequence[float]
 ) -> list[str]:
     """Those that the page lets hear: the voice's own k if it was sung, else the smallest."""
     whole, own = voice.path.depth, voice.sampling.k_step

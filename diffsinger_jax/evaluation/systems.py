@@ -36,9 +36,17 @@ PREDICTED_F0, PREDICTED_ALL = "predicted f0", "predicted durations and f0"
 class Singer(Protocol):
     """What of a `voices.voice.Voice` is needed here."""
 
-    info: CorpusInfo
-    sampling: Sampling
-    curves: tuple[str, ...]
+    @property
+    def info(self) -> CorpusInfo:
+        """Of its corpus."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """Its own."""
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """That it sings by."""
 
     @property
     def path(self) -> Path:
@@ -75,7 +83,7 @@ def diffusion_name(path: Path, k_step: float, temperature: float) -> str:
 
 
 def diffusion_systems(
-    voice: Singer, k_steps: Sequence[int], temperatures: Sequence[float]
+    voice: Singer, k_steps: Sequence[float], temperatures: Sequence[float]
 ) -> dict[str, Sampling]:
     """The auxiliary mel, and diffusion from each k at each temperature, by their names."""
     return {AUXILIARY: resolve_sampling(voice, k_step=0)} | {
@@ -89,7 +97,7 @@ def diffusion_systems(
 def sing_all(
     voice: Singer,
     examples: Sequence[Example],
-    k_steps: Sequence[int],
+    k_steps: Sequence[float],
     *,
     temperatures: Sequence[float],
     seed: int,

@@ -140,7 +140,7 @@ class AcousticModel:
 
         return predict_x0
 
-    def _apply(self, params: Any, method: str, *args: Any) -> jax.Array:
+    def _apply(self, params: Any, method: str, *args: Any) -> Any:
         return self.model.apply({"params": params}, *args, method=method)
 
 

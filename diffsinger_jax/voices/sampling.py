@@ -19,7 +19,9 @@ ALWAYS_WRITTEN = ("k_step", "steps", "temperature")
 class Sampled(Protocol):
     """What of a `voices.voice.Voice` is needed here."""
 
-    sampling: Sampling
+    @property
+    def sampling(self) -> Sampling:
+        """Its own."""
 
     @property
     def path(self) -> Path:
