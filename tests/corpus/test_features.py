@@ -11,6 +11,7 @@ from random_batches import MODEL, SCHEDULE, random_params
 from sung import make_song, write_pjs_song
 
 from diffsinger_jax.corpus import build
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.state import split_params
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import FEATURES, Feature, core_names, empty_batch
@@ -68,7 +69,7 @@ def prepare(songs, out, **how):
 def voice_that_sings_by(info, curves):
     model = {**MODEL, "curves": list(curves)}
     acoustic = acoustic_model(model, SCHEDULE, "residual", info)
-    sampling = {"k_step": 2, "steps": 2, "temperature": 0.0}
+    sampling = Sampling(k_step=2, steps=2, temperature=0.0)
     params = random_params(acoustic)
     return Voice("x", info, model, SCHEDULE, "residual", sampling, "none", params)
 
