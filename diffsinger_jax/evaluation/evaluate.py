@@ -17,6 +17,7 @@ import numpy as np
 
 from diffsinger_jax import plots
 from diffsinger_jax.audio.wav import write_wav
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.page import PagePiece, write_page
 from diffsinger_jax.evaluation.recordings import piece_recordings, song_of
@@ -121,16 +122,10 @@ def evaluate(
     )
     measured = measure_mels(examples, by_system, spec)
     tables = {MEL_TITLE: {system: compute(parts) for system, parts in measured.items()}}
-    other = options.classifier_split
-    if other in corpus.splits and other != split:
-        print(f"singing the {other} songs for the classifier of patches", flush=True)
-        others = list(corpus.source(other))
-        how = {"seed": options.seed, "frames_per_batch": options.frames_per_batch}
-        sung = {
-            system: mels_of(voice, others, sampling, **how)
-            for system, sampling in diffusion_systems(voice, k_steps, temperatures).items()
-        }
-        for system, auc in patch_aucs(examples, by_system, others, sung, spec).items():
+    if options.classifier_split in corpus.splits and options.classifier_split != split:
+        settings = diffusion_systems(voice, k_steps, temperatures)
+        aucs = _sing_and_tell(voice, corpus, options, settings, examples, by_system)
+        for system, auc in aucs.items():
             tables[MEL_TITLE][system]["patch_auc"] = auc
     training = list(corpus.source("train")) if "train" in corpus.splits else []
     tables[DURATION_TITLE] = duration_table(
@@ -156,12 +151,9 @@ def evaluate(
     if options.page is not None and sounds:
         takes = {RECORDING: recorded} if recorded else {}
         takes |= {name: sounds[name] for name in _page_systems(voice, k_steps, temperatures)}
-        pieces = [
-            _page_piece(e, i, takes, by_system[PREDICTED_ALL][i].f0, voice.info)
-            for i, e in enumerate(examples)
-        ]
-        about["licence"] = corpus.info.licence
-        write_page(options.page, about, tables, pieces, spec)
+        predicted = [sung.f0 for sung in by_system[PREDICTED_ALL]]
+        pieces = _page_pieces(examples, takes, predicted, voice.info)
+        write_page(options.page, about | {"licence": corpus.info.licence}, tables, pieces, spec)
     return tables
 
 
@@ -178,6 +170,24 @@ def _settings(voice: Singer, options: Options) -> tuple[list[float], list[float]
 
 def _seconds(examples: Sequence[Example], spec: MelSpec) -> float:
     return sum(len(example["mel"]) for example in examples) / spec.frames_per_sec
+
+
+def _sing_and_tell(
+    voice: Singer,
+    corpus: PreparedCorpus,
+    options: Options,
+    settings: Mapping[str, Sampling],
+    examples: Sequence[Example],
+    by_system: Mapping[str, Sequence[Sung]],
+) -> dict[str, float]:
+    """Sings other songs for the classifier of patches; its area under the ROC curve by system."""
+    print(f"singing the {options.classifier_split} songs for the classifier", flush=True)
+    others = list(corpus.source(options.classifier_split))
+    how = {"seed": options.seed, "frames_per_batch": options.frames_per_batch}
+    sung = {
+        system: mels_of(voice, others, sampling, **how) for system, sampling in settings.items()
+    }
+    return patch_aucs(examples, by_system, others, sung, voice.info.mel)
 
 
 def _render(
@@ -223,33 +233,40 @@ def _page_systems(
     ]
 
 
-def _page_piece(
-    example: Example,
-    index: int,
+def _page_pieces(
+    examples: Sequence[Example],
     takes: Mapping[str, Sequence[np.ndarray]],
-    predicted_f0: np.ndarray,
+    predicted_f0: Sequence[np.ndarray],
     info: CorpusInfo,
-) -> PagePiece:
-    """All takes of one piece, on the recording's notes and phonemes."""
-    ends_sec = np.cumsum(example["ph_frames"]) / info.mel.frames_per_sec
-    starts_sec = ends_sec - np.asarray(example["ph_frames"]) / info.mel.frames_per_sec
-    symbols = [info.vocabulary.phonemes[token - 1] for token in example["tokens"]]
-    firsts = np.flatnonzero(example["onset"])
-    lasts = np.append(firsts[1:], len(symbols)) - 1
-    return PagePiece(
-        name=text(example["name"]),
-        sounds={name: sounds[index] for name, sounds in takes.items()},
-        curves={"recorded f0": example["f0"], "predicted f0": predicted_f0},
-        notes=[
+) -> list[PagePiece]:
+    """All takes of each piece, on the recording's notes and phonemes."""
+    pieces = []
+    for index, example in enumerate(examples):
+        frames = np.asarray(example["ph_frames"])
+        ends_sec = np.cumsum(frames) / info.mel.frames_per_sec
+        starts_sec = ends_sec - frames / info.mel.frames_per_sec
+        symbols = [info.vocabulary.phonemes[token - 1] for token in example["tokens"]]
+        firsts = np.flatnonzero(example["onset"])
+        lasts = np.append(firsts[1:], len(symbols)) - 1
+        notes = [
             Span(float(starts_sec[i]), float(ends_sec[j]), midi=float(example["note_midi"][i]))
             for i, j in zip(firsts, lasts, strict=True)
             if example["note_midi"][i] > 0
-        ],
-        phonemes=[
+        ]
+        phonemes = [
             Span(float(start), float(end), label=symbol)
             for start, end, symbol in zip(starts_sec, ends_sec, symbols, strict=True)
-        ],
-    )
+        ]
+        pieces.append(
+            PagePiece(
+                name=text(example["name"]),
+                sounds={name: sounds[index] for name, sounds in takes.items()},
+                curves={"recorded f0": example["f0"], "predicted f0": predicted_f0[index]},
+                notes=notes,
+                phonemes=phonemes,
+            )
+        )
+    return pieces
 
 
 def _write_wavs(
