@@ -9,19 +9,24 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from diffsinger_jax import resources
 from diffsinger_jax.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--voice", required=True, help="a voice folder")
+    parser.add_argument(
+        "--voice", default=resources.DEFAULT_VOICE, help="one that ships, or a voice folder"
+    )
     parser.add_argument("--html", type=Path, required=True, help="folder for the page")
     parser.add_argument(
         "--k_step", type=int, nargs="+", help="where sampling starts; the voice's own and 0"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("songs", nargs="+", help="scores: .musicxml, .mid, .ds")
+    parser.add_argument(
+        "songs", nargs="+", help="songs that ship, or scores: .musicxml, .mid, .ds ..."
+    )
     flags = parser.parse_args(arguments)
     from diffsinger_jax.evaluation.page import song_piece, write_page
     from diffsinger_jax.evaluation.report import make_folder
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"the voice {voice.name} names a vocoder, and the page is drawn for the built-in one; "
             "copy the voice without its vocoder"
         )
-    scores = {path: read_score(path) for path in flags.songs}
+    scores = {song: read_score(resources.find_score(song)) for song in flags.songs}
     make_folder(flags.html)
     pieces = []
     for path, score in scores.items():
