@@ -13,7 +13,7 @@ FIELDS = {
     "row_groups": "microbatches",
     "model.sees_padding": "model.unmasked_convs",
 }
-"""Paths of fields, as they were -> as they are."""
+"""Paths of fields, as they were -> as they are, in the same section."""
 VALUES = {"sampling.start": {"blurry": "auxiliary"}}
 """Of a field: values as they were -> as they are."""
 ADDED = {
@@ -39,11 +39,13 @@ def renamed(description: Mapping[str, Any]) -> dict[str, Any]:
     """A config or the description of a voice, with today's names; the given one stays."""
     found = copy.deepcopy(dict(description))
     for old, new in FIELDS.items():
-        if _has(found, old):
-            _put(found, new, _section(found, old).pop(_name(old)))
+        section = _section(found, old)
+        if section is not None and _name(old) in section:
+            section[_name(new)] = section.pop(_name(old))
     for path, values in VALUES.items():
-        if _has(found, path) and _section(found, path)[_name(path)] in values:
-            _put(found, path, values[_section(found, path)[_name(path)]])
+        section = _section(found, path)
+        if section is not None and section.get(_name(path)) in values:
+            section[_name(path)] = values[section[_name(path)]]
     return found
 
 
@@ -54,8 +56,9 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = found.setdefault("kind", "acoustic")
     added = ADDED | ADDED_ACOUSTIC if kind == "acoustic" else ADDED
     for path, value in added.items():
-        if _section(found, path) is not None and not _has(found, path):
-            _put(found, path, value)
+        section = _section(found, path)
+        if section is not None:
+            section.setdefault(_name(path), copy.copy(value))
     return found
 
 
@@ -76,16 +79,7 @@ def _name(path: str) -> str:
 def _section(tree: dict[str, Any], path: str) -> dict[str, Any] | None:
     """The section that a path's last name stands in, if there is one."""
     for parent in path.split(".")[:-1]:
-        tree = tree.get(parent)
-        if not isinstance(tree, dict):
+        if not isinstance(inner := tree.get(parent), dict):
             return None
+        tree = inner
     return tree
-
-
-def _has(tree: dict[str, Any], path: str) -> bool:
-    section = _section(tree, path)
-    return section is not None and _name(path) in section
-
-
-def _put(tree: dict[str, Any], path: str, value: Any) -> None:
-    _section(tree, path)[_name(path)] = value

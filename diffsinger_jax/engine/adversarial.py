@@ -28,7 +28,7 @@ from diffsinger_jax.engine.supervised import ZERO
 
 GENERATOR, DISCRIMINATORS = "generator", "discriminators"
 """The two sides: names of their params, optimizers and optimizer states."""
-Scalars = dict[str, jax.Array]
+Scalars = dict[str, Any]
 """Losses f32[] by name, each a mean over rows that count alike (a mask is used within a row)."""
 Side = tuple[Params, optax.OptState]
 
@@ -131,10 +131,11 @@ def adversarial_step(
         )
 
     def updated(before: Any, given: Any) -> tuple[AdversarialState, dict]:
-        state, metrics = _apply(before[0], *given, losses.weights, optimizers[GENERATOR], ema_decay)
+        how = losses.weights, optimizers[GENERATOR], ema_decay
+        state, metrics = _apply(before[0], given, *how)
         return state, _counted(metrics, losses.weights, len(rows))
 
-    empty = (_zeros(discriminators), jnp.zeros((), jnp.float32))
+    empty: Any = (_zeros(discriminators), jnp.zeros((), jnp.float32))
     of_discriminators = summed(discriminator_gradient, (generator, discriminators), empty)
     before = (discriminators, state.opt_state[DISCRIMINATORS])
     after = microbatching.isolate(moved, before, of_discriminators[0], state.step)
@@ -183,7 +184,8 @@ def generator_gradient(
 
     def weighted(parts: Scalars) -> tuple[jax.Array, Scalars]:
         parts = {name: (len(rows) / count) * part for name, part in parts.items()}
-        return sum(losses.weights[name] * part for name, part in parts.items()), parts
+        total = sum(losses.weights[name] * part for name, part in parts.items())
+        return jnp.asarray(total), parts
 
     def started(sample: Any) -> tuple[jax.Array, Scalars]:
         against = losses.adversarial(discriminators, batch, sample)
@@ -226,14 +228,13 @@ def _once_started(
 
 def _apply(
     state: AdversarialState,
-    discriminators: Side,
-    of_discriminators: tuple[Params, jax.Array],
-    of_generator: tuple[Params, Scalars],
+    given: tuple[Side, tuple[Params, jax.Array], tuple[Params, Scalars]],
     weights: Mapping[str, float],
     optimizer: optax.GradientTransformation,
     ema_decay: float,
 ) -> tuple[AdversarialState, Scalars]:
     """The state with both sides moved, or as it was where not all is finite; and the metrics."""
+    discriminators, of_discriminators, of_generator = given
     generator, opt_state = _updated(
         optimizer, of_generator[0], state.params[GENERATOR], state.opt_state[GENERATOR]
     )

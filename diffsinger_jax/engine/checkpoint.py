@@ -69,6 +69,12 @@ class Checkpoints:
         self._writing: int | None = None
         self._is_ours = False  # until we write: another process may be writing here
 
+    @property
+    def _open_manager(self) -> _Manager:
+        """The manager, by those who know that there is one."""
+        assert self._manager is not None
+        return self._manager
+
     def latest(self) -> int | None:
         """Steps done in the last checkpoint, None where there is none."""
         if self._manager is not None:
@@ -95,13 +101,13 @@ class Checkpoints:
             return
         try:
             self._writing = step
-            self._manager.save(step, args=ocp.args.StandardSave(state))
+            self._open_manager.save(step, args=ocp.args.StandardSave(state))
         except Exception as error:  # of Orbax, tensorstore or the file system
             self._give_up(error)
 
     def look(self) -> None:
         """Settles a save that is done by now; does not wait."""
-        if self._writing is not None and not self._manager.is_saving_in_progress():
+        if self._writing is not None and not self._open_manager.is_saving_in_progress():
             self.finish()
 
     def finish(self) -> None:
@@ -109,8 +115,8 @@ class Checkpoints:
         if self._writing is None:
             return
         try:
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
+            self._open_manager.wait_until_finished()
+            self._open_manager.check_for_errors()
             if is_primary():
                 _write_sums(self._folder / str(self._writing))
             self._writing = None
@@ -128,11 +134,11 @@ class Checkpoints:
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         broken: list[int] = []
         reason = ""
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        for step in sorted(self._open_manager.all_steps(), reverse=True):
             state, fault = None, _first_says(_fault(self._folder / str(step)))
             if not fault:
                 try:
-                    state = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+                    state = self._open_manager.restore(step, args=ocp.args.StandardRestore(target))
                 except Exception as error:  # whatever reading broken files comes to
                     fault = first_line(error)
             if all_processes(not fault):
@@ -172,7 +178,7 @@ class Checkpoints:
         """
         step, self._writing = self._writing, None
         try:
-            self._manager.close()
+            self._open_manager.close()
         except Exception:  # the same error once more
             pass
         if is_primary():
@@ -212,7 +218,7 @@ class Checkpoints:
     def _put_aside(self, steps: list[int]) -> None:
         if not steps:
             return
-        self._manager.close()
+        self._open_manager.close()
         if is_primary():
             for step in steps:
                 aside = self._folder / f"broken-{step}"

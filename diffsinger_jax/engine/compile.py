@@ -20,8 +20,13 @@ COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 class Shape(Protocol):
     """Of a batch; it can be the key of a dict."""
 
-    rows: int
-    frames: int
+    @property
+    def rows(self) -> int:
+        """Over all devices."""
+
+    @property
+    def frames(self) -> int:
+        """Of each row."""
 
 
 class CompiledStep(NamedTuple):
@@ -87,7 +92,7 @@ class CompileCounter:
         self._count = 0
         jax.monitoring.register_event_duration_secs_listener(self._hear)
 
-    def _hear(self, event: str, seconds: float, **about: Any) -> None:
+    def _hear(self, event: str, duration_secs: float, **about: Any) -> None:
         self._count += event == COMPILE_EVENT
 
     def since_last(self) -> int:

@@ -40,7 +40,9 @@ class LossFn(NamedTuple):
 
     def weighted(self, parts: Losses) -> jax.Array:
         """The scalar of these parts; one that counts nothing in this batch adds nothing to it."""
-        return sum(weight * parts[name].share() for name, weight in self.weights.items())
+        return jnp.asarray(
+            sum(weight * parts[name].share() for name, weight in self.weights.items())
+        )
 
 
 def row_numbers(batch: Any) -> jax.Array:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+
+Number = jax.Array | np.ndarray | np.floating
 
 
 @struct.dataclass
 class Mean:
     """A masked mean kept as its two sums, so that means of parts merge without error."""
 
-    total: jax.Array
-    count: jax.Array
+    total: Number
+    count: Number
 
     @classmethod
     def of(cls, values: jax.Array, mask: jax.Array) -> Mean:
@@ -24,10 +29,10 @@ class Mean:
         """The mean over both."""
         return Mean(self.total + other.total, self.count + other.count)
 
-    def compute(self) -> jax.Array:
+    def compute(self) -> Any:
         """total / count: NaN where nothing was counted."""
         return self.total / self.count
 
-    def share(self) -> jax.Array:
+    def share(self) -> Any:
         """What it adds to a sum of losses: the mean, 0 where nothing was counted."""
         return self.total / jnp.maximum(self.count, 1.0)

@@ -131,9 +131,8 @@ def _sum_over_devices(tree: Any, devices: int) -> Any:
         return tree
     numbers, unravel = ravel_pytree(tree)
     length = -(-len(numbers) // devices)
-    parts = jnp.pad(numbers, (0, length * devices - len(numbers))).reshape(devices, length)
-    parts = jax.lax.all_to_all(parts, BATCH_AXES, split_axis=0, concat_axis=0)
-    parts = list(parts)
+    cut = jnp.pad(numbers, (0, length * devices - len(numbers))).reshape(devices, length)
+    parts = list(jax.lax.all_to_all(cut, BATCH_AXES, split_axis=0, concat_axis=0))
     while len(parts) > 1:  # neighbours first, as in `_sum_here`
         pairs = [a + b for a, b in zip(parts[0::2], parts[1::2], strict=False)]
         parts = pairs + parts[len(pairs) * 2 :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import jax
@@ -46,7 +46,7 @@ def exponential(
     return optax.exponential_decay(peak, every_steps, factor)
 
 
-LEARNING_RATES = {
+LEARNING_RATES: dict[str, Callable[..., optax.Schedule]] = {
     "rsqrt": rsqrt,
     "halving": halving,
     "cosine": cosine,

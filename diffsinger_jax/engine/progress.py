@@ -18,10 +18,21 @@ from diffsinger_jax.errors import InputError
 class Trained(Protocol):
     """What is said of a task; see `TrainTask`."""
 
-    name: str
-    steps: int
-    weights: Mapping[str, float]
-    names_of: Callable[[int], str]
+    @property
+    def name(self) -> str:
+        """Of the task."""
+
+    @property
+    def steps(self) -> int:
+        """In all."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Of its losses."""
+
+    @property
+    def names_of(self) -> Callable[[int], str]:
+        """Step -> the examples in its batch."""
 
 
 class Progress:

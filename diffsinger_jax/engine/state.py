@@ -76,8 +76,8 @@ def is_below(path: str, tops: tuple[str, ...]) -> bool:
 def ema_update(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
     """decay' ema + (1 - decay') params, decay' = min(decay, (1 + step) / (10 + step))."""
     step = step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return optax.incremental_update(params, ema, 1.0 - decay)
+    warmed_up = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return optax.incremental_update(params, ema, 1.0 - warmed_up)
 
 
 def keep_if_finite(finite: jax.Array, after: Any, before: Any) -> tuple[Any, jax.Array]:

@@ -73,7 +73,7 @@ def train_step(
         parts = _means(totals, counts)
         return _apply(state, gradients, loss_fn.weighted(parts), parts, optimizer, ema_decay)
 
-    empty = {name: Mean(ZERO, ZERO) for name in counts}
+    empty: dict[str, Any] = {name: Mean(ZERO, ZERO) for name in counts}
     empty |= dict.fromkeys(("loss", "gradient_norm", "skipped"), ZERO)
     given = (gradients, totals, counts)
     return microbatching.isolate(updated, (state, empty), given, state.step)

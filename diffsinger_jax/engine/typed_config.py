@@ -14,13 +14,14 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.ranges import Calls, OneOf, Range
 
 Config = TypeVar("Config")
+Hints = Mapping[str, Any]
 TYPE_NAMES = {
     int: "a whole number",
     float: "a number",
@@ -45,8 +46,8 @@ def build(cls: type[Config], given: Mapping[str, Any], *, path: str, defaults: s
       InputError: naming the full path of the first field that is unknown, missing, of another
         type or out of range; or what `__post_init__` finds.
     """
-    hints = type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
+    hints = type_hints(cast(Hashable, cls))
+    names = [field.name for field in dataclasses.fields(cast(Any, cls))]
     for name in given:
         if name not in names:
             refuse_unknown(f"{path}.{name}", [f"{path}.{known}" for known in names])
@@ -56,13 +57,14 @@ def build(cls: type[Config], given: Mapping[str, Any], *, path: str, defaults: s
                 f"the config lacks the field {path}.{name}; begin with {defaults}'s get_config() "
                 "and change what differs"
             )
-    fields = {}
+    fields: dict[str, Any] = {}
     for name in names:
         where, hint = f"{path}.{name}", hints[name]
         if dataclasses.is_dataclass(hint):
             if not isinstance(given[name], Mapping):
                 _refuse_type(where, given[name], Mapping)
-            fields[name] = build(hint, given[name], path=where, defaults=defaults)
+            section = cast(type, hint)
+            fields[name] = build(section, given[name], path=where, defaults=defaults)
         else:
             fields[name] = checked(given[name], hint, where)
     return cls(**fields)
@@ -84,7 +86,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     Raises:
       InputError: if it is of another type, not finite, or out of range.
     """
-    ranges: tuple[Any, ...] = ()
+    ranges: list[Any] = []
     if typing.get_origin(hint) is Annotated:
         hint, *ranges = typing.get_args(hint)
     value = _of_type(value, hint, where)
@@ -165,7 +167,7 @@ def check_arguments(
 
 
 @functools.lru_cache
-def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+def type_hints(function: Hashable) -> Hints:
     """Annotations of a function's arguments or a dataclass's fields, ranges included."""
     if not isinstance(function, type):
         return typing.get_type_hints(function, include_extras=True)

@@ -180,7 +180,7 @@ class Mirror:
         # Names with a dot are of files that are half-written.
         stamps = {path: _stamp(path) for path in self._folder.rglob("[!.]*") if path.is_file()}
         # In the order in which they came to be: what stands for a whole folder comes last.
-        for path in sorted(stamps, key=stamps.get):
+        for path in sorted(stamps, key=lambda path: stamps[path]):
             if self._stamps.get(path) != stamps[path]:
                 name = path.relative_to(self._folder).as_posix()
                 self._bucket.pipe_file(f"{self._root}/{name}", path.read_bytes())

@@ -186,7 +186,9 @@ class FFTBlock(nn.Module):
     ) -> jax.Array:
         """x [B, L, H], mask bool[B, L], style [B, L or 1, H] -> [B, L, H]."""
         width = x.shape[-1]
-        drop = nn.Dropout(self.dropout, deterministic=not train)
+
+        def drop(h: jax.Array) -> jax.Array:  # a module for each place, which draws by its name
+            return nn.Dropout(self.dropout, deterministic=not train)(h)
 
         h = self._norm("attention_norm", x, style, train)
         h = SelfAttention(self.heads, self.rotary, dtype=self.dtype, name="attention")(h, mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +27,12 @@ class Squares(NamedTuple):
     Attributes:
       distance: (z - auxiliary z)^2.
       square: z^2.
-      count: 1, the number of elements.
+      elements: 1, their number.
     """
 
     distance: jax.Array
     square: jax.Array
-    count: jax.Array
+    elements: jax.Array
 
 
 def boundary_loss(
@@ -88,7 +88,7 @@ def step_margins(
 
         def probability(z):
             x_t = path.marginal(z, times, eps)
-            logits = predictor.apply({"params": params["boundary"]}, x_t, times, batch.mask)
+            logits: Any = predictor.apply({"params": params["boundary"]}, x_t, times, batch.mask)
             return jax.nn.sigmoid(logits)
 
         return jnp.abs(probability(real) - probability(auxiliary))

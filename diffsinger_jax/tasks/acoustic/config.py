@@ -168,15 +168,16 @@ def check_model(model: Mapping[str, Any]) -> None:
     for name in model:
         if name not in known:
             refuse_unknown(f"config.model.{name}", [f"config.model.{one}" for one in known])
-    supplied = (*OF_CORPUS, "parent", "name")
-    check_arguments(DiffSinger, model, "config.model", title="the model", supplied=supplied)
+    of_others = (*OF_CORPUS, "parent", "name")
+    check_arguments(DiffSinger, model, "config.model", title="the model", supplied=of_others)
     require_one_of(model.get("dtype", DTYPES[0]), DTYPES, "config.model.dtype")
     if model["hidden"] % model["heads"]:
         raise InputError(
             f"config.model.hidden is {model['hidden']}, which {model['heads']} attention heads "
             "(config.model.heads) do not divide; change one of them"
         )
-    whole = {field.name: field.default for field in dataclasses.fields(DiffSinger)} | dict(model)
+    whole: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(DiffSinger)}
+    whole |= model
     for choice, table in (("pitch", PITCH_PREDICTORS), ("pitch_input", PITCH_INPUTS)):
         settings = model.get(f"{choice}_settings", {})
         where, title = f"config.model.{choice}_settings", f"{choice} = {whole[choice]!r}"
@@ -191,13 +192,13 @@ def _check_sampling(config: AcousticConfig) -> None:
     """K, the steps of the sampler, and the steps that the denoiser learns."""
     length, t_below = config.schedule["steps"], config.denoiser.t_below
     k_step, steps = config.sampling.k_step, config.sampling.steps
-    if k_step != AUTO and not (isinstance(k_step, int) and 0 <= k_step <= length):
+    if k_step == AUTO:  # the rest follows from the k that is found
+        return
+    if not isinstance(k_step, int) or not 0 <= k_step <= length:
         raise InputError(
             f"config.sampling.k_step is 0 to {length} (config.schedule.steps) or {AUTO!r}, "
             f"got {k_step!r}"
         )
-    if k_step == AUTO:  # the rest follows from the k that is found
-        return
     if not 1 <= steps <= max(k_step, 1):
         raise InputError(
             f"config.sampling.steps is {steps}, expected 1 to {max(k_step, 1)}, since a sampler "

@@ -24,7 +24,7 @@ from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
 from diffsinger_jax.pipeline.batches import train_batches
 from diffsinger_jax.pipeline.plan import BatchPlan, default_bucket_edges, make_buckets
-from diffsinger_jax.pipeline.prepared import PreparedCorpus
+from diffsinger_jax.pipeline.prepared import Corpus
 from diffsinger_jax.tasks.acoustic.boundary_losses import mel_squares, step_margins
 from diffsinger_jax.tasks.acoustic.stage_losses import residual_squares
 from diffsinger_jax.tasks.acoustic.stages import AcousticRun, make_plan
@@ -52,7 +52,7 @@ class MelError(NamedTuple):
         return closed_form_boundary(path, self.distance, self.square)
 
 
-def measure_prior(run: AcousticRun, params: Params) -> jax.Array:
+def measure_prior(run: AcousticRun, params: Params) -> np.ndarray:
     """Spread of the training split's mels around the auxiliary ones, f32[M] in units of z.
 
     Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
@@ -93,7 +93,7 @@ def _known_prior(file: Path, about: dict[str, Any]) -> np.ndarray | None:
 def measure_error(
     acoustic: AcousticModel,
     params: Params,
-    corpus: PreparedCorpus,
+    corpus: Corpus,
     mesh: Mesh,
     *,
     frames_per_batch: int,
@@ -116,7 +116,7 @@ def measure_margins(
     predictor: BoundaryPredictor,
     acoustic: AcousticModel,
     params: Params,
-    corpus: PreparedCorpus,
+    corpus: Corpus,
     mesh: Mesh,
     *,
     frames_per_batch: int,
@@ -151,7 +151,7 @@ def measure_margins(
     return np.concatenate(parts)[:most_mels]
 
 
-def _plan(corpus: PreparedCorpus, split: str, frames_per_batch: int) -> BatchPlan:
+def _plan(corpus: Corpus, split: str, frames_per_batch: int) -> BatchPlan:
     """Few shapes over a split."""
     lengths = corpus.lengths(split)
     buckets = make_buckets(
@@ -164,7 +164,7 @@ def _plan(corpus: PreparedCorpus, split: str, frames_per_batch: int) -> BatchPla
 
 
 def _batches(
-    corpus: PreparedCorpus,
+    corpus: Corpus,
     split: str,
     mesh: Mesh,
     plan: BatchPlan,

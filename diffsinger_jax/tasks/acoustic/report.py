@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from diffsinger_jax.engine.compile import CompiledStep
 from diffsinger_jax.engine.hosts import log_primary
 from diffsinger_jax.pipeline.batches import padded_rows
-from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan, Bucket
+from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan
 from diffsinger_jax.tasks.acoustic.stages import AcousticRun
 
 
 def describe_stage(
     run: AcousticRun,
     name: str,
-    compiled: dict[Bucket, CompiledStep],
+    compiled: Mapping[Any, CompiledStep],
     plan: BatchPlan,
     *,
     rows_multiple: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -87,10 +88,12 @@ def denoiser_inputs(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
     """Condition [B, T, H] and auxiliary mel z [B, T, M] of a batch, with nothing left to chance."""
-    variables = {"params": params}
-    encoded = model.apply(variables, batch, method=model.encode)
-    cond = model.apply(variables, encoded, batch, method=model.condition)
-    return cond, model.apply(variables, cond, batch.mask, method=model.auxiliary_mel)
+
+    def apply(method: Callable, *given: Any) -> Any:
+        return model.apply({"params": params}, *given, method=method)
+
+    cond = apply(model.condition, apply(model.encode, batch), batch)
+    return cond, apply(model.auxiliary_mel, cond, batch.mask)
 
 
 def denoiser_loss(
@@ -122,7 +125,7 @@ def denoiser_loss(
         t = process.training_times(places, depth)
         eps = row_noise(key, rows, x0.shape[1:])
         x_t = process.marginal(x0, t, eps)
-        output = model.apply(
+        output: Any = model.apply(
             {"params": params},
             process.trunk_input(x_t, t, prior),
             process.trunk_time(t),

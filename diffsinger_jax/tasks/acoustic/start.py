@@ -85,14 +85,14 @@ def start_params(config: AcousticConfig, fresh: Params) -> Params:
     return fresh if voice is None else join_voice(fresh, voice.params)
 
 
-def join_voice(fresh: Params, trained: Params) -> Params:
+def join_voice(fresh: Params, trained: Mapping[str, Any]) -> Params:
     """Params of a voice, with rows for what is new behind the rows that it has.
 
     Args:
       fresh: of the same model with perhaps more phonemes, speakers and languages.
       trained: the voice's.
     """
-    known = flax.traverse_util.flatten_dict(trained, sep="/")
+    known = flax.traverse_util.flatten_dict(dict(trained), sep="/")
     joined = {}
     for path, value in flax.traverse_util.flatten_dict(fresh, sep="/").items():
         old = jnp.array(known[path])  # a copy: training donates its buffers

@@ -59,8 +59,9 @@ def batch_arrays(run: VocoderRun, shape: SegmentShape) -> Segments:
     """Of a batch over all devices."""
     spec, (rows, frames) = run.vocoder.mel, shape
     sharding = batch_sharded(run.context.mesh)
-    shapes = Segments((rows, frames * spec.hop), (rows, frames, spec.n_mels), (rows, frames))
-    return Segments(*(jax.ShapeDtypeStruct(x, jnp.float32, sharding=sharding) for x in shapes))
+    shapes: Any = ((rows, frames * spec.hop), (rows, frames, spec.n_mels), (rows, frames))
+    arrays: Any = [jax.ShapeDtypeStruct(x, jnp.float32, sharding=sharding) for x in shapes]
+    return Segments(*arrays)
 
 
 def train_batches(run: VocoderRun, steps_done: int) -> Iterator[Segments]:
@@ -76,7 +77,8 @@ def train_batches(run: VocoderRun, steps_done: int) -> Iterator[Segments]:
         read_threads=run.config.read_threads,
         **run.cuts,
     ):
-        yield global_batch(run.context.mesh, Segments(*segment))
+        arrays: Any = segment
+        yield global_batch(run.context.mesh, Segments(*arrays))
 
 
 def batch_names(run: VocoderRun, step: int) -> str:

@@ -6,7 +6,7 @@ Mao et al. 2017 (least squares GAN), Kumar et al. 2019 (feature matching), Kong,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,12 +56,12 @@ def discriminator_loss(
     losses = [
         jnp.mean((1 - r[-1]) ** 2) + jnp.mean(f[-1] ** 2) for r, f in zip(real, fake, strict=True)
     ]
-    return sum(losses) / len(losses)
+    return jnp.asarray(sum(losses)) / len(losses)
 
 
 def adversarial_loss(fake: Sequence[DiscriminatorOutputs]) -> jax.Array:
     """Mean over the discriminators of E[(1 - D(fake))^2]."""
-    return sum(jnp.mean((1 - one[-1]) ** 2) for one in fake) / len(fake)
+    return jnp.asarray(sum(jnp.mean((1 - one[-1]) ** 2) for one in fake)) / len(fake)
 
 
 def feature_loss(
@@ -72,7 +72,7 @@ def feature_loss(
         sum(jnp.mean(jnp.abs(a - b)) for a, b in zip(r[:-1], f[:-1], strict=True))
         for r, f in zip(real, fake, strict=True)
     ]
-    return sum(distances) / len(distances)
+    return jnp.asarray(sum(distances)) / len(distances)
 
 
 def mel_loss(wav: jax.Array, true_wav: jax.Array, views: Sequence[MelView]) -> jax.Array:
@@ -88,7 +88,7 @@ def mel_loss(wav: jax.Array, true_wav: jax.Array, views: Sequence[MelView]) -> j
         return jnp.log(jnp.maximum(mel, LOG_FLOOR))
 
     distances = [jnp.mean(jnp.abs(log_mel(wav, v) - log_mel(true_wav, v))) for v in views]
-    return sum(distances) / len(distances)
+    return jnp.asarray(sum(distances)) / len(distances)
 
 
 def vocoder_losses(
@@ -116,7 +116,7 @@ def vocoder_losses(
 
         return jax.vmap(row)(batch.mel, batch.f0, rows)[:, : batch.wav.shape[1]]
 
-    def outputs(params: Params, wav: jax.Array) -> list[DiscriminatorOutputs]:
+    def outputs(params: Params, wav: jax.Array) -> Any:
         return discriminators.apply({"params": params}, wav)
 
     def discriminator(params: Params, batch: Segments, wav: jax.Array) -> jax.Array:

@@ -235,9 +235,7 @@ def initial_params(run: VocoderRun, discriminators: Discriminators) -> Params:
     }
 
 
-def _describe(
-    run: VocoderRun, compiled: Mapping[SegmentShape, CompiledStep], steps_done: int
-) -> None:
+def _describe(run: VocoderRun, compiled: Mapping[Any, CompiledStep], steps_done: int) -> None:
     """Size and FLOP of a training, and where its checkpoints go."""
     section, per_sec = run.config.vocoder, run.vocoder.mel.frames_per_sec
     rows, frames = section.rows, section.frames

@@ -66,11 +66,12 @@ class VocoderValidator:
             return
         parts = []
         for number, (truth, sound) in enumerate(zip(self._cuts, sounds, strict=True)):
-            mels = {"truth": log_mel(truth.wav, self._spec), "vocoder": log_mel(sound, self._spec)}
+            mel, true_mel = log_mel(sound, self._spec), log_mel(truth.wav, self._spec)
+            mels = {"truth": true_mel, "vocoder": mel}
             parts.append(
                 {
-                    "mel": metrics.mel_distance(*mels.values(), self._spec),
-                    "mcd": metrics.mcd(*mels.values(), self._spec),
+                    "mel": metrics.mel_distance(true_mel, mel, self._spec),
+                    "mcd": metrics.mcd(true_mel, mel, self._spec),
                     "stft": metrics.stft_distance(truth.wav, sound),
                 }
             )
