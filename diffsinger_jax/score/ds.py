@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from diffsinger_jax.atomic_write import atomic_write
-from diffsinger_jax.errors import InputError
+from diffsinger_jax.errors import InputError, first_line
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, curve_keys, parse_segment
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel, nucleus_index
@@ -85,8 +85,10 @@ def _segments(path: str | Path) -> list[Any]:
         parsed = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON in UTF-8 ({error}); export it again") from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        raise InputError(
+            f"{path}: not JSON in UTF-8 ({first_line(error)}); export it again"
+        ) from error
     if isinstance(parsed, dict):
         return [parsed]
     if not isinstance(parsed, list) or not parsed:

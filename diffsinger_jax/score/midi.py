@@ -9,13 +9,17 @@ from pathlib import Path
 
 import mido
 
-from diffsinger_jax.errors import InputError
+from diffsinger_jax.errors import InputError, first_line
 from diffsinger_jax.score.lyrics import clean_lyric
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.song import Part, Song, unique_names
 from diffsinger_jax.score.timeline import LONGEST_OVERLAP, TempoMap, WrittenNote, checked_tempo
 
 _ENCODINGS = ("utf-8", "cp932")
+_WHAT_MIDO_RAISES = (
+    EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, ArithmeticError,
+    mido.KeySignatureError,
+)  # fmt: skip
 _LARGEST_BYTES = 2 * 2**20  # mido reads about as much in five seconds
 
 _Track = list[tuple[int, mido.Message]]  # with absolute ticks
@@ -82,7 +86,8 @@ def read_midi(path: str | Path, options: ReadOptions) -> Song:
             if message.type == "set_tempo"
         ]
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{source}: it has a tempo of nothing ({error}); set it anew") from error
+        said = error if isinstance(error, ValueError) else "a tempo without time for a quarter"
+        raise InputError(f"{source}: it has {said}; set it anew") from error
     end = max((tick for track in tracks for tick, _ in track), default=0)
     names = unique_names([part.name for part in parts])
     parts = [dataclasses.replace(p, name=n) for p, n in zip(parts, names, strict=True)]
@@ -114,10 +119,10 @@ def _parsed(path: Path) -> mido.MidiFile:
     try:
         # latin1 keeps the bytes: a file does not say how its lyrics are encoded.
         midi = mido.MidiFile(path, charset="latin1")
-    except (EOFError, ValueError, KeyError, IndexError, OSError, mido.KeySignatureError) as error:
-        raise InputError(f"{path}: not a readable MIDI file ({error}); export it again") from error
-    except (AttributeError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(f"{path}: not a readable MIDI file ({error}); export it again") from error
+    except _WHAT_MIDO_RAISES as error:
+        raise InputError(
+            f"{path}: not a readable MIDI file ({first_line(error)}); export it again"
+        ) from error
     if not 0 < midi.ticks_per_beat < 0x8000:
         raise InputError(
             f"{path}: its time is counted in film frames (SMPTE); export it with ticks per "

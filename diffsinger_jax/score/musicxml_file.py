@@ -12,6 +12,7 @@ from xml.parsers import expat
 from diffsinger_jax.errors import InputError
 
 _MAX_BYTES = 64 * 2**20  # of XML; the largest song of the OpenScore Lieder corpus has 4 MiB
+_MOST_ELEMENTS, _DEEPEST = 400_000, 64  # it has 0.1 million elements; scores have 10 levels
 
 
 def parse_musicxml(path: Path) -> ET.Element:
@@ -55,8 +56,24 @@ def _parse(data: bytes, source: str) -> ET.Element:
 
     builder = ET.TreeBuilder()
     parser = expat.ParserCreate()
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
+    count = depth = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count, depth
+        count, depth = count + 1, depth + 1
+        if count > _MOST_ELEMENTS or depth > _DEEPEST:
+            raise InputError(
+                f"{source}: it has more than {_MOST_ELEMENTS} elements or {_DEEPEST} levels of "
+                "them, which no song has; is it one song?"
+            )
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = builder.data
     parser.EntityDeclHandler = refuse
     try:

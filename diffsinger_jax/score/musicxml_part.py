@@ -125,7 +125,10 @@ class PartReader:
             )
         if element.find("time/beats") is not None:
             beats = sum(int(b) for b in re.findall(r"\d+", element.findtext("time/beats")))
-            self._bar_length = Fraction(4 * beats, int(element.findtext("time/beat-type")))
+            unit = int(element.findtext("time/beat-type", "4"))
+            if beats < 1 or unit < 1:
+                raise ValueError(f"a time signature of {beats}/{unit}")
+            self._bar_length = Fraction(4 * beats, unit)
         if element.find("transpose") is not None:
             octaves = int(element.findtext("transpose/octave-change", "0"))
             chromatic = int(element.findtext("transpose/chromatic", "0"))

@@ -1,4 +1,4 @@
-"""YAML from strangers: mappings, lists and strings, and nothing that builds or repeats objects."""
+"""YAML from strangers: mappings, lists and strings, and nothing that builds objects."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ Plain = dict[str, "Plain"] | list["Plain"] | str
 def parse_yaml(text: str, source: str) -> Plain:
     """The one document of a text; every scalar stays a string.
 
+    An alias gives the very object that its anchor stands at, not a copy: whoever walks through
+    it counts what is visited.
+
     Raises:
-      InputError: if it is not YAML, or has tags, anchors, aliases, several documents, keys that
-        are no strings, more than 32 levels or more nodes than any song has.
+      InputError: if it is not YAML, or has tags, aliases inside what they stand for, several
+        documents, keys that are no strings, more than 32 levels or more nodes than any song has.
     """
     builder = _Builder(source)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
+    except InputError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{source}: not YAML ({first_line(error)}); save it again") from error
     return builder.document()
@@ -37,6 +42,7 @@ class _Builder:
         self._keys: list[str | None] = []  # of each open mapping, the key that waits for a value
         self._root: list[Plain] = []
         self._nodes = 0
+        self._anchors: dict[str, Plain] = {}
 
     def document(self) -> Plain:
         if len(self._root) != 1:
@@ -44,29 +50,40 @@ class _Builder:
         return self._root[0]
 
     def take(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            self._refuse("anchors and aliases (& and *)")
+        if isinstance(event, yaml.AliasEvent):
+            self._add(self._of_alias(event.anchor))
+            return
         if (tag := getattr(event, "tag", None)) and not tag.startswith("tag:yaml.org,2002:str"):
             self._refuse(f"the tag {tag!r}")
         if isinstance(event, yaml.ScalarEvent):
-            self._add(event.value)
+            self._add(event.value, event.anchor)
         elif isinstance(event, yaml.MappingStartEvent):
-            self._open({})
+            self._open({}, event.anchor)
         elif isinstance(event, yaml.SequenceStartEvent):
-            self._open([])
+            self._open([], event.anchor)
         elif isinstance(event, yaml.CollectionEndEvent):
             self._stack.pop()
             self._keys.pop()
 
-    def _open(self, container: dict | list) -> None:
-        self._add(container)
+    def _of_alias(self, name: str) -> Plain:
+        if name not in self._anchors:
+            self._refuse(f"an alias *{name} of nothing")
+        node = self._anchors[name]
+        if any(node is container for container in self._stack):
+            self._refuse(f"an alias *{name} inside what it stands for")
+        return node
+
+    def _open(self, container: dict | list, anchor: str | None) -> None:
+        self._add(container, anchor)
         self._stack.append(container)
         self._keys.append(None)
         if len(self._stack) > _DEEPEST:
             self._refuse(f"more than {_DEEPEST} levels")
 
-    def _add(self, node: Plain) -> None:
+    def _add(self, node: Plain, anchor: str | None = None) -> None:
         self._nodes += 1
+        if anchor is not None:
+            self._anchors[anchor] = node
         if self._nodes > _MOST_NODES:
             self._refuse(f"more than {_MOST_NODES} entries")
         if not self._stack:

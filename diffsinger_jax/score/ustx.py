@@ -23,11 +23,13 @@ from diffsinger_jax.score.drawn_pitch import (
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.plain_yaml import parse_yaml
 from diffsinger_jax.score.song import Part, Song, unique_names
-from diffsinger_jax.score.timeline import MOST_NOTES, TempoMap, WrittenNote, checked_tempo
+from diffsinger_jax.score.timeline import TempoMap, WrittenNote, checked_tempo
 from diffsinger_jax.score.utau_lyrics import utau_lyric
 
 TICKS = 480
 """In a quarter, in every .ustx (its `resolution`)."""
+
+_MOST_ITEMS = 1_000_000
 
 _UNUSED = {
     "dyn": "dynamics", "genc": "gender", "brec": "breathiness", "tenc": "tension",
@@ -65,7 +67,7 @@ class _Project:
         self.root = root
         self.tempo = TempoMap(self._tempos())
         self._bars = self._bar_starts()
-        self._count = 0
+        self._left = _MOST_ITEMS
 
     def song(self, stem: str) -> Song:
         tracks = _list(self.root, "tracks")
@@ -113,6 +115,12 @@ class _Project:
             self.fail(place, f"{key} is {said!r}, expected a number")
         return value
 
+    def _spend(self, items: int, place: str) -> None:
+        """Counts what is walked through, which aliases may repeat without end."""
+        self._left -= items
+        if self._left < 0:
+            self.fail(place, f"it has more than {_MOST_ITEMS} notes, points and values")
+
     # Time
 
     def _tempos(self) -> list[tuple[Fraction, float]]:
@@ -159,14 +167,13 @@ class _Project:
     def _part(self, name: str, voice_parts: Sequence[Mapping]) -> tuple[Part, float]:
         """All voice parts of a track as one line, and its last tick."""
         notes: list[tuple[WrittenNote, DrawnNote, Mapping, str]] = []
+        place = f"track {name!r}" if name else "the track"
         deviations, unused, last = [], set(), 0.0
         for voice_part in voice_parts:
-            offset = self.number(voice_part, "position", f"part {name!r}", 0.0)
+            offset = self.number(voice_part, "position", place, 0.0)
             for i, raw in enumerate(_list(voice_part, "notes"), 1):
-                self._count += 1
-                if self._count > MOST_NOTES:
-                    self.fail(f"part {name!r}", f"it has more than {MOST_NOTES} notes")
-                if note := self._note(raw, offset, f"part {name!r}, note {i}"):
+                self._spend(1, place)
+                if note := self._note(raw, offset, f"{place}, note {i}"):
                     notes.append(note)
             for curve in _list(voice_part, "curves"):
                 if isinstance(curve, dict) and (deviation := self._pitd(curve, offset, name)):
@@ -236,6 +243,7 @@ class _Project:
                 continue
             pitch = raw.get("pitch") if isinstance(raw.get("pitch"), dict) else {}
             begin_sec = self.seconds(note.start)
+            self._spend(len(_list(pitch, "data")), place)
             points = [
                 PitchPoint(
                     self.tick(begin_sec + self.number(p, "x", place) / 1000.0),
@@ -282,6 +290,7 @@ class _Project:
             self.fail(place, f"it has {len(xs)} times and {len(ys)} values")
         if not xs:
             return None
+        self._spend(len(xs), place)
         ticks = [offset + self.number({"x": x}, "x", place) for x in xs]
         return deviation_curve(ticks, [self.number({"y": y}, "y", place) for y in ys])
 

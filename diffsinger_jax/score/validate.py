@@ -118,8 +118,7 @@ def finding_of(file: str, level: str, sentence: str) -> Finding:
 
 
 def files_in(paths: Sequence[str | Path]) -> Iterator[Path]:
-    """The files themselves, and of folders every file in them that a reader takes.
-    """
+    """The files themselves, and of folders every file in them that a reader takes."""
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in READERS)

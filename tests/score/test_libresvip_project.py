@@ -1,0 +1,52 @@
+"""Other editors' projects: what LibreSVIP reads is what is sung."""
+
+from pathlib import Path
+
+import pytest
+
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.score import libresvip_project
+from diffsinger_jax.score.reader import read_score
+
+PROJECTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "projects"
+SCALE = list(
+    zip("ど れ み ふぁ そ ら し ど".split(), (60, 62, 64, 65, 67, 69, 71, 72), strict=True)
+)
+
+
+def test_without_libresvip_the_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "libresvip.extension.manager", None)
+    path = tmp_path / "song.svp"
+    path.write_text("{}", "utf-8")
+    with pytest.raises(
+        InputError, match=r'Synthesizer V .* pip install "diffsinger_jax\[formats\]"'
+    ):
+        read_score(path)
+
+
+def test_bombs_are_refused_before_they_are_read(tmp_path):
+    import zipfile
+
+    path = tmp_path / "song.vpr"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Project/sequence.json", b" " * (8 << 20))
+    with pytest.raises(InputError, match="it unpacks to 8 MiB; is it a song"):
+        read_score(path)
+    path = tmp_path / "song.vsqx"
+    path.write_text('<!DOCTYPE x [<!ENTITY a "b">]><vsq4/>', "utf-8")
+    with pytest.raises(InputError, match="declares XML entities"):
+        read_score(path)
+
+
+@pytest.mark.parametrize("name", ["synthV.svp", "vpr.vpr", "cevio.ccs", "vsq.vsq", "dv.dv"])
+def test_a_scale_of_every_editor(name):
+    pytest.importorskip("libresvip")
+    if not PROJECTS.is_dir():
+        pytest.skip("the projects are not at hand")
+    notes = read_score(PROJECTS / name).pieces[0].notes
+    assert [(n.lyric, n.midi) for n in notes if n.midi is not None] == SCALE
+    assert {n.duration_sec for n in notes if n.midi is not None} == {0.5}
+
+
+def test_every_suffix_has_a_name():
+    assert all(s.startswith(".") and s == s.lower() for s in libresvip_project.SUFFIXES)
