@@ -96,8 +96,7 @@ def adversarial_step(
 ) -> tuple[AdversarialState, dict]:
     """One update of both sides; if a loss or a gradient of either is not finite, neither moves.
 
-    `step` counts on all the same. Losses are means over rows, so the mean over the batch is the
-    mean of those over microbatches, which are equal in size.
+    `step` counts on all the same. The mean over the batch is that of equal microbatches' means.
 
     Args:
       state: before.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-TOY = Path(__file__).with_name("toy_stage.py")
+TOY = ROOT / "tests" / "toy_stage.py"
 
 
 def start(out, *arguments, devices):
