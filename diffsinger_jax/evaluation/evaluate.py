@@ -21,7 +21,7 @@ from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.page import PagePiece, write_page
 from diffsinger_jax.evaluation.recordings import piece_recordings, song_of
-from diffsinger_jax.evaluation.report import Row, write_report
+from diffsinger_jax.evaluation.report import write_report
 from diffsinger_jax.evaluation.systems import (
     AUXILIARY,
     PREDICTED_ALL,
@@ -37,6 +37,7 @@ from diffsinger_jax.evaluation.systems import (
 from diffsinger_jax.evaluation.tables import (
     RECORDING,
     Measured,
+    Table,
     compute,
     duration_table,
     measure_mels,
@@ -68,7 +69,8 @@ class Options:
       wavs: keep what was rendered.
       recordings: the folder of the corpus's sound files, for measures that need the recorded
         sound itself.
-      classifier_split: the songs that the classifier of patches is trained on; None leaves it out.
+      classifier_split: the songs that the classifier of patches is trained on; without them it is
+        left out.
       page: a folder for the page to hear it all; needs `sound`.
     """
 
@@ -79,13 +81,13 @@ class Options:
     sound: bool = True
     wavs: bool = False
     recordings: Path | None = None
-    classifier_split: str | None = "validation"
+    classifier_split: str = "validation"
     page: Path | None = None
 
 
 def evaluate(
     voice: Singer, corpus: PreparedCorpus, split: str, out: Path | None, options: Options
-) -> dict[str, dict[str, Row]]:
+) -> dict[str, Table]:
     """Sings and measures every piece of a split.
 
     Args:
@@ -105,11 +107,11 @@ def evaluate(
             f"the voice's mel is not the corpus's ({'; '.join(differences)}); prepare the corpus "
             "again with the voice's --mel"
         )
-    corpus = numbered_as(corpus, voice.info)
+    numbered = numbered_as(corpus, voice.info)
     k_steps, temperatures = _settings(voice, options)
-    examples = list(corpus.source(split))
+    examples = list(numbered.source(split))
     names = [text(example["name"]) for example in examples]
-    recorded = options.recordings and piece_recordings(options.recordings, examples, spec)
+    recorded = piece_recordings(options.recordings, examples, spec) if options.recordings else None
     started = time.monotonic()
     by_system = sing_all(
         voice,
@@ -122,12 +124,13 @@ def evaluate(
     )
     measured = measure_mels(examples, by_system, spec)
     tables = {MEL_TITLE: {system: compute(parts) for system, parts in measured.items()}}
-    if options.classifier_split in corpus.splits and options.classifier_split != split:
-        settings = diffusion_systems(voice, k_steps, temperatures)
-        aucs = _sing_and_tell(voice, corpus, options, settings, examples, by_system)
+    if (other := options.classifier_split) in numbered.splits and other != split:
+        print(f"singing the {other} songs for the classifier of patches", flush=True)
+        settings, others = diffusion_systems(voice, k_steps, temperatures), numbered.source(other)
+        aucs = _sing_and_tell(voice, others, options, settings, examples, by_system)
         for system, auc in aucs.items():
             tables[MEL_TITLE][system]["patch_auc"] = auc
-    training = list(corpus.source("train")) if "train" in corpus.splits else []
+    training = list(numbered.source("train")) if "train" in numbered.splits else []
     tables[DURATION_TITLE] = duration_table(
         examples, by_system, training, voice.info.vocabulary, spec
     )
@@ -174,15 +177,14 @@ def _seconds(examples: Sequence[Example], spec: MelSpec) -> float:
 
 def _sing_and_tell(
     voice: Singer,
-    corpus: PreparedCorpus,
+    others: Sequence[Example],
     options: Options,
     settings: Mapping[str, Sampling],
     examples: Sequence[Example],
     by_system: Mapping[str, Sequence[Sung]],
 ) -> dict[str, float]:
     """Sings other songs for the classifier of patches; its area under the ROC curve by system."""
-    print(f"singing the {options.classifier_split} songs for the classifier", flush=True)
-    others = list(corpus.source(options.classifier_split))
+    others = list(others)
     how = {"seed": options.seed, "frames_per_batch": options.frames_per_batch}
     sung = {
         system: mels_of(voice, others, sampling, **how) for system, sampling in settings.items()
@@ -205,7 +207,7 @@ def _render(
 
 def _song_tables(
     names: Sequence[str], measured: Mapping[str, Sequence[Measured]]
-) -> dict[str, dict[str, Row]]:
+) -> dict[str, Table]:
     """One more table for each song, of its mels."""
     return {
         f"Mel of {song}": {

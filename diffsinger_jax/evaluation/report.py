@@ -131,7 +131,9 @@ def _is_number(value: float | None) -> bool:
 
 def cell(value: float | None, column: Column) -> str:
     """A number as its column writes it; a dash for none."""
-    return f"{value * column.factor:.{column.digits}f}" if _is_number(value) else "-"
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value * column.factor:.{column.digits}f}"
 
 
 def make_folder(folder: Path) -> None:

@@ -15,7 +15,6 @@ from diffsinger_jax.evaluation.pieces import (
     reference_of,
     train_classifier,
 )
-from diffsinger_jax.evaluation.report import Row
 from diffsinger_jax.evaluation.systems import (
     AUXILIARY,
     PREDICTED_ALL,
@@ -31,6 +30,8 @@ from diffsinger_jax.types import MelSpec, Vocabulary
 RECORDING = "recording"
 BySystem = Mapping[str, Sequence[Sung]]
 """system -> its rendition of each piece."""
+Table = dict[str, dict[str, float]]
+"""system -> measure -> number."""
 Measured = Mapping[str, metrics.Measure]
 
 
@@ -95,7 +96,7 @@ def duration_table(
     training: Sequence[Example],
     vocabulary: Vocabulary,
     spec: MelSpec,
-) -> dict[str, Row]:
+) -> Table:
     """The predicted durations as they are sung, beside the trivial ones.
 
     Those give each phoneme its median over the training songs and, as all predictions, the vowel
@@ -127,7 +128,7 @@ def sound_table(
     sounds: Mapping[str, Sequence[np.ndarray]],
     recorded: Sequence[np.ndarray] | None,
     spec: MelSpec,
-) -> dict[str, Row]:
+) -> Table:
     """Measures of every system's sounds, beside the recordings or else the true mels' sounds.
 
     Args:
@@ -138,7 +139,7 @@ def sound_table(
         reference_of(example, sound, spec, recorded=recorded is not None)
         for example, sound in zip(examples, recorded or sounds[TRUE_MEL], strict=True)
     ]
-    rows: dict[str, Row] = {}
+    rows: Table = {}
     if recorded is not None:
         rows[RECORDING] = compute(
             [measure_opinion(*pair, spec) for pair in zip(recorded, references, strict=True)]
@@ -156,4 +157,4 @@ def sound_table(
 
 def compute(parts: Sequence[Measured]) -> dict[str, float]:
     """The numbers of pieces' measures together."""
-    return {name: measure.compute() for name, measure in metrics.merge_all(list(parts)).items()}
+    return {name: measure.compute() for name, measure in metrics.merge_all(parts).items()}

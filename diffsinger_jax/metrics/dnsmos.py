@@ -8,8 +8,8 @@ the package `speechmos` carries; it needs the extra "perceptual".
 from __future__ import annotations
 
 import functools
+import importlib.resources
 import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -83,10 +83,10 @@ def _session() -> onnxruntime.InferenceSession:
         )
     import onnxruntime
 
-    # Found, not imported: importing the package pulls in what only its other networks need.
-    package = Path(importlib.util.find_spec("speechmos").origin).parent
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the same sums in the same order on every machine
     return onnxruntime.InferenceSession(
-        package / _MODEL, sess_options=options, providers=["CPUExecutionProvider"]
+        str(importlib.resources.files("speechmos").joinpath(_MODEL)),
+        sess_options=options,
+        providers=["CPUExecutionProvider"],
     )

@@ -6,7 +6,8 @@ was measured on no frame computes to nan.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import scipy.fft
@@ -27,21 +28,21 @@ SOUNDING_DB = 40.0
 
 
 class Ratio(NamedTuple):
-    """total / count: a mean, a share, or a ratio of two sums."""
+    """total / n: a mean, a share, or a ratio of two sums."""
 
     total: float = 0.0
-    count: float = 0.0
+    n: float = 0.0
 
     def compute(self) -> float:
         """The mean."""
-        return self.total / self.count if self.count else float("nan")
+        return self.total / self.n if self.n else float("nan")
 
 
 class RootMean(NamedTuple):
-    """sqrt(total / count), of a total of squares."""
+    """sqrt(total / n), of a total of squares."""
 
     total: float = 0.0
-    count: float = 0.0
+    n: float = 0.0
 
     def compute(self) -> float:
         """The root of the mean."""
@@ -51,7 +52,7 @@ class RootMean(NamedTuple):
 class Correlation(NamedTuple):
     """Pearson's, from the sums of x, y, x^2, y^2, x y."""
 
-    count: float = 0.0
+    n: float = 0.0
     x: float = 0.0
     y: float = 0.0
     xx: float = 0.0
@@ -75,15 +76,26 @@ class Median(NamedTuple):
         return float(np.median(self.values)) if self.values else float("nan")
 
 
-Measure = TypeVar("Measure", Ratio, RootMean, Correlation, Median)
+class Measure(Protocol):
+    """A tuple of sums that add up to those of both parts, and the number that they mean."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Its sums."""
+
+    def compute(self) -> float:
+        """The number."""
 
 
-def merge(first: Measure, second: Measure) -> Measure:
+SomeMeasure = TypeVar("SomeMeasure", bound=Measure)
+
+
+def merge(first: SomeMeasure, second: SomeMeasure) -> SomeMeasure:
     """The measure over both parts."""
-    return type(first)(*(a + b for a, b in zip(first, second, strict=True)))
+    kind = cast(Callable[..., SomeMeasure], type(first))
+    return kind(*(a + b for a, b in zip(first, second, strict=True)))
 
 
-def merge_all(parts: list[dict[str, Measure]]) -> dict[str, Measure]:
+def merge_all(parts: Iterable[Mapping[str, Measure]]) -> dict[str, Measure]:
     """Merges dicts of measures; each measure over those parts that have it."""
     merged: dict[str, Measure] = {}
     for part in parts:
@@ -233,7 +245,7 @@ def stft_distance(true: np.ndarray, sound: np.ndarray) -> Ratio:
             for wav in (np.asarray(true, np.float64), np.asarray(sound, np.float64))
         )
         floor = STFT_FLOOR / 2  # a sine of full scale has a peak of 1 / 2
-        convergence = np.linalg.norm(x - y) / max(np.linalg.norm(x), floor)
+        convergence = float(np.linalg.norm(x - y)) / max(float(np.linalg.norm(x)), floor)
         logs = np.abs(np.log(np.maximum(x, floor)) - np.log(np.maximum(y, floor)))
         distances.append(convergence + logs.mean())
     return Ratio(float(np.mean(distances) * len(true)), float(len(true)))

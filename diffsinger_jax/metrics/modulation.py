@@ -27,32 +27,32 @@ class ModulationDistance(NamedTuple):
 
     Attributes:
       true, predicted: f64[M, bands] sums of 10 log10 of the power of a bin's movement in a band.
-      count: of segments.
+      n: of segments.
     """
 
-    true: np.ndarray | float = 0.0
-    predicted: np.ndarray | float = 0.0
-    count: float = 0.0
+    true: np.ndarray = np.zeros(())
+    predicted: np.ndarray = np.zeros(())
+    n: float = 0.0
 
     def excess_db(self) -> np.ndarray:
         """f64[M, bands] mean of predicted minus true; negative is over-smoothed."""
-        return (np.asarray(self.predicted) - self.true) / self.count
+        return (self.predicted - self.true) / self.n
 
     def compute(self) -> float:
         """Root mean square of `excess_db` over bins and bands, in dB; nan of no segment."""
-        return float(np.sqrt(np.mean(self.excess_db() ** 2))) if self.count else float("nan")
+        return float(np.sqrt(np.mean(self.excess_db() ** 2))) if self.n else float("nan")
 
 
 class ModulationExcess(NamedTuple):
     """As `ModulationDistance`, but computes to the mean excess of the fastest band."""
 
-    true: np.ndarray | float = 0.0
-    predicted: np.ndarray | float = 0.0
-    count: float = 0.0
+    true: np.ndarray = np.zeros(())
+    predicted: np.ndarray = np.zeros(())
+    n: float = 0.0
 
     def compute(self) -> float:
         """In dB, at 12 to 25 Hz: below 0 over-smoothed, above 0 noise; nan of no segment."""
-        excess = ModulationDistance(*self).excess_db() if self.count else np.array([[np.nan]])
+        excess = ModulationDistance(*self).excess_db() if self.n else np.array([[np.nan]])
         return float(excess[:, -1].mean())
 
 
@@ -82,11 +82,11 @@ def modulation(
             "modulation_distance": ModulationDistance(),
             "modulation_excess": ModulationExcess(),
         }
-    sums = [
-        sum(band_powers_db(mel[first : first + frames], spec) for first in firsts)
+    true_sum, predicted_sum = (
+        np.sum([band_powers_db(mel[first : first + frames], spec) for first in firsts], axis=0)
         for mel in (true, predicted)
-    ]
-    sums = (*sums, float(len(firsts)))
+    )
+    sums = true_sum, predicted_sum, float(len(firsts))
     return {
         "modulation_distance": ModulationDistance(*sums),
         "modulation_excess": ModulationExcess(*sums),

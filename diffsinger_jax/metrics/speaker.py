@@ -76,12 +76,13 @@ def speaker_cosine(first: np.ndarray, second: np.ndarray) -> float:
 
 @functools.cache
 def _encoder() -> _Encoder:
-    if not installed():
+    found = importlib.util.find_spec("resemblyzer") if installed() else None
+    if found is None or found.origin is None:
         raise InputError(
             "speaker similarity needs the weights in Resemblyzer: pip install --no-deps "
             "resemblyzer (without --no-deps it brings PyTorch, which is not used), or leave it out"
         )
-    package = Path(importlib.util.find_spec("resemblyzer").origin).parent
+    package = Path(found.origin).parent
     content = (package / "pretrained.pt").read_bytes()
     if hashlib.sha256(content).hexdigest() != _SHA256:
         raise InputError(

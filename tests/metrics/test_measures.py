@@ -40,7 +40,7 @@ def test_mcd_by_the_formula():
             squares += (c - c_hat) ** 2
         total.append(10 / np.log(10) * np.sqrt(2 * squares))
     assert metrics.mcd(true, predicted, SPEC).compute() == pytest.approx(np.mean(total))
-    assert metrics.mcd(true, predicted, SPEC).count == 50
+    assert metrics.mcd(true, predicted, SPEC).n == 50
 
 
 def test_mcd_does_not_hear_loudness_but_log_base():

@@ -48,7 +48,7 @@ def test_it_adds_up_over_songs():
     pairs = [(random_mel(i), noisy(random_mel(i), 0.1 * i)) for i in (1, 2)]
     parts = [modulation(*pair, SPEC) for pair in pairs]
     merged = merge_all(parts)["modulation_distance"]
-    assert merged.count == sum(part["modulation_distance"].count for part in parts)
+    assert merged.n == sum(part["modulation_distance"].n for part in parts)
     np.testing.assert_allclose(merged.true, sum(part["modulation_distance"].true for part in parts))
 
 
