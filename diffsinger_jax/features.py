@@ -55,6 +55,17 @@ class Feature:
         }[self.axis])  # fmt: skip
 
 
+def _control_curve(name: str) -> Feature:
+    """One of `audio.curves.CURVES`."""
+
+    def extract(wav: np.ndarray, f0: np.ndarray, spec: MelSpec) -> np.ndarray:
+        from diffsinger_jax.audio.curves import extract_curve  # librosa, where it is used
+
+        return extract_curve(name, wav, f0, spec)
+
+    return Feature(axis="frame", optional=True, extract=extract)
+
+
 FEATURES: dict[str, Feature] = {
     "tokens": Feature(axis="phoneme", dtype="int32"),
     "note_midi": Feature(axis="phoneme"),
@@ -68,6 +79,12 @@ FEATURES: dict[str, Feature] = {
     "mask": Feature(axis="frame", dtype="bool", derived=True),
     "speaker": Feature(axis="item", dtype="int32"),
     "language": Feature(axis="phoneme", dtype="int32"),
+    "energy": _control_curve("energy"),  # dB
+    "breathiness": _control_curve("breathiness"),  # dB, of the aperiodic part
+    "voicing": _control_curve("voicing"),  # dB, of the harmonic part
+    "tension": _control_curve("tension"),  # logit of the share above the fundamental
+    "key_shift": Feature(axis="frame", optional=True, neutral=0.0),  # semitones, of augmentation
+    "speed": Feature(axis="frame", optional=True, neutral=1.0),  # factor, of augmentation
 }
 """By name, in the order of `Batch`. What each means stands in the docstring of `types.Batch`."""
 

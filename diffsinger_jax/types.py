@@ -249,11 +249,17 @@ class Vocabulary:
     """Names to numbers; stored with a model and never rebuilt from data when it is loaded.
 
     Phoneme ids start at 1, 0 is padding; speakers and languages start at 0.
+
+    Attributes:
+      phonemes: in the order of their ids; those of one language alone may be called `lang/ph`.
+      speakers, languages: in the order of their ids.
+      merged: groups of names of one phoneme; the first of each group is in `phonemes`.
     """
 
     phonemes: tuple[str, ...]
     speakers: tuple[str, ...] = ("default",)
     languages: tuple[str, ...] = ("ja",)
+    merged: tuple[tuple[str, ...], ...] = ()
 
     def phoneme_ids(self, symbols: Iterable[str], where: str = "") -> np.ndarray:
         """i32[N] ids of phonemes.
@@ -262,6 +268,7 @@ class Vocabulary:
           InputError: for an unknown one, naming the nearest known ones.
         """
         index = {symbol: i + 1 for i, symbol in enumerate(self.phonemes)}
+        index |= {name: index[group[0]] for group in self.merged for name in group}
         ids = []
         for symbol in symbols:
             if symbol not in index:

@@ -2,6 +2,7 @@
 
     diffsinger-jax import voice model_ckpt_steps_160000.ckpt --config config.yaml \
         --phone_set phone_set.json --out voices/name
+    diffsinger-jax import openvpi checkpoints/name --out voices/name
     diffsinger-jax import vocoder model.ckpt --config config.json --out vocoders/name
 """
 
@@ -27,12 +28,18 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     voice.add_argument("--phone_set", required=True, help="the model's phone_set.json")
     voice.add_argument("--language", default="zh", help="that it sings; zh unless given")
 
+    openvpi = kinds.add_parser("openvpi", help="of an openvpi/DiffSinger acoustic model")
+    openvpi.set_defaults(make=_make_openvpi_voice)
+    openvpi.add_argument(
+        "checkpoint", help="an experiment's folder, or a model_ckpt_steps_*.ckpt in it"
+    )
+
     vocoder = kinds.add_parser("vocoder", help="of an NSF-HiFiGAN checkpoint")
     vocoder.set_defaults(make=_make_vocoder)
     vocoder.add_argument("checkpoint", help="model.ckpt")
     vocoder.add_argument("--config", required=True, help="the config.json or .yaml beside it")
 
-    for kind in (voice, vocoder):
+    for kind in (voice, openvpi, vocoder):
         kind.add_argument("--out", required=True, metavar="DIR", help="folder to write")
         kind.add_argument("--name", help="the checkpoint's folder unless given")
         kind.add_argument("--licence", default="", help="of its data, with the credit line")
@@ -62,12 +69,31 @@ def _make_voice(flags: argparse.Namespace) -> None:
     print("what the reference does, and this voice:")
     for sentence in done.behaviours:
         print(f"  {sentence}")
-    print(f"{done.used} tensors became parameters; left out:")
-    for reason in dict.fromkeys(done.left_out.values()):
-        names = [name for name, why in done.left_out.items() if why == reason]
-        print(f"  {', '.join(names)}: {reason}")
+    _print_tensors(done.used, done.left_out)
     print(f"set anew, since the reference has none: {', '.join(OURS_ALONE)}")
     print(f"the voice is in {flags.out}")
+
+
+def _make_openvpi_voice(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.interop.openvpi.checkpoint import import_experiment
+    from diffsinger_jax.voices.voice import save_voice
+
+    done = import_experiment(flags.checkpoint, name=flags.name, licence=flags.licence)
+    save_voice(flags.out, done.voice)
+    vocabulary = done.voice.info.vocabulary
+    print(
+        f"speakers: {', '.join(vocabulary.speakers)}; languages: {', '.join(vocabulary.languages)}"
+    )
+    print(f"curves that it is told: {', '.join(done.voice.curves) or 'none'}")
+    _print_tensors(done.used, done.left_out)
+    print(f"the voice is in {flags.out}")
+
+
+def _print_tensors(used: int, left_out: Mapping[str, str]) -> None:
+    print(f"{used} tensors became parameters; left out{':' if left_out else ': none'}")
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, why in left_out.items() if why == reason]
+        print(f"  {', '.join(names)}: {reason}")
 
 
 def _make_vocoder(flags: argparse.Namespace) -> None:

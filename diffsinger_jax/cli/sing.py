@@ -89,7 +89,12 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=METHODS,
         help="sampler; of the quality or the voice unless given",
     )
-    how.add_argument("--k_step", type=_at_least(0), help="where shallow diffusion starts")
+    how.add_argument(
+        "--k_step",
+        type=_depth,
+        metavar="K",
+        help="where sampling starts: a number of a diffusion's steps, 1 - t of a flow",
+    )
     how.add_argument("--steps", type=_at_least(1), help="sampling steps from there")
     where = parser.add_argument_group("what to write")
     where.add_argument(
@@ -278,6 +283,12 @@ def _at_least(least: int):
     return parse
 
 
+def _depth(text: str) -> int | float:
+    if not 0 <= (value := float(text)) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 on")
+    return int(value) if value == int(value) else value
+
+
 def _positive(text: str) -> float:
     if not 0 < (value := float(text)) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
@@ -290,4 +301,4 @@ def _semitones(text: str) -> float:
     return value
 
 
-_positive.__name__ = _semitones.__name__ = "number"
+_positive.__name__ = _semitones.__name__ = _depth.__name__ = "number"

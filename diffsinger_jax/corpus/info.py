@@ -47,7 +47,7 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
         info = CorpusInfo(
             name=fields["name"],
             mel=MelSpec(**fields["mel"]),
-            vocabulary=Vocabulary(**{k: tuple(v) for k, v in fields["vocabulary"].items()}),
+            vocabulary=_vocabulary(fields["vocabulary"]),
             mel_min=np.asarray(fields["mel_min"], np.float32),
             mel_max=np.asarray(fields["mel_max"], np.float32),
             licence=fields.get("licence", ""),
@@ -72,6 +72,11 @@ def _note_range(said: Any) -> tuple[float, float] | None:
         return None
     low, high = map(float, said)
     return low, high
+
+
+def _vocabulary(fields: Mapping[str, Any]) -> Vocabulary:
+    names = {key: tuple(value) for key, value in fields.items()}
+    return Vocabulary(**{**names, "merged": tuple(map(tuple, names.get("merged", ())))})
 
 
 MEL_FILES = {

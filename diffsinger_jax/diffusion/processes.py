@@ -131,18 +131,87 @@ class ResidualProcess(OnPath):
         return prior + gain * (x_t / alpha - prior) + spread * output
 
 
+STRAIGHT = Path(
+    alpha=lambda t: t,
+    sigma=lambda t: 1.0 - t,
+    noise_time=0.0,
+    data_time=1.0,
+)
+"""x_t = t x_0 + (1 - t) eps: rectified flow (Liu et al. 2023), noise at 0 and data at 1."""
+
+TIME_SCALE = 1000.0
+"""By which a flow's time in [0, 1] is multiplied for the network, unless settings say otherwise."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VelocityProcess(OnPath):
+    """The network predicts the velocity dx/dt = x_0 - eps along straight lines. Uses no prior.
+
+    Rectified flow (Liu et al. 2023) and flow matching with a linear path (Lipman et al. 2023).
+
+    Attributes:
+      time_scale: factor on t for the network.
+    """
+
+    path: Path = STRAIGHT
+    time_scale: float = TIME_SCALE
+
+    def trunk_time(self, t: jax.Array) -> jax.Array:
+        """time_scale * t."""
+        return self.time_scale * t.astype(jnp.float32)
+
+    def target(
+        self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
+    ) -> jax.Array:
+        """x_0 - eps."""
+        return x0 - eps
+
+    def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
+        """x_t + (1 - t) v."""
+        return x_t + (1.0 - t)[:, None, None] * output
+
+    def velocity(
+        self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array
+    ) -> jax.Array:
+        """The output itself."""
+        return output
+
+
+LOGIT_NORMAL_MARGIN = 1e-7
+"""Times are kept so far from 0 and 1 where their logit is taken, and no weight is smaller."""
+
+
+def logit_normal_weights(t: jax.Array) -> jax.Array:
+    """The density of a logit-normal time, as weights of losses at uniform times: f32[B].
+
+        w(t) = exp(-logit(t)^2 / 2) / (sqrt(2 pi) t (1 - t))
+
+    Times in the middle are then learned as if they were drawn more often (Esser et al. 2024).
+
+    Args:
+      t: f32[B] in [0, 1].
+    """
+    t = jnp.clip(t, LOGIT_NORMAL_MARGIN, 1.0 - LOGIT_NORMAL_MARGIN)
+    density = jnp.exp(-0.5 * (jnp.log(t) - jnp.log1p(-t)) ** 2) / (t * (1.0 - t))
+    return density / jnp.sqrt(2.0 * jnp.pi) + LOGIT_NORMAL_MARGIN
+
+
 class ProcessKind(NamedTuple):
     """How a process is made of what a config or a voice says.
 
     Attributes:
       path: the settings of its path, such as a schedule's, -> the path.
-      make: (path, the spread of the data around the prior f32[D]) -> the process.
+      make: (path, the settings, the spread of the data around the prior f32[D]) -> the process.
       uses_prior: whether target and estimate depend on the prior.
     """
 
     path: Callable[[Mapping[str, Any]], Path]
-    make: Callable[[Path, jax.Array], Process]
+    make: Callable[[Path, Mapping[str, Any], jax.Array], Process]
     uses_prior: bool = False
+
+
+def _velocity(path: Path, settings: Mapping[str, Any], scale: jax.Array) -> Process:
+    return VelocityProcess(path, settings.get("time_scale", TIME_SCALE))
 
 
 def _schedule_path(settings: Mapping[str, Any]) -> Path:
@@ -150,7 +219,10 @@ def _schedule_path(settings: Mapping[str, Any]) -> Path:
 
 
 PROCESSES: dict[str, ProcessKind] = {
-    "eps": ProcessKind(_schedule_path, lambda path, scale: EpsProcess(path)),
-    "residual": ProcessKind(_schedule_path, ResidualProcess, uses_prior=True),
+    "eps": ProcessKind(_schedule_path, lambda path, settings, scale: EpsProcess(path)),
+    "residual": ProcessKind(
+        _schedule_path, lambda path, settings, scale: ResidualProcess(path, scale), uses_prior=True
+    ),
+    "velocity": ProcessKind(lambda settings: STRAIGHT, _velocity),
 }
 """What a denoiser may predict, by the name in a config or a voice."""

@@ -11,7 +11,7 @@ import numpy as np
 from diffsinger_jax.diffusion.noise import key_noise, time_number
 from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.processes import Process
-from diffsinger_jax.diffusion.samplers import make_sampler
+from diffsinger_jax.diffusion.samplers import Sampler, make_sampler
 from diffsinger_jax.diffusion.samplers.estimates import PredictX0
 from diffsinger_jax.diffusion.timesteps import interval_times
 
@@ -32,7 +32,9 @@ class Sampling:
       eta: of the method "ddim", the share of the noise that is drawn anew: 1 is "ddpm".
       start: a name in `STARTS`.
       plms_interval: step through every so-many-th step of a schedule, counted from 0, whatever
-        `steps` says, as the published program of "plms" does.
+        `steps` says, as the published programs of "plms" and openvpi's of "ddim" do.
+      ends_at_data: with an interval, whether the last step leads from step 0 to the data.
+      clip_x0: whether estimates of x_0 are kept within [-1, 1] by the methods that do so.
     """
 
     k_step: float
@@ -42,6 +44,8 @@ class Sampling:
     eta: float = 0.0
     start: str = "auxiliary"
     plms_interval: int | None = None
+    ends_at_data: bool = True
+    clip_x0: bool = True
 
     def times(self, path: Path) -> np.ndarray:
         """The times of a path that are stepped through, [steps + 1].
@@ -50,8 +54,14 @@ class Sampling:
           ValueError: if k_step, steps or the interval are out of range.
         """
         if self.plms_interval is not None:
-            return interval_times(path, int(self.k_step), self.plms_interval)
+            times = interval_times(path, int(self.k_step), self.plms_interval)
+            return times if self.ends_at_data else times[:-1]
         return make_sampler(self.method).times(path, self.k_step, self.steps)
+
+    @property
+    def sampler(self) -> Sampler:
+        """The method."""
+        return make_sampler(self.method, self.eta, self.clip_x0)
 
     def model_times(self, path: Path) -> np.ndarray:
         """Those at which the model is called, sorted, none twice."""
@@ -60,7 +70,7 @@ class Sampling:
 
 def shallow_sample(
     process: Process,
-    predict_x0: PredictX0,
+    predict: PredictX0,
     prior: jax.Array,
     keys: jax.Array,
     sampling: Sampling,
@@ -76,7 +86,7 @@ def shallow_sample(
 
     Args:
       process: whose path is stepped along.
-      predict_x0: the model's estimate.
+      predict: the model's estimate of what the method asks for, x_0 or the velocity.
       prior: [B, T, D], the auxiliary mel scaled to [-1, 1].
       keys: [B], a random key for each row: a row does not depend on the others.
       sampling: with a k_step above 0; static.
@@ -91,10 +101,9 @@ def shallow_sample(
     temperature = sampling.temperature if temperature is None else temperature
     noise_at = key_noise(keys, prior.shape, temperature)
     times = sampling.times(process.path)
-    first = jnp.asarray(times[0])
+    first = jnp.asarray(process.path.at_depth(sampling.k_step))
     x = shallow_start(process, prior, first, noise_at(time_number(first) + 1), sampling.start)
-    sampler = make_sampler(sampling.method, sampling.eta)
-    return sampler.run(process.path, predict_x0, x, noise_at, times)
+    return sampling.sampler.run(process.path, predict, x, noise_at, times)
 
 
 def shallow_start(

@@ -59,6 +59,13 @@ class FlatConfig:
             )
         return value
 
+    def section(self, key: str) -> FlatConfig:
+        """The settings under a key; none where it is missing."""
+        values = self.values.get(key) or {}
+        if not isinstance(values, Mapping):
+            raise InputError(f"{self.path}: {key} is {values!r}, expected settings of its own")
+        return FlatConfig(values, self.path)
+
     def row(self, key: str, bins: int) -> np.ndarray | None:
         """f32[bins] of a list, or None where the config has none."""
         if key not in self:

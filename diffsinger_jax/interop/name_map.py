@@ -7,7 +7,7 @@ begin with in a checkpoint.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,41 +42,47 @@ class Row(NamedTuple):
     joined: bool = False
 
 
-def _linear(ours: str, theirs: str, layout: Layout = MATRIX) -> tuple[Row, ...]:
+def linear(ours: str, theirs: str, layout: Layout = MATRIX) -> tuple[Row, ...]:
+    """The rows of a `Linear`."""
     return (
         Row(f"{ours}/dense/kernel", f"{theirs}.weight", layout),
         Row(f"{ours}/dense/bias", f"{theirs}.bias"),
     )
 
 
-def _norm(ours: str, theirs: str) -> tuple[Row, ...]:
+def norm(ours: str, theirs: str) -> tuple[Row, ...]:
+    """The rows of a layer norm."""
     return Row(f"{ours}/scale", f"{theirs}.weight"), Row(f"{ours}/bias", f"{theirs}.bias")
 
 
-def _convolution(ours: str, theirs: str) -> tuple[Row, ...]:
+def convolution(ours: str, theirs: str) -> tuple[Row, ...]:
+    """The rows of a `Conv1D`."""
     return (
         Row(f"{ours}/kernel", f"{theirs}.weight", KERNEL),
         Row(f"{ours}/bias", f"{theirs}.bias"),
     )
 
 
-def _fft_blocks(ours: str, theirs: str) -> tuple[Row, ...]:
+def fft_blocks(
+    ours: str, theirs: str, in_projection: str = "self_attn.in_proj_weight"
+) -> tuple[Row, ...]:
+    """The rows of FFT blocks and the norm behind them."""
     block, layer = f"{ours}/block_{{i}}", f"{theirs}.layers.{{i}}.op"
     return (
-        *_norm(f"{block}/attention_norm", f"{layer}.layer_norm1"),
-        Row(f"{block}/attention/qkv/dense/kernel", f"{layer}.self_attn.in_proj_weight", MATRIX),
+        *norm(f"{block}/attention_norm", f"{layer}.layer_norm1"),
+        Row(f"{block}/attention/qkv/dense/kernel", f"{layer}.{in_projection}", MATRIX),
         Row(f"{block}/attention/out/dense/kernel", f"{layer}.self_attn.out_proj.weight", MATRIX),
-        *_norm(f"{block}/feed_forward_norm", f"{layer}.layer_norm2"),
-        *_convolution(f"{block}/feed_forward_in", f"{layer}.ffn.ffn_1"),
-        *_linear(f"{block}/feed_forward_out", f"{layer}.ffn.ffn_2"),
-        *_norm(f"{ours}/norm", f"{theirs}.layer_norm"),
+        *norm(f"{block}/feed_forward_norm", f"{layer}.layer_norm2"),
+        *convolution(f"{block}/feed_forward_in", f"{layer}.ffn.ffn_1"),
+        *linear(f"{block}/feed_forward_out", f"{layer}.ffn.ffn_2"),
+        *norm(f"{ours}/norm", f"{theirs}.layer_norm"),
     )
 
 
 def _convolution_stack(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
-        *_convolution(f"{ours}/convolution_{{i}}", f"{theirs}.conv.{{i}}.1"),
-        *_norm(f"{ours}/norm_{{i}}", f"{theirs}.conv.{{i}}.3"),
+        *convolution(f"{ours}/convolution_{{i}}", f"{theirs}.conv.{{i}}.1"),
+        *norm(f"{ours}/norm_{{i}}", f"{theirs}.conv.{{i}}.3"),
     )
 
 
@@ -84,7 +90,7 @@ def _contours(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
         Row(f"{ours}/position_scale", f"{theirs}.pos_embed_alpha"),
         *_convolution_stack(f"{ours}/stack", theirs),
-        *_linear(f"{ours}/out", f"{theirs}.linear"),
+        *linear(f"{ours}/out", f"{theirs}.linear"),
     )
 
 
@@ -94,29 +100,29 @@ TABLE: tuple[Row, ...] = (
     # The encoder; the three rows of notes are those of FastSpeech2MIDI.
     Row("encoder/phoneme/embedding", "fs2.encoder_embed_tokens.weight"),
     Row("encoder/midi/embedding", "fs2.midi_embed.weight"),
-    *_linear("encoder/seconds", "fs2.midi_dur_layer"),
+    *linear("encoder/seconds", "fs2.midi_dur_layer"),
     Row("encoder/slur/embedding", "fs2.is_slur_embed.weight"),
-    *_fft_blocks("encoder/blocks", "fs2.encoder"),
+    *fft_blocks("encoder/blocks", "fs2.encoder"),
     # What is predicted of each phoneme and frame; a checkpoint has one kind of pitch or none.
     *_convolution_stack("duration_predictor/stack", "fs2.dur_predictor"),
-    *_linear("duration_predictor/out", "fs2.dur_predictor.linear"),
+    *linear("duration_predictor/out", "fs2.dur_predictor.linear"),
     Row("pitch_embedding/table/embedding", "fs2.pitch_embed.weight"),
     *_contours("pitch_predictor/contours", "fs2.pitch_predictor"),
-    *_linear("pitch_predictor/before", "fs2.cwt_predictor.0"),
+    *linear("pitch_predictor/before", "fs2.cwt_predictor.0"),
     *_contours("pitch_predictor/contours", "fs2.cwt_predictor.1"),
-    *_linear("pitch_predictor/statistics_0", "fs2.cwt_stats_layers.0"),
-    *_linear("pitch_predictor/statistics_1", "fs2.cwt_stats_layers.2"),
-    *_linear("pitch_predictor/statistics_2", "fs2.cwt_stats_layers.4"),
+    *linear("pitch_predictor/statistics_0", "fs2.cwt_stats_layers.0"),
+    *linear("pitch_predictor/statistics_1", "fs2.cwt_stats_layers.2"),
+    *linear("pitch_predictor/statistics_2", "fs2.cwt_stats_layers.4"),
     # The auxiliary decoder.
     Row("auxiliary_decoder/position_scale", "fs2.decoder.pos_embed_alpha"),
-    *_fft_blocks("auxiliary_decoder/blocks", "fs2.decoder"),
-    *_linear("auxiliary_decoder/out", "fs2.mel_out"),
+    *fft_blocks("auxiliary_decoder/blocks", "fs2.decoder"),
+    *linear("auxiliary_decoder/out", "fs2.mel_out"),
     # The denoiser.
-    *_linear("denoiser/input", "denoise_fn.input_projection", POINTWISE),
-    *_linear("denoiser/step_in", "denoise_fn.mlp.0"),
-    *_linear("denoiser/step_out", "denoise_fn.mlp.2"),
-    *_convolution("denoiser/dilated_{i}", f"{_LAYER}.dilated_conv"),
-    *_linear("denoiser/step_projection_{i}", f"{_LAYER}.diffusion_projection"),
+    *linear("denoiser/input", "denoise_fn.input_projection", POINTWISE),
+    *linear("denoiser/step_in", "denoise_fn.mlp.0"),
+    *linear("denoiser/step_out", "denoise_fn.mlp.2"),
+    *convolution("denoiser/dilated_{i}", f"{_LAYER}.dilated_conv"),
+    *linear("denoiser/step_projection_{i}", f"{_LAYER}.diffusion_projection"),
     Row(
         "denoiser/condition/dense/kernel",
         f"{_LAYER}.conditioner_projection.weight",
@@ -124,9 +130,9 @@ TABLE: tuple[Row, ...] = (
         joined=True,
     ),
     Row("denoiser/condition/dense/bias", f"{_LAYER}.conditioner_projection.bias", joined=True),
-    *_linear("denoiser/output_{i}", f"{_LAYER}.output_projection", POINTWISE),
-    *_linear("denoiser/skip", "denoise_fn.skip_projection", POINTWISE),
-    *_linear("denoiser/head", "denoise_fn.output_projection", POINTWISE),
+    *linear("denoiser/output_{i}", f"{_LAYER}.output_projection", POINTWISE),
+    *linear("denoiser/skip", "denoise_fn.skip_projection", POINTWISE),
+    *linear("denoiser/head", "denoise_fn.output_projection", POINTWISE),
 )
 
 OURS_ALONE = ("prior_scale",)
@@ -183,7 +189,20 @@ def links(paths: Iterable[str], *, denoiser_layers: int, pitch: str) -> Iterator
     Raises:
       KeyError: for a parameter that the table does not have: the model is none of theirs.
     """
-    rows = [row for row in TABLE if _is_of_kind(row, pitch)]
+    return link_rows(paths, [row for row in TABLE if _is_of_kind(row, pitch)], denoiser_layers)
+
+
+def link_rows(paths: Iterable[str], rows: Sequence[Row], joined_layers: int) -> Iterator[Link]:
+    """One link for every path, by the first row that it is of.
+
+    Args:
+      paths: of a model's parameters.
+      rows: a table.
+      joined_layers: how many layers a joined row is split into.
+
+    Raises:
+      KeyError: for a path that no row is of.
+    """
     for path in sorted(paths):
         if path in OURS_ALONE:
             continue
@@ -193,16 +212,16 @@ def links(paths: Iterable[str], *, denoiser_layers: int, pitch: str) -> Iterator
         if row is None:
             raise KeyError(path)
         names = (
-            tuple(row.theirs.format(i=k) for k in range(denoiser_layers))
+            tuple(row.theirs.format(i=k) for k in range(joined_layers))
             if row.joined
             else (row.theirs.format(i=i),)
         )
         yield Link(path, names, row.layout)
 
 
-def left_out(name: str) -> str | None:
+def left_out(name: str, patterns: Mapping[str, str] = LEFT_OUT) -> str | None:
     """Why a tensor is no parameter of ours, or None if it should be one."""
-    return next((why for pattern, why in LEFT_OUT.items() if re.fullmatch(pattern, name)), None)
+    return next((why for pattern, why in patterns.items() if re.fullmatch(pattern, name)), None)
 
 
 def _is_of_kind(row: Row, pitch: str) -> bool:

@@ -61,7 +61,7 @@ class AcousticModel:
 
     def make_process(self, prior_scale: jax.Array) -> Process:
         """The process; `prior_scale` f32[M] is among the params."""
-        return PROCESSES[self.process].make(self.path, prior_scale)
+        return PROCESSES[self.process].make(self.path, self.schedule, prior_scale)
 
     def predict_frames(self, params: Any, batch: Batch) -> jax.Array:
         """Duration of each phoneme in frames, f32[B, N], >= 0, not yet fitted to the notes."""
@@ -105,9 +105,10 @@ class AcousticModel:
         if sampling.k_step == 0:
             return self.scaling.unscale(prior)
         times = sampling.model_times(self.path)
-        predict_x0 = self.x0_predictor(params, batch, cond, prior, times)
+        estimate = sampling.sampler.estimate
+        predict = self.predictor(params, batch, cond, prior, times, estimate=estimate)
         process = self.make_process(params["prior_scale"])
-        z = shallow_sample(process, predict_x0, prior, keys, sampling, temperature)
+        z = shallow_sample(process, predict, prior, keys, sampling, temperature)
         return self.scaling.unscale(z)
 
     def needs_prior(self, start: str) -> bool:
@@ -115,8 +116,15 @@ class AcousticModel:
         uses_prior = PROCESSES[self.process].uses_prior or self.model.condition_on_prior
         return start == "auxiliary" or uses_prior
 
-    def x0_predictor(
-        self, params: Any, batch: Batch, cond: jax.Array, prior: jax.Array, times: np.ndarray
+    def predictor(
+        self,
+        params: Any,
+        batch: Batch,
+        cond: jax.Array,
+        prior: jax.Array,
+        times: np.ndarray,
+        *,
+        estimate: str = "x0",
     ) -> PredictX0:
         """(x_t, t) -> x_0 for a sampler, with all that does not depend on x_t computed once.
 
@@ -126,19 +134,20 @@ class AcousticModel:
           cond: [B, T, H].
           prior: [B, T, M].
           times: [n] of the path, sorted: all that will be asked for.
+          estimate: what is predicted, "x0" or another that the process has.
         """
         process = self.make_process(params["prior_scale"])
         projected = self._apply(params, "project_condition", cond, prior)
         known = jnp.asarray(times)
         embedded = self._apply(params, "embed_times", process.trunk_time(known))  # [n, layers, C]
 
-        def predict_x0(x_t: jax.Array, t: jax.Array) -> jax.Array:
+        def predict(x_t: jax.Array, t: jax.Array) -> jax.Array:
             shown = process.trunk_input(x_t, t, prior)
             step = embedded[jnp.searchsorted(known, t)]
             output = self._apply(params, "denoise_prepared", shown, step, projected, batch.mask)
-            return process.x0(output, x_t, t, prior)
+            return getattr(process, estimate)(output, x_t, t, prior)
 
-        return predict_x0
+        return predict
 
     def _apply(self, params: Any, method: str, *args: Any) -> Any:
         return self.model.apply({"params": params}, *args, method=method)

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.models.scaling import MelScaling
-from diffsinger_jax.modules.curves import CurveEmbedding
-from diffsinger_jax.modules.layers import Dtype, Linear, masked, sinusoidal_positions
-from diffsinger_jax.modules.length_regulator import expand_to_frames
+from diffsinger_jax.modules.convnext import ConvNeXtDecoder
+from diffsinger_jax.modules.curves import CurveEmbedding, MelScalePitchEmbedding
+from diffsinger_jax.modules.layers import Dtype, Embed, Linear, masked, sinusoidal_positions
+from diffsinger_jax.modules.length_regulator import expand_to_frames, frames_per_phoneme
 from diffsinger_jax.modules.predictors import (
     DurationPredictor,
     PitchEmbedding,
@@ -25,8 +26,9 @@ from diffsinger_jax.modules.reference_pitch import (
     WaveletPitchPredictor,
 )
 from diffsinger_jax.modules.score_encoder import ScoreEncoder
+from diffsinger_jax.modules.stretch import StretchEmbedding
 from diffsinger_jax.modules.transformer import FFTStack
-from diffsinger_jax.modules.trunks.wavenet import WaveNet
+from diffsinger_jax.modules.trunks.registry import TRUNKS
 from diffsinger_jax.ranges import ODD, SHARE, at_least, one_of
 from diffsinger_jax.types import Batch
 
@@ -36,6 +38,8 @@ AUXILIARY_PARAMS = (
     "pitch_predictor",
     "pitch_embedding",
     "curve_embedding",
+    "stretch_embedding",
+    "speaker_embedding",
     "auxiliary_decoder",
 )
 """What the first stage trains; the second trains `denoiser` and leaves these as they are."""
@@ -49,7 +53,11 @@ PITCH_PREDICTORS = {
 PITCH_FROM_NOTES = ("note_residual",)
 """Of these: what predicts the distance from a note, and is given a note."""
 
-PITCH_INPUTS = {"continuous": PitchEmbedding, "bins": BinnedPitchEmbedding}
+PITCH_INPUTS = {
+    "continuous": PitchEmbedding,
+    "bins": BinnedPitchEmbedding,
+    "mel_scale": MelScalePitchEmbedding,
+}
 """How f0 may enter the condition, by the name in a config; "none" is the other choice."""
 
 
@@ -81,6 +89,31 @@ class AuxiliaryDecoder(nn.Module):
         return Linear(self.mel_bins, name="out")(x) * mask[..., None]
 
 
+def _fft_decoder(model: DiffSinger, blocks: Mapping[str, Any]) -> AuxiliaryDecoder:
+    return AuxiliaryDecoder(
+        model.mel_bins,
+        layers=model.decoder_layers,
+        kernel_size=model.decoder_kernel_size or model.kernel_size,
+        **blocks,
+    )
+
+
+def _convnext_decoder(model: DiffSinger, blocks: Mapping[str, Any]) -> ConvNeXtDecoder:
+    return ConvNeXtDecoder(
+        model.mel_bins,
+        unmasked_convs=model.unmasked_convs,
+        dtype=model.dtype,
+        **model.auxiliary_settings,
+    )
+
+
+AUXILIARY_DECODERS = {"fft": _fft_decoder, "convnext": _convnext_decoder}
+"""The auxiliary decoder, by the name in a config; "none" is the other choice."""
+
+SPEAKER_MIX = "speaker_mix"
+"""Weights of the speakers in each frame, f32[B, T, speakers], among the curves of a batch."""
+
+
 class DiffSinger(nn.Module):
     """The acoustic model; mels are scaled to [-1, 1] per bin (`z`) inside.
 
@@ -97,6 +130,8 @@ class DiffSinger(nn.Module):
       encoder_layers, decoder_layers, heads, kernel_size, dropout: of the FFT blocks.
       decoder_kernel_size: of the auxiliary decoder's blocks; None for `kernel_size`.
       score_inputs, positions: of the encoder, names in `SCORE_INPUTS` and `POSITIONS`.
+      encoder_settings: further keyword arguments of the encoder.
+      durations: whether they are predicted.
       predictor_layers, predictor_hidden, predictor_dropout: of both predictors.
       predictor_gradient: factor on the gradient that the predictors send to the encoder.
       duration_layers: of the duration predictor; None for `predictor_layers`.
@@ -106,11 +141,20 @@ class DiffSinger(nn.Module):
       pitch_input: how f0 enters the condition, a name in `PITCH_INPUTS`, or "none".
       pitch_input_settings: further keyword arguments of that embedding.
       curves: names of the optional features that enter the condition, see `features.FEATURES`.
+      scaled_curves: whether they are brought to about one first.
+      stretch: whether how far each phoneme has come enters the condition.
+      speaker_in_condition: whether speakers enter it, one for a row or mixed frame by frame.
+      auxiliary: the auxiliary decoder, a name in `AUXILIARY_DECODERS`, or "none".
+      auxiliary_settings: keyword arguments of a decoder other than "fft".
       auxiliary_output: what the auxiliary decoder's last layer puts out, "z" or "log_mel".
-      denoiser_channels, denoiser_layers, dilation_cycle: of the WaveNet.
+      trunk: of the denoiser, a name in `TRUNKS`.
+      trunk_settings: further keyword arguments of a trunk other than "wavenet".
+      denoiser_channels, denoiser_layers: of the trunk.
+      dilation_cycle: of the WaveNet.
       condition_on_prior: whether the denoiser is shown the auxiliary mel beside the condition.
       unmasked_convs: whether convolutions see what layers make of padding, as the reference's do,
         and numbers near the end of a row depend on how far it is padded.
+      condition_on_padding: whether padding has a condition beside zero, as openvpi's has.
       dtype: of the inputs of matmuls; all else is float32.
     """
 
@@ -137,6 +181,8 @@ class DiffSinger(nn.Module):
     decoder_kernel_size: Annotated[int | None, ODD] = None
     score_inputs: str = "continuous"
     positions: str = "sinusoid"
+    encoder_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    durations: bool = True
     duration_layers: int | None = None
     duration_kernel_size: Annotated[int, ODD] = 3
     pitch_kernel_size: Annotated[int, ODD] = 5
@@ -145,8 +191,16 @@ class DiffSinger(nn.Module):
     pitch_input: Annotated[str, one_of((*PITCH_INPUTS, "none"))] = "continuous"
     pitch_input_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     curves: tuple[str, ...] = ()
+    scaled_curves: bool = True
+    stretch: bool = False
+    speaker_in_condition: bool = False
+    auxiliary: Annotated[str, one_of(("fft", "convnext", "none"))] = "fft"
+    auxiliary_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     auxiliary_output: str = "z"
+    trunk: Annotated[str, one_of(tuple(TRUNKS))] = "wavenet"
+    trunk_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unmasked_convs: bool = False
+    condition_on_padding: bool = False
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -168,12 +222,14 @@ class DiffSinger(nn.Module):
             score_inputs=self.score_inputs,
             positions=self.positions,
             **blocks,
+            **self.encoder_settings,
         )
-        self.duration_predictor = DurationPredictor(
-            layers=self.duration_layers or self.predictor_layers,
-            kernel_size=self.duration_kernel_size,
-            **predictor,
-        )
+        if self.durations:
+            self.duration_predictor = DurationPredictor(
+                layers=self.duration_layers or self.predictor_layers,
+                kernel_size=self.duration_kernel_size,
+                **predictor,
+            )
         if self.pitch != "none":
             self.pitch_predictor = PITCH_PREDICTORS[self.pitch](
                 layers=self.predictor_layers,
@@ -187,19 +243,22 @@ class DiffSinger(nn.Module):
                 self.hidden, **self.pitch_input_settings
             )
         if self.curves:
-            self.curve_embedding = CurveEmbedding(self.curves, self.hidden)
-        self.auxiliary_decoder = AuxiliaryDecoder(
-            self.mel_bins,
-            layers=self.decoder_layers,
-            kernel_size=self.decoder_kernel_size or self.kernel_size,
-            **blocks,
-        )
-        self.denoiser = WaveNet(
-            self.mel_bins,
-            self.denoiser_channels,
-            self.denoiser_layers,
-            self.dilation_cycle,
+            self.curve_embedding = CurveEmbedding(self.curves, self.hidden, self.scaled_curves)
+        if self.stretch:
+            self.stretch_embedding = StretchEmbedding(self.hidden)
+        if self.speaker_in_condition:
+            self.speaker_embedding = Embed(self.speakers, self.hidden)
+        if self.auxiliary != "none":
+            self.auxiliary_decoder = AUXILIARY_DECODERS[self.auxiliary](self, blocks)
+        settings = dict(self.trunk_settings)
+        if self.trunk == "wavenet":
+            settings["dilation_cycle"] = self.dilation_cycle
+        self.denoiser = TRUNKS[self.trunk](
+            data=self.mel_bins,
+            channels=self.denoiser_channels,
+            layers=self.denoiser_layers,
             dtype=self.dtype,
+            **settings,
         )
         # Spread of real mels around the auxiliary ones; measured between the stages, not trained.
         self.prior_scale = self.param(
@@ -208,15 +267,27 @@ class DiffSinger(nn.Module):
 
     def encode(self, batch: Batch, *, train: bool = False) -> jax.Array:
         """What is sung, for each phoneme: f32[B, N, H]."""
-        return self.encoder(
-            batch.tokens,
-            batch.note_midi,
-            batch.note_sec,
-            batch.slur,
-            batch.speaker,
-            batch.language,
-            train=train,
-        )
+        return self.encoder(batch, self._style(batch), train=train)
+
+    def speakers_of(self, batch: Batch) -> jax.Array:
+        """Who sings, as vectors: [B, 1, H], or [B, T, H] where a batch has a "speaker_mix"."""
+        if SPEAKER_MIX not in batch.curves:
+            return self.speaker_embedding(batch.speaker)[:, None, :]
+        table = self.speaker_embedding(jnp.arange(self.speakers))  # [S, H]
+        return batch.curves[SPEAKER_MIX] @ table  # [B, T, S] -> [B, T, H]
+
+    def _style(self, batch: Batch) -> jax.Array | None:
+        """The speaker of each phoneme, for encoders with a style: the mean over its frames."""
+        if not self.speaker_in_condition:
+            return None
+        speakers = self.speakers_of(batch)
+        if speakers.shape[1] == 1:
+            return speakers
+        phonemes = batch.tokens.shape[1]
+        member = batch.mel2ph[:, :, None] == jnp.arange(1, phonemes + 1)[None, None, :]
+        frames = jnp.maximum(frames_per_phoneme(batch.mel2ph, phonemes), 1)  # [B, N]
+        summed = jnp.einsum("btn,bth->bnh", member.astype(jnp.float32), speakers)
+        return summed / frames[..., None]
 
     def predict_durations(
         self, encoded: jax.Array, batch: Batch, *, train: bool = False
@@ -251,20 +322,28 @@ class DiffSinger(nn.Module):
     def condition(self, encoded: jax.Array, batch: Batch) -> jax.Array:
         """What the decoders need to know of each frame: f32[B, T, H]."""
         cond = expand_to_frames(encoded, batch.mel2ph)  # [B, N, H] -> [B, T, H]
+        if self.stretch:
+            cond = self.stretch_embedding(cond, batch.mel2ph, batch.tokens.shape[1])
+        if self.speaker_in_condition:
+            cond += self.speakers_of(batch)
         if self.pitch_input != "none":
             cond += self.pitch_embedding(batch.f0)
         if self.curves:
             cond += self.curve_embedding(batch.curves)  # [B, T] each -> [B, T, H]
-        return cond * batch.mask[..., None]
+        return cond if self.condition_on_padding else masked(cond, batch.mask)
 
     def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
         """The auxiliary mel, z f32[B, T, M]."""
+        if self.auxiliary == "none":
+            raise ValueError("the model has no auxiliary decoder; sample from noise")
         out = self.auxiliary_decoder(cond, mask, train=train)
-        if self.auxiliary_output == "z":
-            return out
         low, high = (jnp.asarray(edge, jnp.float32) for edge in (self.mel_low, self.mel_high))
-        z = MelScaling(low, high).scale(out)
-        return z if self.unmasked_convs else masked(z, mask)
+        if self.auxiliary_output == "log_mel":
+            out = MelScaling(low, high).scale(out)
+        elif self.condition_on_padding:  # there it is a log mel of 0
+            padding = MelScaling(low, high).scale(jnp.zeros((1, 1, self.mel_bins)))
+            out = jnp.where(mask[..., None], out, padding)
+        return out if self.unmasked_convs else masked(out, mask)
 
     def denoise(
         self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
@@ -299,10 +378,12 @@ class DiffSinger(nn.Module):
         """Touches every part once; for initialization."""
         encoded = self.encode(batch)
         cond = self.condition(encoded, batch)
-        z = self.auxiliary_mel(cond, batch.mask)
+        z = jnp.zeros((*batch.mask.shape, self.mel_bins))
+        if self.auxiliary != "none":
+            z = self.auxiliary_mel(cond, batch.mask)
         t = jnp.zeros(z.shape[0])
         return (
-            self.predict_durations(encoded, batch),
+            *((self.predict_durations(encoded, batch),) if self.durations else ()),
             *self.predict_pitch(encoded, batch),
             z,
             self.denoise(z, t, cond, z, batch.mask),

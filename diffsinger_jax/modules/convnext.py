@@ -54,6 +54,7 @@ class ConvNeXtDecoder(nn.Module):
       layers: number of blocks.
       kernel_size: of the first and the last convolution, odd.
       dropout: rate, in training only.
+      unmasked_convs: whether convolutions see what layers make of padding.
     """
 
     mel_bins: int
@@ -61,12 +62,14 @@ class ConvNeXtDecoder(nn.Module):
     layers: int = 6
     kernel_size: int = 7
     dropout: float = 0.1
+    unmasked_convs: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, cond: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
-        """cond [B, T, H], mask bool[B, T] -> z f32[B, T, M], zero on padding."""
+        """cond [B, T, H], mask bool[B, T] -> z f32[B, T, M], zero on padding that is not seen."""
         kwargs = {"kernel_init": torch_uniform, "dtype": self.dtype}
+        mask = jnp.ones_like(mask) if self.unmasked_convs else mask
         x = Conv1D(self.channels, self.kernel_size, **kwargs, name="in")(masked(cond, mask))
         for i in range(self.layers):
             block = ConvNeXtBlock(self.dropout, dtype=self.dtype, name=f"block_{i}")

@@ -18,6 +18,16 @@ kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 torch_uniform = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 """What PyTorch starts a layer with unless told otherwise: uniform within 1 / sqrt(fan in)."""
 
+
+def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
+    """An initializer that draws uniformly from [-bound, bound]."""
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
 NORM_EPSILON = 1e-5
 """Of layer norms, in the transformer and in the trunks."""
 

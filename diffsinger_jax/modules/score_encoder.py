@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from diffsinger_jax.modules.curves import ScalarEmbed
 from diffsinger_jax.modules.layers import (
     Dtype,
     Embed,
@@ -13,7 +18,9 @@ from diffsinger_jax.modules.layers import (
     espnet_relative_table,
     sinusoidal_positions,
 )
+from diffsinger_jax.modules.length_regulator import frames_per_phoneme
 from diffsinger_jax.modules.transformer import FFTStack
+from diffsinger_jax.types import Batch
 
 MIDI_ROWS = 300
 """Rows of the reference's table of MIDI pitches."""
@@ -46,6 +53,9 @@ class ScoreEncoder(nn.Module):
       layers, heads, kernel_size, dropout, unmasked_convs: of the FFT blocks.
       score_inputs: what is read beside the phonemes, a name in `SCORE_INPUTS`.
       positions: a name in `POSITIONS`.
+      scaled_durations: whether "durations" are read as ln(1 + frames) or as frames.
+      cross_lingual: ids of the phonemes whose language is read with "durations"; None reads none.
+      block_settings: further keyword arguments of the `FFTStack`.
     """
 
     phonemes: int
@@ -59,25 +69,29 @@ class ScoreEncoder(nn.Module):
     unmasked_convs: bool = False
     score_inputs: str = "continuous"
     positions: str = "sinusoid"
+    scaled_durations: bool = True
+    cross_lingual: tuple[int, ...] | None = None
+    block_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(
-        self,
-        tokens: jax.Array,
-        note_midi: jax.Array,
-        note_sec: jax.Array,
-        slur: jax.Array,
-        speaker: jax.Array,
-        language: jax.Array,
-        *,
-        train: bool,
+        self, batch: Batch, style: jax.Array | None = None, *, train: bool = False
     ) -> jax.Array:
-        """Fields of a `Batch` -> f32[B, N, H], zero on padding."""
-        mask = tokens > 0
-        x = Embed(self.phonemes + 1, self.hidden, padded=True, name="phoneme")(tokens)
+        """Encodes the phonemes of a batch.
+
+        Args:
+          batch: of which phonemes, notes, durations, speaker and language are read.
+          style: [B, 1 or N, H], of blocks that have a style.
+          train: whether dropout is on.
+
+        Returns:
+          f32[B, N, H], zero on padding.
+        """
+        mask = batch.tokens > 0
+        x = Embed(self.phonemes + 1, self.hidden, padded=True, name="phoneme")(batch.tokens)
         x *= self.hidden**0.5
-        x = SCORE_INPUTS[self.score_inputs](self, x, note_midi, note_sec, slur, speaker, language)
+        x = SCORE_INPUTS[self.score_inputs](self, x, batch)
         x = POSITIONS[self.positions](x, mask)
         return FFTStack(
             self.layers,
@@ -87,30 +101,44 @@ class ScoreEncoder(nn.Module):
             unmasked_convs=self.unmasked_convs,
             dtype=self.dtype,
             name="blocks",
-        )(x, mask, train=train)
+            **self.block_settings,
+        )(x, mask, style, train=train)
 
-    def _add_continuous(self, x, note_midi, note_sec, slur, speaker, language) -> jax.Array:
+    def _add_continuous(self, x: jax.Array, batch: Batch) -> jax.Array:
         """Pitches and durations as numbers, so that pitches between keys have a meaning."""
-        sung = (note_midi > 0).astype(jnp.float32)
+        sung = (batch.note_midi > 0).astype(jnp.float32)
         # Octaves from middle C and a flag for rests.
-        pitch = jnp.stack([sung * (note_midi - 60.0) / 12.0, sung], axis=-1)  # [B, N, 2]
+        pitch = jnp.stack([sung * (batch.note_midi - 60.0) / 12.0, sung], axis=-1)  # [B, N, 2]
         x += Linear(self.hidden, name="note_pitch")(pitch)
-        x += Linear(self.hidden, name="note_duration")(jnp.log1p(note_sec)[..., None])
-        x += Embed(2, self.hidden, name="slur")(slur)
-        x += Embed(self.speakers, self.hidden, name="speaker")(speaker)[:, None, :]
-        return x + Embed(self.languages, self.hidden, name="language")(language)
+        x += Linear(self.hidden, name="note_duration")(jnp.log1p(batch.note_sec)[..., None])
+        x += Embed(2, self.hidden, name="slur")(batch.slur)
+        x += Embed(self.speakers, self.hidden, name="speaker")(batch.speaker)[:, None, :]
+        return x + Embed(self.languages, self.hidden, name="language")(batch.language)
 
-    def _add_midi(self, x, note_midi, note_sec, slur, speaker, language) -> jax.Array:
+    def _add_midi(self, x: jax.Array, batch: Batch) -> jax.Array:
         """The reference's `FastSpeech2MIDI`: a table of whole pitches, seconds, slurs."""
-        key = jnp.clip(jnp.round(note_midi), 0, MIDI_ROWS - 1).astype(jnp.int32)
+        key = jnp.clip(jnp.round(batch.note_midi), 0, MIDI_ROWS - 1).astype(jnp.int32)
         x += Embed(MIDI_ROWS, self.hidden, name="midi")(key)
-        x += Linear(self.hidden, name="seconds")(note_sec[..., None])
-        return x + Embed(2, self.hidden, name="slur")(slur)
+        x += Linear(self.hidden, name="seconds")(batch.note_sec[..., None])
+        return x + Embed(2, self.hidden, name="slur")(batch.slur)
+
+    def _add_durations(self, x: jax.Array, batch: Batch) -> jax.Array:
+        """Frames of each phoneme, and the language of those that several languages share."""
+        frames = frames_per_phoneme(batch.mel2ph, batch.tokens.shape[1]).astype(jnp.float32)
+        frames = jnp.log1p(frames) if self.scaled_durations else frames
+        x += ScalarEmbed(self.hidden, name="duration")(frames)
+        if self.cross_lingual is None:
+            return x
+        shared = jnp.isin(batch.tokens, jnp.asarray(self.cross_lingual, jnp.int32))
+        language = jnp.where(shared, batch.language + 1, 0)
+        return x + Embed(self.languages + 1, self.hidden, padded=True, name="language")(language)
 
 
 SCORE_INPUTS = {
     "continuous": ScoreEncoder._add_continuous,
     "midi": ScoreEncoder._add_midi,
-    "phonemes": lambda encoder, x, *fields: x,
+    "phonemes": lambda encoder, x, batch: x,
+    "durations": ScoreEncoder._add_durations,
 }
-"""What the encoder reads beside the phonemes: ours, the reference's with MIDI, and without."""
+"""What the encoder reads beside the phonemes: ours, the reference's with MIDI and without, and
+openvpi's."""

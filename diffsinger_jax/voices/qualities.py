@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-METHODS = ("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc")
-"""The names in `diffusion.samplers.SAMPLERS`; a test holds that they are the same."""
+METHODS = ("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc", "euler", "rk2", "rk4", "rk5")
+"""The names in `diffusion.samplers.ALL_SAMPLERS`; a test holds that they are the same."""
 
 
 class Quality(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.samplers import SAMPLERS
+from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, FLOW_SAMPLERS, SAMPLERS
 from diffsinger_jax.diffusion.sampling import STARTS, Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.qualities import QUALITIES
@@ -44,7 +44,7 @@ def resolve_sampling(
       quality: a name in `QUALITIES`.
       k_step: where sampling starts, 0 for the auxiliary mel alone.
       steps: of the sampler from there; where only k_step is given, all k of them.
-      method: a name in `SAMPLERS`.
+      method: a name in `ALL_SAMPLERS`.
       temperature: factor on the noise.
 
     Raises:
@@ -87,12 +87,20 @@ def require_possible(sampling: Sampling, path: Path) -> None:
       InputError: if k_step or steps are out of range, or a name is unknown.
     """
     k, steps = sampling.k_step, sampling.steps
-    if sampling.method not in SAMPLERS:
-        raise InputError(f"the methods are {', '.join(SAMPLERS)}, there is no {sampling.method!r}")
+    known = tuple(SAMPLERS if path.discrete else ALL_SAMPLERS)
+    if sampling.method not in ALL_SAMPLERS:
+        raise InputError(f"the methods are {', '.join(known)}, there is no {sampling.method!r}")
+    if sampling.method not in known:
+        raise InputError(
+            f"{', '.join(FLOW_SAMPLERS)} follow the velocity of a flow, which this voice of a "
+            f"diffusion does not predict; choose one of {', '.join(known)}"
+        )
     if sampling.start not in STARTS:
         raise InputError(f"sampling starts are {', '.join(STARTS)}, there is no {sampling.start!r}")
     if not 0 <= k <= path.depth:
         raise InputError(f"k_step is 0 to {path.depth} for this voice, got {k}")
+    if sampling.method == "plms" and k and path.alpha(path.at_depth(k)) <= 0:
+        raise InputError("plms cannot start from noise alone; choose another method or k_step")
     if steps < 1 or (path.discrete and steps > max(k, 1)):
         raise InputError(f"sampling from k_step={k} takes 1 to {k} steps, got {steps}")
 

@@ -40,7 +40,7 @@ class Flow(OnPath):
 
 @pytest.fixture
 def acoustic(monkeypatch):
-    row = ProcessKind(lambda settings: LINE, lambda path, scale: Flow(path))
+    row = ProcessKind(lambda settings: LINE, lambda path, settings, scale: Flow(path))
     monkeypatch.setitem(PROCESSES, "flow", row)
     return small_acoustic_model(process="flow", schedule={}, condition_on_prior=False)
 

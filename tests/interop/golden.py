@@ -105,7 +105,7 @@ def our_numbers(
 
     prior = jnp.zeros((*batch.mask.shape, model.mel_bins)) if prior is None else prior
     path, process = acoustic.path, acoustic.make_process(params["prior_scale"])
-    predict_x0 = acoustic.x0_predictor(params, batch, cond, prior, path.grid())
+    predict_x0 = acoustic.predictor(params, batch, cond, prior, path.grid())
     if has("out_x0"):
         x0, eps, t = frames_first("out_x0"), frames_first("out_eps"), cases["out_t"].astype("i4")
         x_t = process.marginal(x0, jnp.asarray(t), eps)

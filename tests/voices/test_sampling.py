@@ -6,7 +6,7 @@ import pytest
 
 from diffsinger_jax.cli import sing
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.samplers import SAMPLERS
+from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, SAMPLERS
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.errors import InputError
@@ -79,12 +79,17 @@ def test_on_a_continuous_path_steps_do_not_depend_on_the_depth():
     assert resolve_sampling(one, k_step=0.3).steps == 20
     assert resolve_sampling(one, quality="good").steps == QUALITIES["good"].steps
     assert resolve_sampling(one, quality="best").steps == 20
+    assert resolve_sampling(one, method="rk4").method == "rk4"
     with pytest.raises(InputError, match="k_step is 0 to 1"):
         resolve_sampling(one, k_step=1.5)
+    with pytest.raises(InputError, match="plms cannot start from noise alone"):
+        resolve_sampling(one, k_step=1.0, method="plms")
+    with pytest.raises(InputError, match="euler, .* follow the velocity .* choose one of ddpm"):
+        resolve_sampling(voice(), method="euler")
 
 
 def test_the_names_are_those_of_the_samplers():
-    assert list(METHODS) == list(SAMPLERS)
+    assert list(METHODS) == list(ALL_SAMPLERS)
 
 
 def test_good_is_at_least_five_times_fewer_calls_than_every_step():
@@ -95,5 +100,5 @@ def test_good_is_at_least_five_times_fewer_calls_than_every_step():
 def test_the_flags_offer_what_there_is():
     for quality in QUALITIES:
         assert sing.parse_flags(["--quality", quality]).quality == quality
-    for method in SAMPLERS:
+    for method in METHODS:
         assert sing.parse_flags(["--method", method]).method == method

@@ -19,6 +19,12 @@ from diffsinger_jax.diffusion.samplers.ancestral import ancestral_sampler
 from diffsinger_jax.diffusion.samplers.estimates import PredictX0
 from diffsinger_jax.diffusion.samplers.exponential import dpm_solver_pp_2m_sampler, unipc_sampler
 from diffsinger_jax.diffusion.samplers.plms import plms_sampler, plms_times
+from diffsinger_jax.diffusion.samplers.runge_kutta import (
+    TABLEAUS,
+    Tableau,
+    runge_kutta_sampler,
+    stage_times,
+)
 from diffsinger_jax.diffusion.timesteps import even_times, log_snr_times
 
 Run = Callable[[Path, PredictX0, jax.Array, NoiseAt, np.ndarray], jax.Array]
@@ -36,30 +42,66 @@ class Sampler(NamedTuple):
       run: see `Run`.
       times: (path, depth of the start, steps) -> the times it steps through, [steps + 1].
       model_times: (path, times) -> those at which it calls the model.
-      extra_calls: how often the model is called beyond once a step.
+      extra_calls: how often the model is called beyond `calls_per_step`.
+      calls_per_step: of the model.
       draws: whether noise is drawn on the way; otherwise only at the start.
+      clips: whether it keeps estimates of x_0 within a bound, unless told not to.
+      estimate: what it asks the process for, "x0" or "velocity".
     """
 
     run: Run
     times: Callable[[Path, float, int], np.ndarray]
     model_times: Callable[[Path, np.ndarray], np.ndarray] = _all_but_the_last
     extra_calls: int = 0
+    calls_per_step: int = 1
     draws: bool = False
+    clips: bool = True
+    estimate: str = "x0"
 
 
 SAMPLERS: Mapping[str, Sampler] = {
     "ddpm": Sampler(ancestral_sampler, even_times, draws=True),
     "ddim": Sampler(functools.partial(ancestral_sampler, eta=0.0), even_times),
-    "plms": Sampler(plms_sampler, even_times, model_times=plms_times, extra_calls=1),
+    "plms": Sampler(plms_sampler, even_times, model_times=plms_times, extra_calls=1, clips=False),
     "dpm_solver_pp_2m": Sampler(dpm_solver_pp_2m_sampler, log_snr_times),
     "unipc": Sampler(unipc_sampler, log_snr_times),
 }
-"""The methods that a config, a voice or a flag can name."""
+"""The methods that a config, a voice or a flag can name; they serve every process."""
 
 
-def make_sampler(method: str, eta: float = 0.0) -> Sampler:
-    """The sampler of a name; `eta` is of "ddim" alone, see `ancestral.step_weights`."""
-    sampler = SAMPLERS[method]
+def _runge_kutta(tableau: Tableau) -> Sampler:
+    def model_times(path: Path, times: np.ndarray) -> np.ndarray:
+        return stage_times(tableau, times).reshape(-1)
+
+    return Sampler(
+        functools.partial(runge_kutta_sampler, tableau=tableau),
+        even_times,
+        model_times=model_times,
+        calls_per_step=tableau.stages,
+        clips=False,
+        estimate="velocity",
+    )
+
+
+FLOW_SAMPLERS: Mapping[str, Sampler] = {
+    name: _runge_kutta(tableau) for name, tableau in TABLEAUS.items()
+}
+"""Further methods, of processes that have a velocity."""
+
+ALL_SAMPLERS: Mapping[str, Sampler] = {**SAMPLERS, **FLOW_SAMPLERS}
+
+
+def make_sampler(method: str, eta: float = 0.0, clip_x0: bool = True) -> Sampler:
+    """The sampler of a name.
+
+    Args:
+      method: a name in `ALL_SAMPLERS`.
+      eta: of "ddim" alone, see `ancestral.step_weights`.
+      clip_x0: whether estimates of x_0 are kept within `X0_BOUND` by samplers that do so.
+    """
+    sampler = ALL_SAMPLERS[method]
+    if sampler.clips and not clip_x0:
+        sampler = sampler._replace(run=functools.partial(sampler.run, bound=None))
     if method == "ddim" and eta:
-        return sampler._replace(run=functools.partial(ancestral_sampler, eta=eta), draws=True)
+        return sampler._replace(run=functools.partial(sampler.run, eta=eta), draws=True)
     return sampler

@@ -10,7 +10,7 @@ import numpy as np
 
 from diffsinger_jax.diffusion.noise import NoiseAt
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.samplers.estimates import PredictX0, clipped_x0
+from diffsinger_jax.diffusion.samplers.estimates import X0_BOUND, PredictX0, clipped_x0
 
 
 class StepWeights(NamedTuple):
@@ -47,7 +47,12 @@ def step_weights(path: Path, t: np.ndarray, t_next: np.ndarray, *, eta: float = 
 
 
 def reverse_step(
-    predict_x0: PredictX0, x_t: jax.Array, t: jax.Array, weights: StepWeights, noise: jax.Array
+    predict_x0: PredictX0,
+    x_t: jax.Array,
+    t: jax.Array,
+    weights: StepWeights,
+    noise: jax.Array,
+    bound: float | None = X0_BOUND,
 ) -> jax.Array:
     """One step x_t -> x_{t_next}.
 
@@ -57,11 +62,12 @@ def reverse_step(
       t: [], the same time for the whole batch.
       weights: of this step, f32[] each, see `step_weights`.
       noise: [B, T, D] standard normal.
+      bound: of the estimates; None leaves them as they are.
 
     Returns:
       x_{t_next}: [B, T, D].
     """
-    x0 = clipped_x0(predict_x0, x_t, t)
+    x0 = clipped_x0(predict_x0, x_t, t, bound)
     return weights.x0 * x0 + weights.x_t * x_t + weights.noise * noise
 
 
@@ -73,6 +79,7 @@ def ancestral_sampler(
     times: np.ndarray,
     *,
     eta: float = 1.0,
+    bound: float | None = X0_BOUND,
 ) -> jax.Array:
     """`reverse_step` along `times`; no noise is drawn where eta is 0.
 
@@ -83,6 +90,7 @@ def ancestral_sampler(
       noise_at: of each step.
       times: [steps + 1], from noise to data.
       eta: see `step_weights`.
+      bound: see `reverse_step`.
 
     Returns:
       x: [B, T, D] at times[-1].
@@ -91,7 +99,7 @@ def ancestral_sampler(
     def body(x_t, step):
         t, weights = step
         noise = noise_at(t) if eta else jnp.zeros_like(x_t)
-        return reverse_step(predict_x0, x_t, t, weights, noise), None
+        return reverse_step(predict_x0, x_t, t, weights, noise, bound), None
 
     weights = step_weights(path, times[:-1], times[1:], eta=eta)
     return jax.lax.scan(body, x, jax.tree.map(jnp.asarray, (times[:-1], weights)))[0]

@@ -18,7 +18,7 @@ import numpy as np
 
 from diffsinger_jax.diffusion.noise import NoiseAt
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.samplers.estimates import PredictX0, clipped_x0
+from diffsinger_jax.diffusion.samplers.estimates import X0_BOUND, PredictX0, clipped_x0
 from diffsinger_jax.diffusion.timesteps import log_signal_to_noise
 
 
@@ -83,6 +83,8 @@ def dpm_solver_pp_2m_sampler(
     x: jax.Array,
     noise_at: NoiseAt,
     times: np.ndarray,
+    *,
+    bound: float | None = X0_BOUND,
 ) -> jax.Array:
     """DPM-Solver++ (2M): second order, deterministic, one call a step.
 
@@ -92,6 +94,7 @@ def dpm_solver_pp_2m_sampler(
       x: [B, T, D] at times[0].
       noise_at: is not used.
       times: [steps + 1], from noise to data.
+      bound: of the estimates; None leaves them as they are.
 
     Returns:
       x: [B, T, D] at times[-1].
@@ -100,7 +103,7 @@ def dpm_solver_pp_2m_sampler(
     def body(carry, step):
         x_t, x0_before = carry
         t, w = step
-        x0 = clipped_x0(predict_x0, x_t, t)
+        x0 = clipped_x0(predict_x0, x_t, t, bound)
         return (w[0] * x_t + w[1] * x0 + w[2] * x0_before, x0), None
 
     weights = jnp.asarray(two_step_weights(path, times), jnp.float32)
@@ -114,6 +117,8 @@ def unipc_sampler(
     x: jax.Array,
     noise_at: NoiseAt,
     times: np.ndarray,
+    *,
+    bound: float | None = X0_BOUND,
 ) -> jax.Array:
     """UniPC-2: the step of DPM-Solver++ (2M), corrected by the estimate at its end.
 
@@ -126,6 +131,7 @@ def unipc_sampler(
       x: [B, T, D] at times[0].
       noise_at: is not used.
       times: [steps + 1], from noise to data.
+      bound: of the estimates; None leaves them as they are.
 
     Returns:
       x: [B, T, D] at times[-1].
@@ -134,7 +140,7 @@ def unipc_sampler(
     def body(carry, step):
         x_predicted, x_before, x0_before, x0_before_that = carry
         t, c, w = step
-        x0 = clipped_x0(predict_x0, x_predicted, t)
+        x0 = clipped_x0(predict_x0, x_predicted, t, bound)
         x_t = c[0] * x_before + c[1] * x0_before + c[2] * x0_before_that + c[3] * x0
         return (w[0] * x_t + w[1] * x0 + w[2] * x0_before, x_t, x0, x0_before), None
 

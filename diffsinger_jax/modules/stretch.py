@@ -1,88 +1,16 @@
-"""Curves over frames as vectors: f0, control curves, and how far a phoneme has come."""
+"""How far a phoneme has come, as a part of the condition."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import Dtype, Linear, sinusoid, torch_uniform
+from diffsinger_jax.modules.layers import Linear, sinusoid, symmetric_uniform, torch_uniform
 from diffsinger_jax.modules.length_regulator import expand_to_frames, frames_per_phoneme
-
-CURVE_SCALES: Mapping[str, float] = {
-    "energy": 1.0 / 96.0,  # dB
-    "breathiness": 1.0 / 96.0,  # dB
-    "voicing": 1.0 / 96.0,  # dB
-    "tension": 0.1,  # logit
-    "key_shift": 1.0 / 12.0,  # semitones
-    "speed": 1.0,
-}
-"""The control curves, in the order in which a model adds them: what their units are divided by."""
 
 PROGRESS_STEPS = 1000
 """Into how many parts a phoneme is divided where its progress is told."""
-
-
-def _uniform(bound: float) -> nn.initializers.Initializer:
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
-
-
-class ScalarEmbed(nn.Module):
-    """One number as a vector: x w + b, elementwise, so that it is exact on every device."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """f32[...] -> f32[..., features]."""
-        init = _uniform((6.0 / (1 + self.features)) ** 0.5)  # Xavier's, for a matrix [1, features]
-        shape = (1,) * x.ndim + (self.features,)
-        weight = self.param("weight", init, (self.features,)).reshape(shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)).reshape(shape)
-        return x[..., None] * weight + bias
-
-
-class MelScalePitchEmbedding(nn.Module):
-    """f0 as ln(1 + f0 / 700), the mel scale but for a factor, times a vector.
-
-    It says nothing of voicing: f0 is interpolated through unvoiced frames.
-    """
-
-    hidden: int
-
-    @nn.compact
-    def __call__(self, f0: jax.Array) -> jax.Array:
-        """f0 f32[B, T] Hz -> f32[B, T, H]."""
-        return ScalarEmbed(self.hidden, name="scalar")(jnp.log1p(f0 / 700.0))
-
-
-class CurveEmbeddings(nn.Module):
-    """The sum of the vectors of several control curves.
-
-    Attributes:
-      curves: names in `CURVE_SCALES`.
-      hidden: H.
-      scaled: whether values are brought to about one first; older voices learned the bare units.
-    """
-
-    curves: tuple[str, ...]
-    hidden: int
-    scaled: bool = True
-
-    @nn.compact
-    def __call__(self, values: Mapping[str, jax.Array]) -> jax.Array:
-        """f32[B, T] for each of `curves` -> f32[B, T, H]."""
-        return sum(
-            ScalarEmbed(self.hidden, name=name)(
-                values[name] * (CURVE_SCALES[name] if self.scaled else 1.0)
-            )
-            for name in self.curves
-        )
 
 
 def phoneme_progress(mel2ph: jax.Array, phonemes: int) -> jax.Array:
@@ -115,7 +43,7 @@ class GRU(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, T, in] -> f32[B, T, features]."""
         h = self.features
-        init = _uniform(h**-0.5)
+        init = symmetric_uniform(h**-0.5)
         inputs = self.param("input_kernel", init, (x.shape[-1], 3 * h))
         input_bias = self.param("input_bias", init, (3 * h,))
         recurrent = self.param("recurrent_kernel", init, (h, 3 * h))

@@ -4,13 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax.modules.curve_embedding import (
-    GRU,
-    CurveEmbeddings,
-    StretchEmbedding,
-    phoneme_progress,
-)
+from diffsinger_jax.modules.curves import CurveEmbedding
 from diffsinger_jax.modules.length_regulator import frames_per_phoneme
+from diffsinger_jax.modules.stretch import GRU, StretchEmbedding, phoneme_progress
 
 MEL2PH = jnp.asarray([[1, 1, 2, 3, 3, 3, 0], [1, 2, 2, 2, 2, 2, 2]])
 
@@ -56,9 +52,9 @@ def test_what_follows_a_frame_does_not_change_its_stretch():
 
 def test_scaled_curves_are_divided_by_their_units_and_summed():
     values = {"energy": jnp.asarray([[-48.0]]), "key_shift": jnp.asarray([[6.0]])}
-    scaled = CurveEmbeddings(("energy", "key_shift"), 5)
+    scaled = CurveEmbedding(("energy", "key_shift"), 5)
     params = scaled.init(jax.random.key(0), values)
-    bare = CurveEmbeddings(("energy", "key_shift"), 5, scaled=False)
+    bare = CurveEmbedding(("energy", "key_shift"), 5, scaled=False)
     by_hand = {"energy": values["energy"] / 96, "key_shift": values["key_shift"] / 12}
     np.testing.assert_allclose(scaled.apply(params, values), bare.apply(params, by_hand), rtol=1e-6)
     alone = sum(float(v[0, 0]) * params["params"][k]["weight"] for k, v in by_hand.items())
