@@ -1,7 +1,7 @@
 """Our numbers beside those of the reference, for a checkpoint and what was computed with it.
 
-Run as a program it prints the differences of folders that hold a checkpoint, its config, its
-phone set and cases.npz:
+Run as a program it prints the differences of golden folders: checkpoints of the reference with
+their config, phone set and cases.npz, openvpi's acoustic experiments, its features:
 
     python tests/interop/golden.py FOLDER [FOLDER ...]
 """
@@ -152,17 +152,31 @@ def differences(acoustic, params, cases, sampling) -> dict[str, float]:
     }
 
 
-def main(folders: list[str]) -> None:
+def main(folders: list[str]) -> int:
+    """Prints every difference beside its bound; 1 where one is exceeded, or a kind is unknown."""
+    import golden_openvpi
+
     jax.config.update("jax_default_matmul_precision", "highest")
+    code = 0
     for folder in map(Path, folders):
-        voice = import_folder(folder).voice
-        cases = np.load(folder / "cases.npz")
-        found = differences(voice.acoustic, voice.params, cases, voice.sampling)
         print(folder.name)
-        for name, difference in found.items():
-            flag = "" if difference <= BOUNDS.get(name, BOUND) else "  TOO FAR"
-            print(f"  {name:16} {difference:.1e}{flag}")
+        if golden_openvpi.kind_of(folder):
+            found = golden_openvpi.differences(folder)
+        elif (folder / "phone_set.json").is_file():
+            voice = import_folder(folder).voice
+            with np.load(folder / "cases.npz") as cases:
+                all_found = differences(voice.acoustic, voice.params, cases, voice.sampling)
+            found = {name: (one, BOUNDS.get(name, BOUND)) for name, one in all_found.items()}
+        else:
+            print("  of a kind that is not compared here")
+            code = 1
+            continue
+        for name, (difference, bound) in found.items():
+            near = difference <= bound
+            print(f"  {name:28} {difference:.1e}  bound {bound:.0e}{'' if near else '  TOO FAR'}")
+            code |= not near
+    return int(code)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -16,6 +16,8 @@ from diffsinger_jax.audio.f0 import interpolate_f0
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.diffusion.processes import logit_normal_weights
 from diffsinger_jax.diffusion.sampling import Sampling, shallow_start
+from diffsinger_jax.diffusion.schedule import make_schedule
+from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.models.diffsinger import SPEAKER_MIX, DiffSinger
 from diffsinger_jax.modules.stretch import phoneme_progress
@@ -34,6 +36,54 @@ SAMPLERS = {
     "ddim": ("ddim", "plms_interval"),
     "pndm": ("plms", "plms_interval"),
 }
+
+
+def kind_of(folder: Path) -> str:
+    """What a golden folder holds: "acoustic", "features", or "" for another kind."""
+    if (folder / "config.yaml").is_file() and (folder / "phonemes.json").is_file():
+        acoustic = "acoustic_task" in (folder / "config.yaml").read_text(encoding="utf-8")
+        return "acoustic" if acoustic else ""
+    if not (folder / "cases.npz").is_file():
+        return ""
+    with np.load(folder / "cases.npz") as cases:
+        return "features" if "out_energy_raw" in cases else ""
+
+
+def differences(folder: Path) -> dict[str, tuple[float, float]]:
+    """Largest difference of each number that was recorded, by the array's range, and its bound."""
+    with np.load(folder / "cases.npz") as arrays:
+        cases = dict(arrays)
+    if kind_of(folder) == "features":
+        got = feature_numbers(cases)
+        return {
+            name: (_relative(x, cases[f"out_{name}"]), FEATURE_BOUND) for name, x in got.items()
+        }
+    voice = import_folder(folder).voice
+    got = jax.jit(lambda params: acoustic_numbers(voice.acoustic, params, cases))(voice.params)
+    got |= schedule_numbers(voice, cases)
+    found = {}
+    for name, value in got.items():
+        theirs = cases[name if name in cases else f"out_{name}"]
+        sampled = name.endswith("_mel") and name != "aux_mel"
+        found[name] = _relative(value, theirs), SAMPLED_BOUND if sampled else BOUND
+    return found
+
+
+def schedule_numbers(voice, cases) -> dict[str, np.ndarray]:
+    """The buffers of a diffusion's schedule."""
+    names = [name for name in cases if name.startswith("out_schedule_")]
+    if not names:
+        return {}
+    buffers = schedule_buffers(make_schedule(voice.schedule))
+    return {
+        name.removeprefix("out_"): buffers[name.removeprefix("out_schedule_")] for name in names
+    }
+
+
+def _relative(ours, theirs) -> float:
+    assert np.shape(ours) == np.shape(theirs)
+    extent = float(np.ptp(theirs)) or float(np.abs(theirs).max()) or 1.0
+    return float(np.abs(np.asarray(ours, np.float64) - theirs).max()) / extent
 
 
 def import_folder(folder: Path):
