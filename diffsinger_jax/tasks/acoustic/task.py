@@ -100,6 +100,26 @@ def train_voice(
     Raises:
       InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
     """
+    config = _checked_config(given, stage)
+    with open_workdir(workdir) as opened:
+        run = open_run(config, opened, profile)
+        params = run_stage(run, auxiliary_stage(run), _begin(run, stage))
+        if stage == "auxiliary":
+            return _keep_voice(run, _auxiliary_only(config), params, AUXILIARY_VOICE)
+        if stage == "boundary":
+            run_stage(run, *boundary_stage(run, params))
+            log_primary(f"to see k: diffsinger-jax boundary --workdir {opened}")
+            return None
+        if config.sampling.k_step == AUTO:
+            run = run._replace(config=with_boundary(config, settle_boundary(run, params)))
+        if "prior_scale" not in frozen_paths(config):
+            params = {**params, "prior_scale": measure_prior(run, params)}
+        params = run_stage(run, denoiser_stage(run), params)
+        return _keep_voice(run, run.config, params, "voice")
+
+
+def _checked_config(given: Any, stage: str) -> AcousticConfig:
+    """With the model of the voice that it starts from; fits the stage and the devices."""
     config = acoustic_config(with_voice(as_dict(given)))
     check_stage(config, stage)
     check_layout(
@@ -108,34 +128,19 @@ def train_voice(
         microbatches=config.microbatches,
         fsdp=config.mesh.fsdp,
     )
-    with open_workdir(workdir) as opened:
-        return _train(open_run(config, opened, profile), stage)
+    return config
 
 
-def _train(run: AcousticRun, stage: str) -> Voice | None:
-    config, workdir = run.config, run.workdir
+def _begin(run: AcousticRun, stage: str) -> Params:
+    """The params before the first stage, once all is checked, kept and said."""
     check_run(run, stage)
-    _keep_config(config, workdir)
-    for sentence in describe_start(config, run.corpus):
+    _keep_config(run.config, run.workdir)
+    for sentence in describe_start(run.config, run.corpus):
         log_primary(sentence)
-    describe_devices(config.mesh.fsdp)
+    describe_devices(run.config.mesh.fsdp)
     params = initial_params(run)
     describe_params(params)
-
-    params = run_stage(run, auxiliary_stage(run), params)
-    if stage == "auxiliary":
-        return _keep_voice(run, _auxiliary_only(config), params, AUXILIARY_VOICE)
-    if stage == "boundary":
-        run_stage(run, *boundary_stage(run, params))
-        log_primary(f"to see k: diffsinger-jax boundary --workdir {workdir}")
-        return None
-    if config.sampling.k_step == AUTO:
-        run = run._replace(config=with_boundary(config, settle_boundary(run, params)))
-    if "prior_scale" not in frozen_paths(config):
-        params = {**params, "prior_scale": measure_prior(run, params)}
-    params = run_stage(run, denoiser_stage(run), params)
-
-    return _keep_voice(run, run.config, params, "voice")
+    return params
 
 
 def _keep_voice(run: AcousticRun, config: AcousticConfig, params: Params, folder: str) -> Voice:
