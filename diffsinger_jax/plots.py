@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 DYNAMIC_RANGE_DB = 80.0
 """What lies further below the loudest point of a picture is drawn black."""
-_TICKS = {0: "C", 2: "D", 4: "E", 7: "G", 9: "A"}  # no two so near that their names collide
+_TICKS = (  # the pitch classes that are named, by how many semitones a panel shows
+    (14, {0: "C", 2: "D", 4: "E", 7: "G", 9: "A"}),
+    (26, {0: "C", 4: "E", 7: "G"}),
+    (60, {0: "C"}),
+)
+_CJK_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans JP", "Source Han Sans JP", "IPAexGothic", "IPAGothic",
+    "TakaoGothic", "Hiragino Sans", "Yu Gothic", "MS Gothic", "WenQuanYi Zen Hei",
+    "Noto Sans CJK SC",
+)  # fmt: skip
 
 
 class Span(NamedTuple):
@@ -30,7 +39,7 @@ class Span(NamedTuple):
     Attributes:
       start_sec, end_sec: from the picture's start.
       midi: pitch of a note; None for rests and phonemes.
-      label: of a phoneme.
+      label: of a phoneme; the lyric of a note.
     """
 
     start_sec: float
@@ -104,13 +113,13 @@ def song_picture(
     *,
     row_sec: float = 15.0,
 ) -> Figure | None:
-    """A song in rows of at most `row_sec`: mel, f0 over the notes, phonemes along the bottom.
+    """A song in rows of at most `row_sec`: mel, f0 over the notes, phonemes and lyrics below.
 
     Args:
       path: of the png, or None for the figure.
       mel: [T, M] log amplitude.
       f0: [T] Hz, 0 unvoiced.
-      notes: with midi, in seconds from the song's start.
+      notes: with midi, in seconds from the song's start; with their lyrics as labels.
       phonemes: with labels.
     """
     length_sec = spec.seconds(len(mel))
@@ -124,16 +133,19 @@ def song_picture(
         begin, end = row * shown_sec, (row + 1) * shown_sec
         _draw_mel(upper, decibels, spec, top)
         _draw_pitch(lower, {"f0": f0}, spec, notes)
-        floor, _ = lower.get_ylim()
-        lower.set_ylim(floor - 2.5)  # room for the phonemes
-        for phoneme in phonemes:
-            if begin <= phoneme.start_sec < end:
-                lower.axvline(phoneme.start_sec, color="0.85", linewidth=0.5, zorder=0)
-                middle = (phoneme.start_sec + phoneme.end_sec) / 2
-                lower.text(middle, floor - 2, phoneme.label, ha="center", fontsize=7, clip_on=True)
+        floor, ceiling = lower.get_ylim()
+        line = (ceiling - floor) / 9.0  # height of a line of text
+        lower.set_ylim(floor - 3.4 * line, ceiling)
+        shown = [p for p in phonemes if begin <= p.start_sec < end]
+        for phoneme in shown:
+            lower.axvline(phoneme.start_sec, color="0.85", linewidth=0.5, zorder=0)
+        sung = [note for note in notes if begin <= note.start_sec < end and note.label]
+        _write_row(lower, shown, floor - 1.5 * line, shown_sec, centred=True)
+        _write_row(lower, sung, floor - 2.9 * line, shown_sec, color="tab:blue")
         for ax in (upper, lower):
             ax.set_xlim(begin, end)
         upper.tick_params(labelbottom=False)
+    axes[1].legend(handles=_song_legend(), loc="upper right", fontsize=7, ncols=4)
     axes[-1].set_xlabel("s")
     axes[0].set_title(title)
     return _finish(figure, path)
@@ -191,6 +203,61 @@ def boundary_panels(
     return _finish(figure, path)
 
 
+def _write_row(
+    ax: Axes,
+    spans: Sequence[Span],
+    height: float,
+    shown_sec: float,
+    *,
+    color: str = "black",
+    centred: bool = False,
+) -> None:
+    """Labels along a line, each as wide as it is; those that would touch are left out."""
+    sec_per_letter = shown_sec / 190.0  # 15 inches of letters of 7 points
+    taken = -np.inf
+    family = _font_for("".join(span.label for span in spans))
+    for span in spans:
+        width = sec_per_letter * (sum(2 if ord(c) > 0x2E80 else 1 for c in span.label) + 0.5)
+        at = (span.start_sec + span.end_sec - width) / 2 if centred else span.start_sec
+        if at < taken or not _has_glyphs(span.label, family):
+            continue
+        taken = at + width
+        ax.text(at, height, span.label, fontsize=7, color=color, family=family, clip_on=True)
+
+
+def _font_for(text: str) -> str:
+    """A font that has the letters of a text, if one is installed."""
+    from matplotlib import font_manager
+
+    if text.isascii():
+        return "DejaVu Sans"
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    known = [name for name in _CJK_FONTS if name in installed]
+    return next(
+        (name for name in ["DejaVu Sans", *known] if _has_glyphs(text, name)), "DejaVu Sans"
+    )
+
+
+def _has_glyphs(text: str, family: str) -> bool:
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(font_manager.findfont(family))
+    return all(font.get_char_index(ord(c)) for c in text)
+
+
+def _song_legend() -> list:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Line2D([], [], color="C0", label="f0"),
+        Patch(facecolor="0.8", edgecolor="0.6", label="notes"),
+        Line2D([], [], color="black", marker="$a$", linestyle="", label="phonemes"),
+        Line2D([], [], color="tab:blue", marker="$a$", linestyle="", label="lyrics"),
+    ]
+
+
 def _draw_mel(ax: Axes, decibels: np.ndarray, spec: MelSpec, top: float) -> None:
     ax.imshow(
         decibels.T,
@@ -203,7 +270,8 @@ def _draw_mel(ax: Axes, decibels: np.ndarray, spec: MelSpec, top: float) -> None
         vmax=top,
     )
     hertz = [h for h in (500, 1000, 2000, 4000, 8000, 16000) if spec.fmin < h < spec.fmax]
-    ax.set_yticks(_mel_bins(np.array(hertz, float), spec), [f"{h / 1000:g}k" for h in hertz])
+    ax.set_yticks(_mel_bins(np.array(hertz, float), spec), [f"{h / 1000:g} kHz" for h in hertz])
+    ax.tick_params(axis="y", labelsize=8, right=True, labelright=True)
 
 
 def _draw_pitch(
@@ -222,8 +290,10 @@ def _draw_pitch(
             pitches += [*np.nanpercentile(midi, [1, 99]) + [-1, 1]]
     low, high = (min(pitches), max(pitches)) if pitches else (57.0, 69.0)
     ax.set_ylim(low, high)
-    ticks = [m for m in range(int(np.ceil(low)), int(high) + 1) if m % 12 in _TICKS]
-    ax.set_yticks(ticks, [f"{_TICKS[m % 12]}{m // 12 - 1}" for m in ticks], fontsize=8)
+    named = next((names for semitones, names in _TICKS if high - low <= semitones), _TICKS[-1][1])
+    ticks = [m for m in range(int(np.ceil(low)), int(high) + 1) if m % 12 in named]
+    ax.set_yticks(ticks, [f"{named[m % 12]}{m // 12 - 1}" for m in ticks], fontsize=8)
+    ax.tick_params(axis="y", right=True, labelright=True)
     if len(curves) > 1:
         ax.legend(loc="upper right", fontsize=8)
 

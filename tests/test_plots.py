@@ -31,6 +31,41 @@ def test_writes_whole_files(tmp_path, mel, f0):
     assert all(is_png(p) for p in tmp_path.iterdir())
 
 
+def drawn(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_lyrics_stand_under_the_phonemes_and_nothing_overlaps(mel, f0):
+    notes = [plots.Span(0, 0.5, 57.0, "long"), plots.Span(0.5, 0.51, 59.0, "short")]
+    notes += [plots.Span(0.51, 0.52, 60.0, "hidden"), plots.Span(0.6, 1, 57.0, "end")]
+    phonemes = [plots.Span(0.1 * i, 0.1 * i + 0.1, label="a") for i in range(10)]
+    figure = plots.song_picture(None, mel, f0, notes, phonemes, SPEC)
+    ax = figure.axes[1]
+    assert [t for t in drawn(ax) if t != "a"] == ["long", "short", "end"]
+    heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert drawn(ax).count("a") == 10 and heights["a"] > heights["long"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "f0", "notes", "phonemes", "lyrics",
+    ]  # fmt: skip
+    for axis in figure.axes:
+        assert axis.yaxis.get_major_ticks()[0].label2.get_visible()  # names at both sides
+
+
+def test_labels_that_no_font_has_are_left_out(mel, f0):
+    notes = [plots.Span(0, 0.5, 57.0, "\U000e0fff")]
+    assert drawn(plots.song_picture(None, mel, f0, notes, [], SPEC).axes[1]) == []
+
+
+@pytest.mark.parametrize("semitones", [4, 20, 40, 90])
+def test_names_of_notes_keep_their_distance(semitones):
+    notes = [plots.Span(0, 1, 30.0), plots.Span(1, 2, 30.0 + semitones)]
+    ax = plots.f0_panel(None, {"f0": np.zeros(400)}, SPEC, notes=notes).axes[0]
+    ticks = ax.get_yticks()
+    low, high = ax.get_ylim()
+    points = ax.figure.get_size_inches()[1] * 72 / 2 / (high - low)  # a panel's half at least
+    assert len(ticks) >= 1 and (len(ticks) == 1 or np.diff(ticks).min() * points >= 8)
+
+
 def test_figures_share_one_scale(mel):
     figure = plots.mel_panels(None, {"truth": mel, "quiet": mel - 1}, SPEC)
     limits = {ax.images[0].get_clim() for ax in figure.axes}

@@ -67,12 +67,12 @@ class Song:
 
     @property
     def notes(self) -> tuple[Span, ...]:
-        """Pitch and time of each note; rests are left out."""
+        """Pitch, time and lyric of each note; rests are left out."""
         spans = []
         for piece in self.score.pieces:
             ends = piece.offset_sec + np.cumsum([note.duration_sec for note in piece.notes])
             spans += [
-                Span(float(end) - note.duration_sec, float(end), midi=note.midi)
+                Span(float(end) - note.duration_sec, float(end), note.midi, note.lyric or "")
                 for note, end in zip(piece.notes, ends, strict=True)
                 if note.midi is not None
             ]
