@@ -40,6 +40,8 @@ def guess_language(words: Sequence[str]) -> str | None:
     points = {}
     for language, common in _common_words().items():
         hits = sum(token in common for token in tokens)
+        if len(common.intersection(tokens)) < 2:
+            continue
         letters = sum(text.count(letter) for letter in _LETTERS.get(language, ""))
         enough = hits >= _FEWEST_WORDS or hits >= 0.4 * len(tokens)
         if enough and hits >= _SMALLEST_SHARE * len(tokens):
