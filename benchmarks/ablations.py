@@ -30,7 +30,7 @@ from diffsinger_jax.configs.ablations import ABLATIONS, SCALES  # noqa: E402
 from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.evaluation.report import Row, table, write_report  # noqa: E402
 from diffsinger_jax.evaluation.sampling_search import measure_mels  # noqa: E402
-from diffsinger_jax.pipeline.prepared import PreparedCorpus, open_corpus  # noqa: E402
+from diffsinger_jax.pipeline.prepared import Corpus, open_corpus  # noqa: E402
 from diffsinger_jax.voices.voice import load_voice  # noqa: E402
 
 FRAMES_PER_BATCH = 4096
@@ -64,18 +64,21 @@ def share_auxiliary(source: Path, target: Path) -> None:
     os.replace(partial, folder)
 
 
-def measure(workdir: Path, corpus: PreparedCorpus, split: str) -> Row:
+def measure(workdir: Path, corpus: Corpus, split: str) -> Row:
     """What the table shows of a trained ablation, from its result file once it is there."""
     file = workdir / RESULT_FILE
     if file.exists() and (known := json.loads(file.read_text()))["split"] == split:
         return known["row"]
     voice, examples = load_voice(workdir / "voice"), list(corpus.source(split))
     seconds_sung = sum(len(e["mel"]) for e in examples) / voice.info.mel.frames_per_sec
-    row = measure_mels(voice, examples, voice.sampling, frames_per_batch=FRAMES_PER_BATCH)
+    measures = measure_mels(voice, examples, voice.sampling, frames_per_batch=FRAMES_PER_BATCH)
     started = time.perf_counter()  # now everything is compiled
     measure_mels(voice, examples, voice.sampling, frames_per_batch=FRAMES_PER_BATCH)
-    row["mel_rtf"] = (time.perf_counter() - started) / seconds_sung
-    row["parameters"] = sum(x.size for x in jax.tree.leaves(voice.params))
+    row = {
+        **measures,
+        "mel_rtf": (time.perf_counter() - started) / seconds_sung,
+        "parameters": sum(x.size for x in jax.tree.leaves(voice.params)),
+    }
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps({"split": split, "row": row}, indent=1) + "\n")
     os.replace(partial, file)
@@ -90,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--only", nargs="+", choices=ABLATIONS, default=list(ABLATIONS))
     parser.add_argument("--split", default="validation", help="that is measured")
-    options, options.overrides = parser.parse_known_args(arguments)
+    options, overrides = parser.parse_known_args(arguments)
+    options.overrides = overrides
 
     corpus, workdir = open_corpus(options.corpus), options.workdir.absolute() / options.scale
     runtime.remember_compiled_programs()

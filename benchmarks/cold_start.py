@@ -44,19 +44,20 @@ def sing(arguments: Sequence[str]) -> dict[str, float]:
     """What run_sample.py does in this process, and what of it was compiling."""
     import jax
 
-    import run_sample
+    from diffsinger_jax.cli import sing
 
-    compiles, traces = [], []
+    compiles: list[float] = []
+    traces: list[float] = []
 
-    def note(event: str, seconds: float, **about: object) -> None:
+    def note(event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event == COMPILE:
-            compiles.append(seconds)
+            compiles.append(duration_secs)
         elif event in TRACE:
-            traces.append(seconds)
+            traces.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(note)
     with contextlib.redirect_stdout(sys.stderr):
-        run_sample.main(arguments)
+        sing.main(arguments)
     return {"compile": sum(compiles), "trace": sum(traces), "programs": len(compiles)}
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import platform
+import runpy
 import statistics
 import sys
 import time
@@ -82,7 +83,7 @@ def matmul_peak(dtype: str, repeats: int = 10) -> Callable[[], float]:
     return measure
 
 
-def compiled(function: Callable, *arguments: Any) -> tuple[Callable, float, float]:
+def compiled(function: Any, *arguments: Any) -> tuple[Callable, float, float]:
     """The program of a jitted function for these arguments.
 
     Returns:
@@ -116,10 +117,7 @@ def denoiser_flops(
 
 def load_config(file: Path, corpus: Path) -> ConfigDict:
     """The config of a file, with this corpus in the place of its own."""
-    spec = importlib.util.spec_from_file_location("config", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
+    config = runpy.run_path(str(file))["get_config"]()
     config.corpus = str(corpus.absolute())
     return config
 

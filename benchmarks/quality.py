@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     examples = list(corpus.source(options.split))[: options.pieces]
     runtime.remember_compiled_programs()
 
-    def mels(k_step: int, *, seed: int = 0, **how: Any) -> list[np.ndarray]:
+    def mels(k_step: float, *, seed: int = 0, **how: Any) -> list[np.ndarray]:
         sampling = resolve_sampling(voice, k_step=k_step, temperature=options.temperature, **how)
         return mels_of(voice, examples, sampling, seed=seed, frames_per_batch=FRAMES_PER_BATCH)
 

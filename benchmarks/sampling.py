@@ -108,7 +108,8 @@ def our_sampler(net: WaveNet, case: Case, k_step: int) -> Callable[[Any, Inputs]
 
     def sample(params: Any, inputs: Inputs) -> jax.Array:
         def call(method: str, *arguments: Any) -> jax.Array:
-            return net.apply({"params": params}, *arguments, method=method)
+            output: Any = net.apply({"params": params}, *arguments, method=method)
+            return output
 
         mask = jnp.ones(inputs.start.shape[:2], bool)
         projected = call("project_condition", inputs.cond)

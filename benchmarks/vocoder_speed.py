@@ -58,7 +58,8 @@ def both(config: dict) -> tuple[NsfHifigan, dict, Generator]:
         resblock_dilations=tuple(map(tuple, config["resblock_dilation_sizes"])),
         source="sine" if config["mini_nsf"] else "harmonics",
     )
-    theirs, params = Generator(config).eval(), {}
+    theirs = Generator(config).eval()
+    params: dict = {}
     state = {name: value.numpy() for name, value in theirs.state_dict().items()}
     shapes = {
         "/".join(key.key for key in path): leaf.shape

@@ -77,7 +77,7 @@ def measure(wav: np.ndarray, sound: np.ndarray, spec: MelSpec) -> dict[str, metr
 
 def row(measures: dict[str, metrics.Measure]) -> list[float]:
     """Numbers in the order of `COLUMNS`."""
-    numbers = {name: measure.compute() for name, measure in measures.items()}
+    numbers: dict[str, float] = {name: measure.compute() for name, measure in measures.items()}
     return [
         *(numbers[name] for name in ("mcd", "mel", "stft", "f0_median_cents")),
         100 * (1 - numbers["f0_within_50_cents"]),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from diffsinger_jax.corpus.align import align
 from diffsinger_jax.corpus.labels import label_faults
@@ -50,7 +51,10 @@ def _read_item(item: Mapping, meta: Path, number: int, language: str) -> SungSon
     try:
         name, symbols = item["item_name"], item["phs"]
         symbols = symbols.split() if isinstance(symbols, str) else symbols
-        columns = {"phs": symbols, "ph_dur": [float(sec) for sec in item["ph_dur"]]}
+        columns: dict[str, Sequence[Any]] = {
+            "phs": symbols,
+            "ph_dur": [float(sec) for sec in item["ph_dur"]],
+        }
         has_notes = "notes" in item
         if has_notes:
             columns |= {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diffsinger_jax.corpus.labels import label_faults
 from diffsinger_jax.corpus.rows import parse_numbers, phonemes_of_row, row_faults, row_labels
@@ -52,7 +53,7 @@ def _read_line(line: str, table: Path, number: int) -> SungSong:
             "note durations, phoneme durations, slurs) separated by '|'; correct the line"
         )
     name, _, symbols, notes, note_sec, ph_sec, slurs = fields
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "phonemes": symbols.split(),
         "notes": notes.split(),
         "note durations": parse_numbers(note_sec, where),
@@ -64,7 +65,7 @@ def _read_line(line: str, table: Path, number: int) -> SungSong:
     except ValueError as error:
         raise InputError(f"{where}: {error}; correct the line") from error
     faults = row_faults(columns)
-    labels = () if faults else row_labels(columns["phonemes"], columns["phoneme durations"])
+    labels = [] if faults else row_labels(columns["phonemes"], columns["phoneme durations"])
     wav = table.parent / "wavs" / f"{name}.wav"
     return SungSong(
         name=name,

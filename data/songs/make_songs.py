@@ -79,8 +79,8 @@ def parse_song(text: str) -> Song:
             else:
                 *start, quarters = token.split(":")
                 midi = None
-                if len(start) == 2:
-                    midi = round(midi_of_name(start[1])) + int(head.get("transpose", "0"))
+                if len(start) == 2 and (pitch := midi_of_name(start[1])) is not None:
+                    midi = round(pitch) + int(head.get("transpose", "0"))
                 syllables = tuple(start[0].split("/")) if midi is not None else ()
                 measures[-1].append(Token(syllables, midi, Fraction(quarters), tempo))
                 tempo = None

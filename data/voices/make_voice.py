@@ -127,7 +127,7 @@ def _card(options: argparse.Namespace, voice: Voice, corpus, tables: Mapping) ->
         training=", ".join(training),
         hardware=options.hardware,
         sampling=", ".join(f"{k} {v}" for k, v in sampling_to_dict(voice.sampling).items()),
-        criterion=CRITERIA[options.criterion].__doc__.splitlines()[0],
+        criterion=(CRITERIA[options.criterion].__doc__ or "").splitlines()[0],
         tables="\n\n".join(f"### {title}\n\n{table(rows)}" for title, rows in tables.items()),
     )
 

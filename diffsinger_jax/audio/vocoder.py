@@ -14,6 +14,7 @@ grid of blocks, block t reaching from frame t to frame t + 1:
 from __future__ import annotations
 
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -319,7 +320,8 @@ def _overlap_add(segments: jax.Array, spec: MelSpec) -> jax.Array:
     frames, pieces = segments.shape[0], -(-spec.n_fft // spec.hop)
     segments = jnp.pad(segments, ((0, 0), (0, pieces * spec.hop - spec.n_fft)))
     parts = segments.reshape(frames, pieces, spec.hop)
-    total = sum(jnp.pad(parts[:, i], ((i, pieces - i), (0, 0))) for i in range(pieces))
+    shifted = (jnp.pad(parts[:, i], ((i, pieces - i), (0, 0))) for i in range(pieces))
+    total = functools.reduce(operator.add, shifted)
     return jax.lax.dynamic_slice_in_dim(total.reshape(-1), spec.n_fft // 2, frames * spec.hop)
 
 

@@ -86,12 +86,12 @@ class TrainTask(NamedTuple):
     update: Callable[[Any, Any, Any], tuple[Any, dict]]
     learning_rate: Callable[[int], Any]
     weights: Mapping[str, float]
-    shapes: Mapping[Shape, Any]
+    shapes: Mapping[Any, Any]
     shape_of: Callable[[int], Shape]
     batches: Callable[[int], Iterator[Any]]
     frames_of: Callable[[int], int]
     names_of: Callable[[int], str]
-    describe: Callable[[Mapping[Shape, CompiledStep], int], None]
+    describe: Callable[[Mapping[Any, CompiledStep], int], None]
     evaluate: Callable[[int, Any, Writer], None]
 
 

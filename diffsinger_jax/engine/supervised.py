@@ -117,7 +117,7 @@ def _apply(
     return after.replace(step=state.step + 1), metrics
 
 
-ZERO = np.float32(0.0)
+ZERO: Any = np.float32(0.0)
 
 
 def _means(totals: dict, counts: dict) -> dict[str, Mean]:

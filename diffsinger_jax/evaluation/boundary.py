@@ -117,7 +117,8 @@ def find_boundary(
     error = measure_error(*common, frames_per_batch=config.auxiliary.frames_per_batch)
 
     lacking: dict[str, str] = {}
-    margins, chosen, rows = None, None, {}
+    margins, chosen = None, None
+    rows: Mapping[str, Row] = {}
     done = stages.steps_done(run, "boundary")
     if done < config.boundary.steps:
         lacking["learned"] = (

@@ -178,7 +178,8 @@ def _loudest_rest_db(wav: np.ndarray, rate: int, line: Sequence[TimedNote]) -> f
     square = np.concatenate([[0.0], np.cumsum(np.square(wav, dtype=np.float64))])
 
     def samples(start_sec: float, end_sec: float) -> tuple[int, int]:
-        return tuple(int(np.clip(s * rate, 0, len(wav))) for s in (start_sec, end_sec))
+        first, last = (int(np.clip(s * rate, 0, len(wav))) for s in (start_sec, end_sec))
+        return first, last
 
     notes = [samples(n.start_sec, n.end_sec) for n in line if n.midi is not None]
     level = sum(square[b] - square[a] for a, b in notes) / max(1, sum(b - a for a, b in notes))

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
@@ -125,7 +125,7 @@ def write_report(
     _write(Path(folder, "evaluation.md"), "\n".join(text) + "\n")
 
 
-def _is_number(value: float | None) -> bool:
+def _is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 

@@ -24,7 +24,7 @@ from diffsinger_jax.metrics import dnsmos
 from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.metrics.modulation import modulation
 from diffsinger_jax.metrics.nsim import nsim
-from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus
+from diffsinger_jax.pipeline.prepared import Corpus, Example
 from diffsinger_jax.voices.sampling import resolve_sampling, sampling_to_dict
 from diffsinger_jax.voices.voice import VOICE_FILE, Voice
 
@@ -73,7 +73,7 @@ def measure_mels(
 
 def search(
     voice: Voice,
-    corpus: PreparedCorpus,
+    corpus: Corpus,
     *,
     split: str = "validation",
     criterion: str | None = None,

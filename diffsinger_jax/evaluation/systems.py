@@ -51,15 +51,19 @@ class Singer(Protocol):
     @property
     def path(self) -> Path:
         """Along which it samples."""
+        ...
 
     def predict_frames(self, batch: Batch) -> jax.Array:
         """f32[B, N] durations in frames."""
+        ...
 
     def predict_f0(self, batch: Batch) -> jax.Array:
         """f32[B, T] Hz."""
+        ...
 
     def sample_mel(self, batch: Batch, keys: jax.Array, sampling: Sampling) -> jax.Array:
         """f32[B, T, M] log mel."""
+        ...
 
 
 class Sung(NamedTuple):

@@ -114,7 +114,7 @@ def interpret(
     positions = _positions(config, midi)
     kind = config.word("pitch_type", "frame", tuple(PITCH_KINDS)) if pitched else "none"
     pitch = PITCH_KINDS.get(kind, "none")
-    pitch_settings = {"predicts_voicing": voicing}
+    pitch_settings: dict[str, Any] = {"predicts_voicing": voicing}
     if pitch == "wavelet":
         pitch_settings["width"] = config.count("cwt_hidden_size", 128)
         pitch_settings["std_scale"] = config.number("cwt_std_scale", 0.8)

@@ -100,7 +100,7 @@ def import_checkpoint(
         voice=dataclasses.replace(voice, params=flax.traverse_util.unflatten_dict(params, sep="/")),
         behaviours=reference.behaviours,
         used=len(used),
-        left_out={name: left_out(name) for name in tensors if name not in used},
+        left_out={name: left_out(name) or "" for name in tensors if name not in used},
     )
 
 
@@ -123,7 +123,7 @@ def export_checkpoint(voice: Voice, path: str | os.PathLike) -> None:
             "only voices of its kind, as imported ones, can be written in its layout"
         )
     flat = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for link in table:
         tensors |= link.to_theirs(np.asarray(flat[link.ours], np.float32))
     tensors[TOKENS_AGAIN] = tensors[TOKENS]

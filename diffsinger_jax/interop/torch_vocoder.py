@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import numpy as np
@@ -180,13 +180,15 @@ def _shapes(vocoder: NeuralVocoder) -> dict[str, tuple[int, ...]]:
 def _generator_tensors(path: Path) -> dict[str, np.ndarray]:
     content = read_content(path)
     for place in PLACES:
-        found = content
+        found: Any = content
         for name in place:
             found = found.get(name) if isinstance(found, Mapping) else None
         if isinstance(found, Mapping) and found:
             return as_arrays(found, path)
     flat = content.get("state_dict") if isinstance(content, Mapping) else None
-    for prefix in PREFIXES if isinstance(flat, Mapping) else ():
+    for prefix in PREFIXES:
+        if not isinstance(flat, Mapping):
+            break
         inside = {n.removeprefix(prefix): x for n, x in flat.items() if str(n).startswith(prefix)}
         if inside:
             return as_arrays(inside, path)

@@ -211,7 +211,9 @@ class DiffSinger(nn.Module):
             unmasked_convs=self.unmasked_convs,
             dtype=self.dtype,
         )
-        predictor = dict(hidden=self.predictor_hidden, dropout=self.predictor_dropout)
+        predictor: dict[str, Any] = dict(
+            hidden=self.predictor_hidden, dropout=self.predictor_dropout
+        )
         self.encoder = ScoreEncoder(
             self.phonemes,
             self.speakers,

@@ -10,7 +10,9 @@ MoonInTheRiver/DiffSinger join them. Two sources:
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 import flax.linen as nn
 import jax
@@ -145,7 +147,7 @@ class NsfHifigan(nn.Module):
             elif i == SINE_ENTERS:
                 x = x + self.source_in(source)
             blocks = self.blocks[i * side_by_side : (i + 1) * side_by_side]
-            x = sum(block(x) for block in blocks) / side_by_side
+            x = functools.reduce(operator.add, [block(x) for block in blocks]) / side_by_side
         return jnp.tanh(self.last(nn.leaky_relu(x))[..., 0])  # this slope is PyTorch's own, 0.01
 
     def __call__(self, mel: jax.Array, f0: jax.Array, key: jax.Array | None = None) -> jax.Array:

@@ -5,6 +5,9 @@ Weights are plain: what was trained with weight norm has it folded in.
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -75,10 +78,10 @@ class Upsampling(nn.Module):
         spread = x @ taps.swapaxes(0, 1).reshape(width, -1)
         spread = spread.reshape(batch, length, overlap, self.rate * self.features)
         # Part i of every sample's taps falls on the block i after its own.
-        summed = sum(
+        parts = (
             jnp.pad(spread[:, :, i], ((0, 0), (i, overlap - 1 - i), (0, 0))) for i in range(overlap)
         )
-        y = summed.reshape(batch, -1, self.features)
+        y = functools.reduce(operator.add, parts).reshape(batch, -1, self.features)
         cut = (self.kernel_size - self.rate) // 2
         end = (length - 1) * self.rate + self.kernel_size - cut
         return y[:, cut:end] + bias[None, None]

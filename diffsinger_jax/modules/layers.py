@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
 
 import flax.linen as nn
@@ -159,10 +160,11 @@ def depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """y_t = sum_i kernel_i x_{t + i - K // 2}: x [B, T, C], kernel [K, C] -> [B, T, C]."""
     size, frames = kernel.shape[0], x.shape[1]
     padded = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
-    return sum(
+    taps = (
         jax.lax.slice_in_dim(padded, i, i + frames, axis=1) * kernel[i][None, None, :]
         for i in range(size)
     )
+    return functools.reduce(operator.add, taps)
 
 
 class PReLU(nn.Module):

@@ -57,11 +57,12 @@ def cycles(f0: jax.Array, *, sample_rate: float, samples_per_frame: int, glide: 
     return (inside + start[..., None]).reshape(f0.shape[0], -1)
 
 
-def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _halves(x: jax.Array | np.float32) -> tuple[jax.Array, jax.Array]:
     """x as the sum of two floats of 12 bits each, whose products are exact."""
-    bits = jax.lax.bitcast_convert_type(jnp.asarray(x, jnp.float32), jnp.int32)
+    whole = jnp.asarray(x, jnp.float32)
+    bits = jax.lax.bitcast_convert_type(whole, jnp.int32)
     high = jax.lax.bitcast_convert_type(bits & jnp.int32(-(2**12)), jnp.float32)
-    return high, x - high
+    return high, whole - high
 
 
 def _times(x: jax.Array, n: np.ndarray) -> jax.Array:

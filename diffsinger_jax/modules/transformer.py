@@ -44,7 +44,8 @@ STYLE_MIX_CONCENTRATION = 0.2
 
 
 def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return tuple(jnp.split(x, 2, axis=-1))
+    first, second = jnp.split(x, 2, axis=-1)
+    return first, second
 
 
 def _interleaved(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -209,6 +210,7 @@ class FFTBlock(nn.Module):
 
     def _norm(self, name: str, x: jax.Array, style: jax.Array | None, train: bool) -> jax.Array:
         if self.styled:
+            assert style is not None
             return StyleNorm(name=name)(x, style, train=train)
         return nn.LayerNorm(NORM_EPSILON, name=name)(x)
 

@@ -37,6 +37,14 @@ class Corpus(Protocol):
     """What batches are read from: a `PreparedCorpus`, or several as a `mix.MixedCorpus`."""
 
     @property
+    def path(self) -> str:
+        """Of its folder or folders."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of those that have examples."""
+
+    @property
     def info(self) -> CorpusInfo:
         """Mel, vocabulary, statistics and licence."""
 

@@ -135,6 +135,7 @@ class Dictionary:
 
     def _of_word(self, written: Sequence[str]) -> list[tuple[str, ...]]:
         """The phones of a word's syllables, by its entry or by rule; elided words one by one."""
+        assert self.rules is not None
         if len(written) == 1 and " " in written[0]:
             parts = [self._of_word([part])[0] for part in written[0].split()]
             return [tuple(phone for part in parts for phone in part)]

@@ -103,9 +103,11 @@ def piece_of_segment(segment: Segment, where: str) -> Piece:
     """The piece that a checked segment says."""
     words = _spans(segment.word_sizes)
     if segment.midis is None:
+        assert segment.ph_sec is not None  # `parse_segment` asks for one of the two
         midis, slurs = _midis_from_f0(segment, words), (False,) * len(words)
         note_sec = np.asarray([segment.ph_sec[a:b].sum() for a, b in words])
     else:
+        assert segment.slurs is not None and segment.note_sec is not None  # they come together
         midis, slurs, note_sec = segment.midis, segment.slurs, segment.note_sec.copy()
     heads = [i for i, slur in enumerate(slurs) if not slur]
     note_spans = list(zip(heads, [*heads[1:], len(midis)], strict=True))
@@ -196,6 +198,7 @@ def _split(sec: float | None, note_sec: np.ndarray, late_sec: float) -> list[flo
 
 def _midis_from_f0(segment: Segment, words: Sequence[tuple[int, int]]) -> tuple[float | None, ...]:
     """Median f0 of each word, to the nearest semitone; unvoiced words keep the pitch before."""
+    assert segment.ph_sec is not None
     curve = segment.curves["f0"]
     ends = np.concatenate([[0.0], np.cumsum(segment.ph_sec)]) / curve.timestep_sec
     midis: list[float | None] = []
@@ -238,7 +241,7 @@ def _segment_json(piece: Piece, score: Score) -> dict[str, Any]:
         segment["text"] = " ".join(
             BREATH
             if word[0].symbol == BREATH and note.midi is None
-            else "_".join((note.lyric if note.midi is not None else SILENCE).split())
+            else "_".join((note.lyric or SILENCE if note.midi is not None else SILENCE).split())
             for note, word in zip(heads, words, strict=True)
         )
     segment["ph_seq"] = " ".join(phoneme.symbol for phoneme in phonemes)

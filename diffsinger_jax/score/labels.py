@@ -144,8 +144,10 @@ def _tiers(tokens: Sequence[tuple[str, str]]) -> dict[str, list[tuple[float, flo
         if len(items) < width * count:
             raise ValueError("it ends early")
         if width == 3:
-            rows = [tuple(items[j : j + 3]) for j in range(0, len(items), 3)]
-            rows = [(float(a), float(b), str(c).replace('""', '"').strip()) for a, b, c in rows]
+            rows = [
+                (float(a), float(b), str(c).replace('""', '"').strip())
+                for a, b, c in zip(items[0::3], items[1::3], items[2::3], strict=True)
+            ]
             tiers.setdefault(str(name).lower(), [r for r in rows if r[1] - r[0] > _SHORTEST_SEC])
         i += 5 + width * count
     return tiers
@@ -172,7 +174,8 @@ def _score(labels: Sequence[TimedPhoneme], path: Path, source: str) -> Score:
             word_midis.append(None)
             continue
         nucleus = next((i for i in range(first, stop) if is_vowel(labels[i].symbol)), sung)
-        last = midis[nucleus] if midis[nucleus] is not None else last
+        own = midis[nucleus]
+        last = last if own is None else own
         word_midis.append(last)
     segment = Segment(
         offset_sec=0.0,
@@ -228,7 +231,7 @@ def _pitches_from_beside(
         beside = path.with_suffix(suffix)
         if beside.is_file() and (notes := played_notes(beside)):
             starts = [start for start, _, _ in notes]
-            midis = [
+            midis: list[float | None] = [
                 notes[max(0, bisect.bisect_right(starts, (x.start_sec + x.end_sec) / 2) - 1)][2]
                 for x in labels
             ]

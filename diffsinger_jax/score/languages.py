@@ -46,7 +46,7 @@ def guess_language(words: Sequence[str]) -> str | None:
         enough = hits >= _FEWEST_WORDS or hits >= 0.4 * len(tokens)
         if enough and hits >= _SMALLEST_SHARE * len(tokens):
             points[language] = hits + 0.5 * letters
-    return max(points, key=points.get) if points else None
+    return max(points, key=lambda language: points[language]) if points else None
 
 
 @functools.cache

@@ -100,7 +100,9 @@ def played_notes(path: Path) -> list[tuple[float, float, float]]:
     Raises:
       InputError: if it is not MIDI.
     """
-    notes, sounding, now = [], {}, 0.0
+    notes: list[tuple[float, float, float]] = []
+    sounding: dict[int, float] = {}
+    now = 0.0
     for message in _parsed(path):
         now += message.time
         if message.type not in ("note_on", "note_off"):

@@ -11,9 +11,10 @@ from fractions import Fraction
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.timeline import DEFAULT_TEMPO, checked_tempo
 
-_QUARTERS = {"breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": Fraction(1, 2)} | {
-    f"{2**k}{'nd' if k == 5 else 'th'}": Fraction(4, 2**k) for k in range(4, 9)
-}
+_QUARTERS: dict[str, Fraction] = {
+    **dict(zip(("breve", "whole", "half", "quarter"), map(Fraction, (8, 4, 2, 1)), strict=True)),
+    "eighth": Fraction(1, 2),
+} | {f"{2**k}{'nd' if k == 5 else 'th'}": Fraction(4, 2**k) for k in range(4, 9)}
 
 WORDS = {
     "larghissimo": 24, "grave": 40, "larghetto": 63, "lento assai": 44, "lento": 50, "largo": 46,
@@ -132,10 +133,10 @@ class Tempos:
             elif re.match(r"tempo (i|1|primo)\b", text):
                 if first is not None:
                     said.setdefault(position, first)
-            elif not said and (bpm := _tempo_of_words(text, current)) is not None:
-                said[position] = bpm
+            elif not said and (guess := _tempo_of_words(text, current)) is not None:
+                said[position] = guess
                 self._remark(
-                    f"measure {number}: {text!r} is taken for {bpm:.0f} quarters a minute; "
+                    f"measure {number}: {text!r} is taken for {guess:.0f} quarters a minute; "
                     "--tempo sings faster or slower"
                 )
         return sorted(said.items()), ritardandi

@@ -22,10 +22,10 @@ def range_remark(score: Score, low: float, high: float) -> str | None:
       None if every note lies inside, within half a semitone.
     """
     notes = [n for piece in score.pieces for n in piece.notes if n.midi is not None]
-    outside = [n for n in notes if not low - 0.5 <= n.midi <= high + 0.5]
+    outside = [n.midi for n in notes if n.midi and not low - 0.5 <= n.midi <= high + 0.5]
     if not outside:
         return None
-    midis = sorted({n.midi for n in outside})
+    midis = sorted(set(outside))
     named = [name_of_midi(round(midi)) for midi in midis]
     if len(named) > _MOST_NAMED:
         named = [*named[: _MOST_NAMED // 2], "...", *named[-_MOST_NAMED // 2 :]]
@@ -41,7 +41,8 @@ def best_key(notes: Sequence[Note], low: float, high: float) -> int:
     """Semitones up that leave the least singing time outside a range, the smallest of them."""
 
     def outside(key: int) -> tuple[float, int]:
-        seconds = sum(n.duration_sec for n in notes if not low <= n.midi + key <= high)
+        sung = ((n.midi, n.duration_sec) for n in notes if n.midi is not None)
+        seconds = sum(sec for midi, sec in sung if not low <= midi + key <= high)
         return round(seconds, 6), abs(key)
 
     return min(range(-_FURTHEST, _FURTHEST + 1), key=outside)

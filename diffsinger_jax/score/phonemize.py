@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.hanzi import with_pinyin
@@ -25,17 +25,27 @@ _GLIDE_SEC = 0.06
 class Reading(Protocol):
     """What reads lyrics: a `Dictionary`."""
 
-    language: str
-    phoneme_map: PhonemeMap | None
+    @property
+    def language(self) -> str:
+        """Whose lyrics it reads."""
+        ...
+
+    @property
+    def phoneme_map(self) -> PhonemeMap | None:
+        """From its phones to the voice's phonemes."""
+        ...
 
     def word(self, syllables: Sequence[str], vocabulary: Vocabulary) -> list[tuple[str, ...]]:
         """The phonemes of each written syllable of a word."""
+        ...
 
     def fit(self, symbols: tuple[str, ...], vocabulary: Vocabulary) -> tuple[str, ...]:
         """Phonemes as the voice names them."""
+        ...
 
     def fit_own(self, symbols: tuple[str, ...], vocabulary: Vocabulary) -> tuple[str, ...]:
         """Phonemes that a user wrote, as the voice names them."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,9 +146,10 @@ def _syllables(piece: Piece, dictionary: Reading, vocabulary: Vocabulary, place:
             _no_lyric(first, place)
     lyrics = []
     for i in heads:
-        if piece.notes[i].lyric is None:
+        lyric = piece.notes[i].lyric
+        if lyric is None:
             _no_lyric(piece.notes[i], place)
-        lyrics.append(piece.notes[i].lyric)
+        lyrics.append(lyric)
     if dictionary.language == "zh":
         lyrics = with_pinyin(lyrics)
     read = _Read({}, [])
@@ -176,7 +187,7 @@ def _blame(piece, heads, word, error, dictionary, vocabulary, place) -> list[Bad
     return [BadLyric(where, "".join(word), str(error))]
 
 
-def _no_lyric(note: Note, place: str) -> None:
+def _no_lyric(note: Note, place: str) -> NoReturn:
     where = ": ".join(part for part in (place, note.where) if part)
     raise InputError(f"{where}: the note has no lyric; write the syllable it is sung on")
 
@@ -187,7 +198,7 @@ def _overridden(
     """With the phonemes that the file puts in the place of the dictionary's."""
     if not note.overrides:
         return symbols
-    parts = [(symbol,) for symbol in symbols]
+    parts: list[tuple[str, ...]] = [(symbol,) for symbol in symbols]
     for index, symbol in note.overrides:
         if 0 <= index < len(parts):
             parts[index] = dictionary.fit_own((symbol,), vocabulary)
@@ -245,8 +256,8 @@ def _given(
 ) -> tuple[Phoneme, ...]:
     """The piece's own phonemes in the voice's names."""
     phonemes: list[Phoneme] = []
-    for count, phoneme in enumerate(piece.phonemes, 1):
-        symbols = (phoneme.symbol,)
+    for count, phoneme in enumerate(piece.phonemes or (), 1):
+        symbols: tuple[str, ...] = (phoneme.symbol,)
         if dictionary.phoneme_map is not None:
             follows = phonemes[-1].symbol if phonemes else SILENCE
             is_coda = not phoneme.onset and (is_vowel(follows) or follows == "N")

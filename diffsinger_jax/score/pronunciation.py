@@ -54,6 +54,7 @@ class Pronunciation:
         return Dictionary.of(language if own else voice_dictionary).with_tables(self.dictionaries)
 
     def _mapped(self, score_language: str, voice_dictionary: str) -> Dictionary:
+        assert self.phoneme_map is not None
         phoneme_map = PhonemeMap.open(self.phoneme_map, voice_dictionary)
         language = phoneme_map.language or score_language
         if not language:

@@ -170,8 +170,8 @@ def _joined(sung: Sequence[WrittenNote], source: str) -> list[WrittenNote]:
                 f"{source}: {note.where} starts before {last.where} has ended; a singer sings "
                 "one note at a time, so shorten the first or take one of them out"
             )
-        ties = note.tied and last and note.start == last.end and note.midi == last.midi
-        if ties and note.lyric is None:
+        ties = last and note.tied and note.start == last.end and note.midi == last.midi
+        if last and ties and note.lyric is None:
             joined[-1] = dataclasses.replace(last, end=note.end, breath=note.breath)
         else:
             joined.append(note)

@@ -108,7 +108,7 @@ class _Project:
         if said in (None, "", "null", "~") and default is not None:
             return default
         try:
-            value = float(said)
+            value = float(said)  # type: ignore[arg-type]  # of None and the like it says TypeError
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value) or abs(value) > 1e9:
@@ -176,8 +176,8 @@ class _Project:
                 if note := self._note(raw, offset, f"{place}, note {i}"):
                     notes.append(note)
             for curve in _list(voice_part, "curves"):
-                if isinstance(curve, dict) and (deviation := self._pitd(curve, offset, name)):
-                    deviations.append(deviation)
+                if isinstance(curve, dict) and (of_curve := self._pitd(curve, offset, name)):
+                    deviations.append(of_curve)
                 elif isinstance(curve, dict) and any(y != "0" for y in _list(curve, "ys")):
                     unused.add(_UNUSED.get(str(curve.get("abbr")), str(curve.get("abbr"))))
             last = max([last] + [drawn.end for _, drawn, _, _ in notes])
@@ -241,7 +241,8 @@ class _Project:
                 note = dataclasses.replace(note, end=min(note.end, notes[i + 1][1].start))
             if note.end <= note.start:
                 continue
-            pitch = raw.get("pitch") if isinstance(raw.get("pitch"), dict) else {}
+            pitch = raw.get("pitch")
+            pitch = pitch if isinstance(pitch, dict) else {}
             begin_sec = self.seconds(note.start)
             self._spend(len(_list(pitch, "data")), place)
             points = [

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -141,6 +142,12 @@ def mix_sounds(
         ) from error
 
 
+def _standard_output() -> BinaryIO:
+    if sys.__stdout__ is None:
+        raise InputError("there is no standard output to write to; give a folder as --out")
+    return cast(BinaryIO, sys.__stdout__.buffer)
+
+
 def stream_song(
     blocks: Iterator[np.ndarray],
     folder: str | os.PathLike,
@@ -178,7 +185,7 @@ def stream_song(
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        file = sys.__stdout__.buffer if path is None else open(path, "wb")
+        file: BinaryIO = _standard_output() if path is None else open(path, "wb")
         try:
             stream = WavStream(file, samples, sample_rate, f"PCM_{bit_depth}", tags)
             stream.write(first)

@@ -62,8 +62,10 @@ class Mixer:
         Args:
           before: nothing more will be added before this sample; None for nothing at all.
         """
-        ends = before is None or before >= self._samples
-        closed = self._blocks if ends else max(before // self._hop, self._given)
+        if before is None or before >= self._samples:
+            ends, closed = True, self._blocks
+        else:
+            ends, closed = False, max(before // self._hop, self._given)
         mixed = self._faded((closed - self._given) * self._hop)
         peaks = np.abs(mixed).reshape(-1, self._hop).max(axis=1, initial=0.0)
         around = np.concatenate([self._peaks_before, peaks])

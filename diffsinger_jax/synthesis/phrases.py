@@ -24,6 +24,7 @@ def split_long_phrases(score: Score, longest_sec: float = LONGEST_SEC) -> Score:
 
 
 def _halves(piece: Piece, longest_sec: float) -> list[Piece]:
+    assert piece.phonemes is not None  # as the caller promises
     given = piece.curves or any(p.duration_sec is not None for p in piece.phonemes)
     if piece.duration_sec <= longest_sec or given:
         return [piece]

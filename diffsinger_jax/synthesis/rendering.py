@@ -12,7 +12,7 @@ import numpy as np
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.synthesis.harmonic import HarmonicVocoder
-from diffsinger_jax.types import MelSpec
+from diffsinger_jax.types import Array, MelSpec
 from diffsinger_jax.voices.onnx_vocoder import ONNX_CONFIG, PACKAGE_SUFFIXES, OnnxVocoder
 from diffsinger_jax.voices.vocoder import VOCODER_FILE, NeuralVocoder, load_vocoder
 from diffsinger_jax.voices.vocoder_spec import log_factor, read_vocoder_spec, require_same_mel
@@ -35,9 +35,7 @@ class Renderer:
     spec: MelSpec
     factor: float = 1.0
 
-    def __call__(
-        self, mel: jax.Array, f0: jax.Array, mask: jax.Array, keys: jax.Array
-    ) -> np.ndarray:
+    def __call__(self, mel: Array, f0: Array, mask: Array, keys: jax.Array) -> Array:
         """mel [B, T, M], f0 [B, T], keys [B] -> wav f32[B, T * hop]; padding may sound."""
         return self.vocoder(self._scaled(mel), f0, keys, mask)
 
@@ -82,14 +80,14 @@ def open_renderer(vocoder: str | os.PathLike | None, spec: MelSpec) -> Renderer:
         return Renderer(HarmonicVocoder(spec), spec)
     path = Path(vocoder)
     if (path / VOCODER_FILE).is_file():
-        neural = load_vocoder(path)
+        neural: NeuralVocoder | OnnxVocoder = load_vocoder(path)
     elif path.suffix.lower() in PACKAGE_SUFFIXES or (path / ONNX_CONFIG).is_file():
         neural = OnnxVocoder.open(path, lambda theirs: require_same_mel(spec, theirs, str(path)))
     else:
         require_same_mel(spec, read_vocoder_spec(path), str(path))
         raise InputError(
-            f"{path} holds a vocoder of another program; make one of ours of it, with python -m "
-            "diffsinger_jax.interop.torch_vocoder model.ckpt --config config.json --out DIR"
+            f"{path} holds a vocoder of another program; make one of ours of it, with "
+            "diffsinger-jax import vocoder model.ckpt --config config.json --out DIR"
         )
     require_same_mel(spec, neural.mel, str(path))
     return Renderer(neural, spec, log_factor(spec, neural.mel))

@@ -141,14 +141,14 @@ def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
     last = len(arrays.phonemes) - bool(arrays.tail_frames)
     head_sec = spec.seconds(arrays.head_frames)
     # Without the head the first phoneme is an onset again, as in the score.
-    phonemes = arrays.phonemes[first:last] if with_head else piece.phonemes
+    given = arrays.phonemes[first:last] if with_head else piece.phonemes or ()
     phonemes = tuple(
         dataclasses.replace(
             phoneme,
             note_index=phoneme.note_index + with_head,
             duration_sec=float(spec.seconds(frames)),
         )
-        for phoneme, frames in zip(phonemes, sung.ph_frames[first:last], strict=True)
+        for phoneme, frames in zip(given, sung.ph_frames[first:last], strict=True)
     )
     begin = int(sung.ph_frames[:first].sum())
     f0 = sung.f0[begin : begin + int(sung.ph_frames[first:last].sum())]

@@ -16,7 +16,7 @@ import numpy as np
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pitch import fill_unvoiced
-from diffsinger_jax.types import MelSpec
+from diffsinger_jax.types import Array, MelSpec
 from diffsinger_jax.voices.vocoder_spec import (
     mel_of_settings,
     parse_settings,
@@ -78,7 +78,7 @@ class OnnxVocoder:
         name = str(settings.get("model", "model.onnx"))
         return cls(str(path), mel, _session(read(name), path / name))
 
-    def __call__(self, mel: np.ndarray, f0: np.ndarray, keys=None, mask=None) -> np.ndarray:
+    def __call__(self, mel: Array, f0: Array, keys=None, mask=None) -> np.ndarray:
         """Sound of a batch, row by row; f0 is filled where it is unvoiced, as in their training.
 
         Args:

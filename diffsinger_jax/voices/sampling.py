@@ -26,6 +26,7 @@ class Sampled(Protocol):
     @property
     def path(self) -> Path:
         """That of its process."""
+        ...
 
 
 def resolve_sampling(

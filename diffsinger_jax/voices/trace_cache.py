@@ -105,7 +105,10 @@ def cached_shapes(init: Callable[[], Any], about: Any) -> Any:
 
 
 def _kept(
-    about: str, make: Callable[[], T], write: Callable[[T], bytes], read: Callable[[bytearray], T]
+    about: str,
+    make: Callable[[], T],
+    write: Callable[[T], bytes | bytearray],
+    read: Callable[[bytearray], T],
 ) -> T:
     """Reads what was made of this before, or makes it and writes it for the next time."""
     if (folder := _folder()) is None:
@@ -128,7 +131,7 @@ def _kept(
 
 def _folder() -> Path | None:
     """Where JAX keeps compiled programs, if that is a folder of this machine."""
-    cache = jax.config.jax_compilation_cache_dir
+    cache = jax.config.values["jax_compilation_cache_dir"]
     return Path(cache, SUBFOLDER) if cache and "://" not in cache else None
 
 

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import flax.traverse_util
 import jax
@@ -24,7 +24,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.nsf_hifigan import SINE_ENTERS, SOURCES, NsfHifigan
 from diffsinger_jax.modules.hifigan import RESBLOCK_DILATIONS
 from diffsinger_jax.pitch import fill_unvoiced
-from diffsinger_jax.types import MelSpec
+from diffsinger_jax.types import Array, MelSpec
 from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
 from diffsinger_jax.voices.vocoder_spec import require_renderable
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
@@ -61,7 +61,7 @@ class NeuralVocoder:
         return make_generator(self.model, self.mel, self.name)
 
     def __call__(
-        self, mel: np.ndarray, f0: np.ndarray, keys: jax.Array, mask: np.ndarray | None = None
+        self, mel: Array, f0: Array, keys: jax.Array, mask: Array | None = None
     ) -> np.ndarray:
         """Sound of a batch; rows do not see each other, nor the padding behind them.
 
@@ -131,7 +131,8 @@ class NeuralVocoder:
 
     def _prepared(self, mel: np.ndarray, f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f0 as in training, and silence behind each row: its end is the same however padded."""
-        tail, hold = (0, self.generator.reach_frames), "constant"
+        tail = (0, self.generator.reach_frames)
+        hold: Literal["constant", "edge"] = "constant"
         if self.unvoiced == "filled":
             f0, hold = fill_unvoiced(f0), "edge"
         mel = np.pad(mel, ((0, 0), tail, (0, 0)), constant_values=np.float32(self.mel.silence))

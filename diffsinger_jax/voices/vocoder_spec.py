@@ -122,7 +122,7 @@ def mel_of_settings(config: Mapping[str, Any], path: str | os.PathLike) -> MelSp
     Raises:
       InputError: naming a number that is missing or none.
     """
-    numbers = {}
+    numbers: dict[str, Any] = {}
     for field, names in _KEYS.items():
         name = next((name for name in names if name in config), None)
         if name is None:
@@ -133,7 +133,7 @@ def mel_of_settings(config: Mapping[str, Any], path: str | os.PathLike) -> MelSp
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{path}: {name} is {value!r}, expected a number")
         numbers[field] = float(value) if field in ("fmin", "fmax") else int(value)
-    words = {
+    words: dict[str, Any] = {
         "mel_scale": str(config.get("mel_scale", "slaney")),
         "log_base": str(config.get("mel_base", _DEFAULT_BASE.get(Path(path).suffix, "e"))),
     }

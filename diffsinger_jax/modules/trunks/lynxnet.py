@@ -7,6 +7,7 @@ Conformer (Gulati et al. 2020).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -48,7 +49,7 @@ class LYNXNetLayer(nn.Module):
         shown = x + condition
         residual = shown if self.strong_condition else x
         inner = self.expansion * self.channels
-        kwargs = {"kernel_init": torch_uniform, "dtype": self.dtype}
+        kwargs: dict[str, Any] = {"kernel_init": torch_uniform, "dtype": self.dtype}
 
         h = nn.LayerNorm(NORM_EPSILON, name="norm")(shown + step[:, None, :])
         h = gated("swiglu", Linear(2 * inner, **kwargs, name="in")(h))
@@ -81,7 +82,8 @@ class LYNXNet(nn.Module):
 
     def setup(self) -> None:
         """Declares the layers under the names that checkpoints know them by."""
-        c, kwargs = self.channels, {"kernel_init": kaiming_normal, "dtype": self.dtype}
+        c = self.channels
+        kwargs: dict[str, Any] = {"kernel_init": kaiming_normal, "dtype": self.dtype}
         self.input = Linear(c, **kwargs)
         self.step_in = Linear(4 * c, kernel_init=torch_uniform)
         self.step_out = Linear(c, kernel_init=torch_uniform)

@@ -5,6 +5,8 @@ The trunk of openvpi/DiffSinger's voices since 2026.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,7 @@ class LYNXNet2Layer(nn.Module):
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         """x [B, T, C], mask bool[B, T] -> [B, T, C]."""
         inner = self.expansion * self.channels
-        kwargs = {"kernel_init": torch_uniform, "dtype": self.dtype}
+        kwargs: dict[str, Any] = {"kernel_init": torch_uniform, "dtype": self.dtype}
 
         h = masked(nn.LayerNorm(NORM_EPSILON, name="norm")(x), mask)
         h = DepthwiseConv(self.kernel_size, dtype=self.dtype, name="depthwise")(h)
@@ -70,7 +72,8 @@ class LYNXNet2(nn.Module):
 
     def setup(self) -> None:
         """Declares the layers under the names that checkpoints know them by."""
-        c, kwargs = self.channels, {"dtype": self.dtype}
+        c = self.channels
+        kwargs: dict[str, Any] = {"dtype": self.dtype}
         self.input = Linear(c, kernel_init=kaiming_normal, **kwargs)
         self.condition = Linear(c, kernel_init=torch_uniform, **kwargs)
         self.step_in = Linear(4 * c, kernel_init=torch_uniform)

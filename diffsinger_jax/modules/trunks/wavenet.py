@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -30,7 +31,8 @@ class WaveNet(nn.Module):
 
     def setup(self) -> None:
         """Declares the layers under the names that checkpoints know them by."""
-        c, kwargs = self.channels, {"kernel_init": kaiming_normal, "dtype": self.dtype}
+        c = self.channels
+        kwargs: dict[str, Any] = {"kernel_init": kaiming_normal, "dtype": self.dtype}
         self.input = Linear(c, **kwargs)
         self.step_in = Linear(4 * c)
         self.step_out = Linear(c)
