@@ -55,5 +55,5 @@ def test_what_cannot_be_heard_is_one_sentence(monkeypatch):
         dnsmos.dnsmos(np.zeros(0, np.float32), 16_000)
     dnsmos._session.cache_clear()
     monkeypatch.setattr(dnsmos, "installed", lambda: False)
-    with pytest.raises(InputError, match="perceptual"):
+    with pytest.raises(InputError, match="pip install onnxruntime speechmos"):
         dnsmos.dnsmos(np.zeros(100, np.float32), 16_000)
