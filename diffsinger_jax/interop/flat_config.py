@@ -50,12 +50,12 @@ class FlatConfig:
             raise InputError(f"{self.path}: {key} is {value!r}, expected true or false")
         return value
 
-    def word(self, key: str, default: str, known: tuple[str, ...]) -> str:
+    def word(self, key: str, default: str, known: tuple[Any, ...]) -> str:
         """One of the words that are known."""
         value = self._get(key, default)
         if value not in known:
             raise InputError(
-                f"{self.path}: {key} is {value!r}, this program knows {', '.join(known)}"
+                f"{self.path}: {key} is {value!r}, this program knows {', '.join(map(str, known))}"
             )
         return value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -35,7 +37,7 @@ class ConvNeXtBlock(nn.Module):
     def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
         """x [B, T, C], mask bool[B, T] -> [B, T, C]."""
         channels = x.shape[-1]
-        kwargs = {"kernel_init": torch_uniform, "dtype": self.dtype}
+        kwargs: dict[str, Any] = {"kernel_init": torch_uniform, "dtype": self.dtype}
 
         h = DepthwiseConv(DEPTHWISE_TAPS, dtype=self.dtype, name="depthwise")(masked(x, mask))
         h = nn.LayerNorm(BLOCK_NORM_EPSILON, name="norm")(h)
@@ -68,7 +70,7 @@ class ConvNeXtDecoder(nn.Module):
     @nn.compact
     def __call__(self, cond: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
         """cond [B, T, H], mask bool[B, T] -> z f32[B, T, M], zero on padding that is not seen."""
-        kwargs = {"kernel_init": torch_uniform, "dtype": self.dtype}
+        kwargs: dict[str, Any] = {"kernel_init": torch_uniform, "dtype": self.dtype}
         mask = jnp.ones_like(mask) if self.unmasked_convs else mask
         x = Conv1D(self.channels, self.kernel_size, **kwargs, name="in")(masked(cond, mask))
         for i in range(self.layers):

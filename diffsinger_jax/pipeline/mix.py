@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -171,7 +172,7 @@ def extend(vocabulary: Vocabulary, others: Iterable[Vocabulary]) -> Vocabulary:
     """The vocabulary with what the others have beyond it behind, sorted; old numbers stay."""
     others = list(others)
 
-    def joined(field: str) -> tuple[str, ...]:
+    def joined(field: str) -> tuple[Any, ...]:
         old = getattr(vocabulary, field)
         return (
             *old,

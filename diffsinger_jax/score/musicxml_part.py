@@ -123,8 +123,8 @@ class PartReader:
                 f"{self._source}: measure {number}: divisions must be above 0, not "
                 f"{self._divisions}; export the score again"
             )
-        if element.find("time/beats") is not None:
-            beats = sum(int(b) for b in re.findall(r"\d+", element.findtext("time/beats")))
+        if written := element.findtext("time/beats"):
+            beats = sum(int(number) for number in re.findall(r"\d+", written))
             unit = int(element.findtext("time/beat-type", "4"))
             if beats < 1 or unit < 1:
                 raise ValueError(f"a time signature of {beats}/{unit}")

@@ -100,8 +100,9 @@ def make_sampler(method: str, eta: float = 0.0, clip_x0: bool = True) -> Sampler
       clip_x0: whether estimates of x_0 are kept within `X0_BOUND` by samplers that do so.
     """
     sampler = ALL_SAMPLERS[method]
+    run: Callable = sampler.run
     if sampler.clips and not clip_x0:
-        sampler = sampler._replace(run=functools.partial(sampler.run, bound=None))
+        run = functools.partial(run, bound=None)
     if method == "ddim" and eta:
-        return sampler._replace(run=functools.partial(sampler.run, eta=eta), draws=True)
-    return sampler
+        return sampler._replace(run=functools.partial(run, eta=eta), draws=True)
+    return sampler._replace(run=run)

@@ -11,6 +11,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import flax.traverse_util
 import numpy as np
@@ -117,7 +118,7 @@ def import_experiment(
     return Imported(
         voice=dataclasses.replace(voice, params=flax.traverse_util.unflatten_dict(params, sep="/")),
         used=len(used),
-        left_out={name: left_out(name, LEFT_OUT) for name in tensors if name not in used},
+        left_out={name: left_out(name, LEFT_OUT) or "" for name in tensors if name not in used},
     )
 
 
@@ -199,7 +200,7 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
 
 def _path_settings(
     config: FlatConfig, process: str, tensors: Mapping[str, np.ndarray], path: Path
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Of the process's path. A schedule is that of the file's buffers, whatever its config says:
     releases up to 2.5.1 built another one than they said."""
     if process == "velocity":
@@ -224,9 +225,9 @@ def _mel_range(
 ) -> tuple[np.ndarray, np.ndarray]:
     """That of the file, where it has one, else the config's."""
     names = ("spec_min", "spec_max")
-    kept = {key: tensors.get(f"diffusion.{key}") for key in names}
-    if all(value is not None for value in kept.values()):
-        config = FlatConfig({key: kept[key].reshape(-1).tolist() for key in names}, config.path)
+    if all(f"diffusion.{key}" in tensors for key in names):
+        kept = {key: tensors[f"diffusion.{key}"].reshape(-1).tolist() for key in names}
+        config = FlatConfig(kept, config.path)
     return mel_range(config, bins)
 
 
