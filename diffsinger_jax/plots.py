@@ -72,7 +72,7 @@ def mel_panels(
         ax.set_ylabel(name)
         ax.set_xlim(0, longest)
     if f0 is not None:
-        axes[0].plot(_times(f0, spec), _mel_bins(f0, spec), color="cyan", linewidth=0.8)
+        axes[0].plot(_times(f0, spec), mel_bins(f0, spec), color="cyan", linewidth=0.8)
     axes[-1].set_xlabel("s")
     axes[0].set_title(title)
     return _finish(figure, path)
@@ -270,7 +270,7 @@ def _draw_mel(ax: Axes, decibels: np.ndarray, spec: MelSpec, top: float) -> None
         vmax=top,
     )
     hertz = [h for h in (500, 1000, 2000, 4000, 8000, 16000) if spec.fmin < h < spec.fmax]
-    ax.set_yticks(_mel_bins(np.array(hertz, float), spec), [f"{h / 1000:g} kHz" for h in hertz])
+    ax.set_yticks(mel_bins(np.array(hertz, float), spec), [f"{h / 1000:g} kHz" for h in hertz])
     ax.tick_params(axis="y", labelsize=8, right=True, labelright=True)
 
 
@@ -302,7 +302,7 @@ def _times(f0: np.ndarray, spec: MelSpec) -> np.ndarray:
     return spec.seconds(np.arange(len(f0)))
 
 
-def _mel_bins(hertz: np.ndarray, spec: MelSpec) -> np.ndarray:
+def mel_bins(hertz: np.ndarray, spec: MelSpec) -> np.ndarray:
     """Where frequencies lie on the axis of mel bins; nan for 0 Hz."""
     import librosa
 

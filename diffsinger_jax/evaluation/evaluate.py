@@ -156,6 +156,7 @@ def evaluate(
         takes |= {name: sounds[name] for name in _page_systems(voice, k_steps, temperatures)}
         predicted = [sung.f0 for sung in by_system[PREDICTED_ALL]]
         pieces = _page_pieces(examples, takes, predicted, voice.info)
+        pieces.sort(key=lambda piece: piece.name)
         write_page(options.page, about | {"licence": corpus.info.licence}, tables, pieces, spec)
     return tables
 

@@ -11,6 +11,7 @@ let current = null; // the row that sounds
 for (const piece of document.querySelectorAll(".piece")) {
   const length = Number(piece.dataset.seconds);
   const head = piece.querySelector(".head");
+  const tracks = piece.querySelector(".tracks");
   let position = 0;
 
   const show = (seconds) => {
@@ -18,7 +19,12 @@ for (const piece of document.querySelectorAll(".piece")) {
     piece.classList.add("heard");
     const label = piece.querySelector(".label").offsetWidth;
     const width = piece.querySelector(".stack").offsetWidth - label;
-    head.style.left = `${label + (width * Math.min(seconds, length)) / length}px`;
+    const left = label + (width * Math.min(seconds, length)) / length;
+    head.style.left = `${left}px`;
+    const shown = tracks.clientWidth - label; // of a song that is longer than the page is wide
+    if (left - label < tracks.scrollLeft || left - label > tracks.scrollLeft + shown) {
+      tracks.scrollLeft = left - label - 40;
+    }
   };
 
   for (const row of piece.querySelectorAll(".row.take")) {

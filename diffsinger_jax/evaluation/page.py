@@ -21,8 +21,7 @@ from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.audio.wav import write_wav
 from diffsinger_jax.evaluation.report import COLUMNS, Row, cell, shown_columns
-from diffsinger_jax.metrics.measures import natural_log
-from diffsinger_jax.plots import Span
+from diffsinger_jax.plots import Span, mel_bins
 from diffsinger_jax.synthesis.song import Song
 from diffsinger_jax.types import MelSpec
 
@@ -127,12 +126,9 @@ def _table(title: str, rows: Mapping[str, Row]) -> str:
 def _piece(folder: Path, piece: PagePiece, spec: MelSpec) -> str:
     """The card of a piece; writes its media."""
     seconds = max(len(wav) for wav in piece.sounds.values()) / spec.sample_rate
-    decibels = {
-        name: natural_log(log_mel(wav, spec), spec) * (20 / np.log(10.0))
-        for name, wav in piece.sounds.items()
-    }
+    decibels = {name: spec.decibels(log_mel(wav, spec)) for name, wav in piece.sounds.items()}
     top = float(next(iter(decibels.values())).max())
-    rows = []
+    rows, hertz = [], _frequencies(spec)
     for name, wav in piece.sounds.items():
         file = f"media/{_slug(piece.name)}_{_slug(name)}"
         write_wav(folder / f"{file}.flac", wav, spec.sample_rate, tags={"comment": name})
@@ -141,7 +137,7 @@ def _piece(folder: Path, piece: PagePiece, spec: MelSpec) -> str:
             '<div class="row take"><div class="label">'
             f'<button class="play" aria-label="play or pause: {_escape(name)}">{_PLAY}</button>'
             f'<span class="name">{_escape(name)}<br><span class="time">–</span></span></div>'
-            f'<div class="track"><img src="{file}.png" alt="spectrogram: {_escape(name)}">'
+            f'<div class="track"><img src="{file}.png" alt="spectrogram: {_escape(name)}">{hertz}'
             f'<audio preload="metadata" src="{file}.flac"></audio></div></div>'
         )
     legend = "".join(
@@ -212,8 +208,7 @@ def _pitch(piece: PagePiece, seconds: float, spec: MelSpec) -> str:
     ]
     named = _PITCHES if high - low < 20 else {0: "C"}
     marks += [
-        f'<span class="text" style="left:.3rem;transform:translateY(-50%);top:{y(m)}px">'
-        f"{named[m % 12]}{m // 12 - 1}</span>"
+        f'<span class="text pitch" style="top:{y(m)}px">{named[m % 12]}{m // 12 - 1}</span>'
         for m in range(int(np.ceil(low)) + 1, int(high))
         if m % 12 in named
     ]
@@ -226,6 +221,16 @@ def _pitch(piece: PagePiece, seconds: float, spec: MelSpec) -> str:
 def _range(curve: np.ndarray) -> list[float]:
     """Lowest and highest pitch, without a tracker's single errors."""
     return [] if np.isnan(curve).all() else np.nanpercentile(curve, [1, 99]).tolist()
+
+
+def _frequencies(spec: MelSpec) -> str:
+    """Labels along a spectrogram."""
+    shown = [hertz for hertz in (500, 2000, 8000) if spec.fmin < hertz < spec.fmax]
+    heights = mel_bins(np.array(shown, float), spec) / spec.n_mels
+    return "".join(
+        f'<span class="text hertz" style="bottom:{100 * height:.1f}%">{hertz / 1000:g}k</span>'
+        for hertz, height in zip(shown, heights, strict=True)
+    )
 
 
 def _axis(seconds: float) -> str:
