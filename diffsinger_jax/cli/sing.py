@@ -48,6 +48,27 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_what(parser)
+    _add_how(parser.add_argument_group("how to sing it"))
+    _add_where(parser.add_argument_group("what to write"))
+    flags = parser.parse_args(arguments)
+    if flags.stream and (flags.save or flags.sample_rate or flags.format != "wav"):
+        parser.error("--stream writes a wav at the voice's rate, without --save or --format")
+    if flags.out.lower().endswith((".wav", ".flac")):
+        parser.error(f"--out {flags.out} must be a folder; each score gets a file in it")
+    if flags.out == "-" and not flags.stream:
+        parser.error("--out - goes with --stream; give a folder, or add --stream")
+    if flags.out == "-" and (flags.takes > 1 or len(flags.score or []) > 1):
+        parser.error("--out - takes one take of one score")
+    if flags.score is None:
+        flags.score = [resources.DEFAULT_SONG]
+        flags.save = [] if flags.stream else [*flags.save, "picture"]
+    flags.score = [resources.find_score(score) for score in flags.score]
+    flags.save = list(dict.fromkeys(flags.save))
+    return flags
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to sing")
     what.add_argument(
         "--score",
@@ -70,7 +91,9 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="a vocoder folder, an .oudep, or harmonic (built in); the voice's own unless given",
     )
-    how = parser.add_argument_group("how to sing it")
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--key", type=_semitones, default=0.0, metavar="SEMITONES", help="transpose up"
     )
@@ -96,7 +119,9 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where sampling starts: a number of a diffusion's steps, 1 - t of a flow",
     )
     how.add_argument("--steps", type=_at_least(1), help="sampling steps from there")
-    where = parser.add_argument_group("what to write")
+
+
+def _add_where(where: argparse._ArgumentGroup) -> None:
     where.add_argument(
         "--out", default="out", metavar="DIR", help="folder; files of the same name are replaced"
     )
@@ -120,21 +145,6 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         help="also write these beside the sound",
     )
-    flags = parser.parse_args(arguments)
-    if flags.stream and (flags.save or flags.sample_rate or flags.format != "wav"):
-        parser.error("--stream writes a wav at the voice's rate, without --save or --format")
-    if flags.out.lower().endswith((".wav", ".flac")):
-        parser.error(f"--out {flags.out} must be a folder; each score gets a file in it")
-    if flags.out == "-" and not flags.stream:
-        parser.error("--out - goes with --stream; give a folder, or add --stream")
-    if flags.out == "-" and (flags.takes > 1 or len(flags.score or []) > 1):
-        parser.error("--out - takes one take of one score")
-    if flags.score is None:
-        flags.score = [resources.DEFAULT_SONG]
-        flags.save = [] if flags.stream else [*flags.save, "picture"]
-    flags.score = [resources.find_score(score) for score in flags.score]
-    flags.save = list(dict.fromkeys(flags.save))
-    return flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -202,7 +202,7 @@ def generator_gradient(
 
 
 def _summed(
-    gradient_of: Callable, fixed: Any, by_rows: Any, empty: Any, microbatching: Microbatching
+    gradient_of: Callable, fixed: Any, batched: Any, empty: Any, microbatching: Microbatching
 ) -> Any:
     """The sum of gradient_of(step key, step, (params, rows)) over the microbatches."""
 
@@ -213,7 +213,7 @@ def _summed(
             lambda _, given: gradient(given), empty, (params, microbatch), step
         )
 
-    return microbatching.sum(of_microbatch, fixed, by_rows)
+    return microbatching.sum(of_microbatch, fixed, batched)
 
 
 def _once_started(

@@ -18,9 +18,9 @@ Isolate = Callable[[Callable[[Any, Any], Any], Any, Any, jax.Array], Any]
 """(function, start, given, a number) -> function(start, given), compiled in some way."""
 
 
-def whole_batch(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> Any:
+def whole_batch(function: Callable[[Any, Any], Any], fixed: Any, batched: Any) -> Any:
     """All rows as one microbatch, see `MicrobatchSum`."""
-    return function(fixed, by_rows)
+    return function(fixed, batched)
 
 
 def compile_inline(
@@ -94,12 +94,12 @@ def microbatch_sum(mesh: Mesh, microbatches: int) -> MicrobatchSum:
       microbatches: a power of two that the number of devices divides.
 
     Returns:
-      f(function, fixed, by_rows): the sum of function(fixed, a microbatch) over them,
+      f(function, fixed, batched): the sum of function(fixed, a microbatch) over them,
       a pytree of f32 arrays that is whole on each device.
     """
     here = microbatches // mesh.size
 
-    def summed(function: Callable[[Any, Any], Any], fixed: Any, by_rows: Any) -> Any:
+    def summed(function: Callable[[Any, Any], Any], fixed: Any, batched: Any) -> Any:
         def on_device(fixed: Any, rows: Any) -> Any:
             rows = jax.tree.map(lambda x: x.reshape(here, len(x) // here, *x.shape[1:]), rows)
             total = _sum_here(lambda microbatch: function(fixed, microbatch), rows, here)
@@ -111,7 +111,7 @@ def microbatch_sum(mesh: Mesh, microbatches: int) -> MicrobatchSum:
             in_specs=(PartitionSpec(), PartitionSpec(BATCH_AXES)),
             out_specs=PartitionSpec(),
             check_vma=False,  # that all devices end with the same is not seen by the types
-        )(fixed, by_rows)
+        )(fixed, batched)
 
     return summed
 

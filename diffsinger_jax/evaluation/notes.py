@@ -13,7 +13,7 @@ from diffsinger_jax.pitch import cents, midi_to_hz
 from diffsinger_jax.types import MelSpec, Score
 
 MIN_NOTE_SEC = 0.2
-"""Shorter notes are not judged."""
+"""Shorter notes are not measured."""
 F0_STEP_SEC = 0.005
 REST_MARGIN_SEC = (0.2, 0.3)
 """Left alone at the start of a rest (the sound dies away) and at its end (the next consonant)."""
@@ -36,7 +36,7 @@ class SongReport:
     """What `measure_song` found.
 
     Attributes:
-      notes: how many were judged, those longer than 0.2 s.
+      notes: how many were measured, those longer than 0.2 s.
       median_cents: of |f0 - note| over the voiced frames of the middle halves of those notes.
       notes_within_100_cents: share of them whose own median |f0 - note| is at most 100 cents; a
         note without a voiced frame is not within.
@@ -126,15 +126,16 @@ def measure_song(wav: np.ndarray, sample_rate: int, score: Score) -> SongReport:
       InputError: for a score without a note longer than 0.2 s.
     """
     line = timeline(score)
-    judged = [n for n in line if n.midi is not None and n.end_sec - n.start_sec > MIN_NOTE_SEC]
-    if not judged:
+    measured = [n for n in line if n.midi is not None and n.end_sec - n.start_sec > MIN_NOTE_SEC]
+    if not measured:
         raise InputError(
-            f"{score.source or score.title} has no note longer than {MIN_NOTE_SEC} s to judge the "
+            f"{score.source or score.title} has no note longer than {MIN_NOTE_SEC} s to "
+            "measure the "
             "pitch by; give the score that the wav was rendered from"
         )
     finite = bool(np.all(np.isfinite(wav)))
     wav = np.nan_to_num(np.asarray(wav, np.float32), posinf=1.0, neginf=-1.0)
-    errors = _note_errors(wav, sample_rate, judged)  # one array of cents per note, nan unvoiced
+    errors = _note_errors(wav, sample_rate, measured)  # one array of cents per note, nan unvoiced
     medians = np.array(
         [np.median(e[~np.isnan(e)]) if np.any(~np.isnan(e)) else np.inf for e in errors]
     )
@@ -142,7 +143,7 @@ def measure_song(wav: np.ndarray, sample_rate: int, score: Score) -> SongReport:
     voiced = every[~np.isnan(every)]
     worst = [i for i in np.argsort(-medians)[:3] if medians[i] > 100]
     return SongReport(
-        notes=len(judged),
+        notes=len(measured),
         median_cents=float(np.median(voiced)) if len(voiced) else float("inf"),
         notes_within_100_cents=float(np.mean(medians <= 100)),
         unvoiced_frames=float(np.mean(np.isnan(every))) if len(every) else 1.0,
@@ -150,7 +151,7 @@ def measure_song(wav: np.ndarray, sample_rate: int, score: Score) -> SongReport:
         clipped_samples=int(np.sum(np.abs(wav) >= 1 - 2**-15)),
         finite=finite,
         loudest_rest_db=_loudest_rest_db(wav, sample_rate, line),
-        worst=tuple(f"{_describe(judged[i])}: {medians[i]:.0f} cents" for i in worst),
+        worst=tuple(f"{_describe(measured[i])}: {medians[i]:.0f} cents" for i in worst),
     )
 
 

@@ -78,7 +78,7 @@ def read_phone_set(path: Path) -> tuple[str, ...]:
     return (*RESERVED[1:], *phones)
 
 
-def interpret(
+def interpret(  # long: one line for each setting of the reference
     config: FlatConfig,
     phonemes: tuple[str, ...],
     *,

@@ -79,7 +79,7 @@ def dnsmos(wav: np.ndarray, sample_rate: int) -> Opinion:
 def _session() -> onnxruntime.InferenceSession:
     if not installed():
         raise InputError(
-            'DNSMOS needs its network: pip install "diffsinger_jax[perceptual]", or leave it out'
+            "DNSMOS needs its network: pip install onnxruntime speechmos, or leave it out"
         )
     import onnxruntime
 

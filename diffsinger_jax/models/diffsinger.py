@@ -203,7 +203,7 @@ class DiffSinger(nn.Module):
     condition_on_padding: bool = False
     dtype: Any = jnp.float32
 
-    def setup(self) -> None:
+    def setup(self) -> None:  # long: one declaration for each part
         """Declares the parts under the names that stages and checkpoints know them by."""
         blocks = dict(
             heads=self.heads,

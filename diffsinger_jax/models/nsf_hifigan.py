@@ -139,15 +139,15 @@ class NsfHifigan(nn.Module):
         x = self.first(mel)
         if key is not None and self.noise_sigma > 0:
             x = x + self.noise_sigma * jax.random.normal(key, x.shape)
-        side_by_side = len(self.resblock_kernels)
+        parallel = len(self.resblock_kernels)
         for i, upsampling in enumerate(self.upsamplings):
             x = upsampling(nn.leaky_relu(x, SLOPE))
             if self.source == "harmonics":
                 x = x + self.sources_in[i](source)
             elif i == SINE_ENTERS:
                 x = x + self.source_in(source)
-            blocks = self.blocks[i * side_by_side : (i + 1) * side_by_side]
-            x = functools.reduce(operator.add, [block(x) for block in blocks]) / side_by_side
+            blocks = self.blocks[i * parallel : (i + 1) * parallel]
+            x = functools.reduce(operator.add, [block(x) for block in blocks]) / parallel
         return jnp.tanh(self.last(nn.leaky_relu(x))[..., 0])  # this slope is PyTorch's own, 0.01
 
     def __call__(self, mel: jax.Array, f0: jax.Array, key: jax.Array | None = None) -> jax.Array:

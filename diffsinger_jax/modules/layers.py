@@ -126,9 +126,9 @@ class Conv1D(nn.Module):
             jax.lax.slice_in_dim(padded, i * self.dilation, i * self.dilation + x.shape[1], axis=1)
             for i in range(self.kernel_size)
         ]
-        side_by_side = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
+        im2col = jnp.concatenate(taps, axis=-1)  # [B, T, kernel * in]
         flat = kernel.astype(self.dtype).reshape(self.kernel_size * width, self.features)
-        return matmul(side_by_side, flat) + bias.astype(self.dtype)[None, None, :]
+        return matmul(im2col, flat) + bias.astype(self.dtype)[None, None, :]
 
 
 class DepthwiseConv(nn.Module):

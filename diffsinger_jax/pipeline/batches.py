@@ -23,7 +23,7 @@ ENDLESS = 2**40
 """Steps of a run; Grain wants to know how many there are."""
 
 
-def train_batches(
+def train_batches(  # long: arguments of a reader, each with a default
     corpus: Corpus,
     split: str,
     plan: BatchPlan,

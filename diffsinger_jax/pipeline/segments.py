@@ -103,7 +103,7 @@ def draw_cut(
     return Cut(recording, start, semitones)
 
 
-def segment_batches(
+def segment_batches(  # long: arguments of a reader, each with a default
     recordings: Sequence[Recording],
     lengths: np.ndarray,
     spec: MelSpec,

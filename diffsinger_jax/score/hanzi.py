@@ -24,8 +24,8 @@ def with_pinyin(lyrics: Sequence[str]) -> list[str]:
         from pypinyin import Style, lazy_pinyin
     except ImportError as error:
         raise InputError(
-            "Chinese characters are read by pypinyin, which is not installed; pip install "
-            '"diffsinger_jax[zh]", or write pinyin'
+            "Chinese characters are read by pypinyin, which is not installed; "
+            "pip install pypinyin, or write pinyin"
         ) from error
     # One reading for each character: what is not Chinese is left aside, so that counts agree.
     characters = [c for lyric in lyrics for c in lyric if is_hanzi(c)]

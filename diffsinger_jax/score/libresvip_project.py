@@ -125,7 +125,7 @@ def _load(path: Path, source: str, editor: str) -> Any:
     except ImportError as error:
         raise InputError(
             f"{source}: projects of {editor} are read by LibreSVIP, which is not installed; "
-            'pip install "diffsinger_jax[formats]", or export the song as MusicXML or MIDI'
+            "pip install libresvip, or export the song as MusicXML or MIDI"
         ) from error
     logger.disable("libresvip")
     plugin = get_svs_plugin_by_suffix(path.suffix.lower()[1:])

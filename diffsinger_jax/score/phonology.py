@@ -1,4 +1,4 @@
-"""What the reading rooms know of phonemes whatever the language: where a syllable's vowel is."""
+"""What readers know of phonemes whatever the language: where a syllable's vowel is."""
 
 from __future__ import annotations
 

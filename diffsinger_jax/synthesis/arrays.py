@@ -72,7 +72,7 @@ class PieceArrays:
         )
 
 
-def piece_arrays(
+def piece_arrays(  # long: one array after the other, each from those before it
     piece: Piece,
     vocabulary: Vocabulary,
     frames_per_sec: float,

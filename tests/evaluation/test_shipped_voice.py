@@ -18,7 +18,7 @@ TOLERANCE = 0.02
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not dnsmos.installed(), reason='needs pip install "diffsinger_jax[perceptual]"')
+@pytest.mark.skipif(not dnsmos.installed(), reason="needs pip install onnxruntime speechmos")
 def test_its_default_is_not_worse_than_its_auxiliary_mel_by_dnsmos(prepared_mini):
     voice = load_voice(VOICE)
     spec, how = voice.info.mel, {"seed": 0, "frames_per_batch": 4096}

@@ -9,7 +9,7 @@ from diffsinger_jax.metrics import dnsmos
 
 SONG = "data/pjs_mini/pjs026/pjs026_song.flac"
 needs_network = pytest.mark.skipif(
-    not dnsmos.installed(), reason='needs pip install "diffsinger_jax[perceptual]"'
+    not dnsmos.installed(), reason="needs pip install onnxruntime speechmos"
 )
 
 
