@@ -129,7 +129,7 @@ def read_corpus_info(folder: str | os.PathLike) -> CorpusInfo:
     Raises:
       InputError: for a folder that is missing, empty, or something else.
     """
-    advice = "expected a folder written by preparing a corpus (data/prepare.py)"
+    advice = "expected a folder written by diffsinger-jax prepare"
     try:
         path = epath.Path(folder)
         is_folder = path.is_dir()

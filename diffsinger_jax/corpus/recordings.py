@@ -210,7 +210,7 @@ def read_recordings_info(folder: Path) -> RecordingsInfo:
       InputError: for a folder that is missing or something else.
     """
     file = folder / RECORDINGS_FILE
-    advice = "give a folder written by data/prepare_recordings.py"
+    advice = "give a folder written by diffsinger-jax prepare-recordings"
     try:
         return _from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):

@@ -3,7 +3,7 @@
     diffsinger-jax boundary --workdir WORKDIR [--write learned]
 
 Needs the finished auxiliary stage; the learned way needs the boundary predictor
-(`run_train.py --stage=boundary`) and the grid search the voice, and what is not there is said.
+(`diffsinger-jax train --stage=boundary`) and the grid search the voice, and what is not there is said.
 Prints a sentence for each, writes boundary.json and boundary.png, and with --write the k of one
 way into the voice.
 """
@@ -123,7 +123,7 @@ def find_boundary(
     if done < config.boundary.steps:
         lacking["learned"] = (
             f"the run's boundary predictor stands at step {done}; finish it with its config and "
-            f"run_train.py --workdir={workdir} --stage=boundary"
+            f"diffsinger-jax train --workdir={workdir} --stage=boundary"
         )
     else:
         with_own = run_stage(run, *stages.boundary_stage(run, params))
@@ -165,7 +165,7 @@ def read_config(workdir: Path) -> AcousticConfig:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{workdir} is not the workdir of a run: there is no config.json in it; give the "
-            "--workdir that run_train.py was given"
+            "--workdir that training was given"
         ) from None
     if (kind := kept.get("kind", "acoustic")) != "acoustic":
         raise InputError(f"{workdir} is the workdir of a {kind}; give that of a voice")

@@ -16,7 +16,7 @@ from diffsinger_jax.pipeline.segments import Recording
 
 
 def open_recordings(path: str | os.PathLike) -> PreparedRecordings:
-    """Opens a folder that data/prepare_recordings.py wrote.
+    """Opens a folder that `prepare-recordings` wrote.
 
     Raises:
       InputError: for a folder that is missing or something else.

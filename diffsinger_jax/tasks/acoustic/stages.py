@@ -127,7 +127,7 @@ def require_finished(run: AcousticRun, name: str) -> None:
     if done < wanted:
         raise InputError(
             f"the stage {name} in {run.workdir} stands at step {done} of {wanted}; "
-            f"finish it first, with run_train.py --stage={name}"
+            f"finish it first, with diffsinger-jax train --stage={name}"
         )
 
 
