@@ -4,8 +4,8 @@
 
 Needs the finished auxiliary stage; the learned way needs the boundary predictor
 (`diffsinger-jax train --stage=boundary`) and the grid search the voice, and what is not there is
-said. Prints a sentence for each, writes boundary.json and boundary.png, and with --write the k of one
-way into the voice.
+said. Prints a sentence for each, writes boundary.json and boundary.png, and with --write the k of
+one way into the voice.
 """
 
 from __future__ import annotations
