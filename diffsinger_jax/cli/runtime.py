@@ -15,6 +15,10 @@ def run(main: Callable[[], int | None]) -> None:
     """Calls `main` and exits: 0, `main`'s own code, or 2 with one sentence for an `InputError`."""
     try:
         code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads what is printed has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2

@@ -77,6 +77,15 @@ def test_voices_are_listed_with_languages_range_and_licence(capsys, tmp_path):
         voices.main([str(tmp_path)])
 
 
+def test_a_reader_that_goes_away_is_no_error():
+    # More than a pipe holds, so that it is written to after `head` has gone.
+    command = (
+        f"{sys.executable} -m diffsinger_jax validate $(yes none.mid | head -n 4000) | head -n 1"
+    )
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert "none.mid" in done.stdout and done.stderr == ""
+
+
 def test_scores_of_every_kind_are_validated(capsys, tmp_path):
     songs = [str(file) for file in (resources.folder("data") / "songs").glob("sakura.*")]
     assert len(songs) == 3 and validate.main(songs) == 0
