@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import librosa
 import numpy as np
 
 from diffsinger_jax.types import MelSpec
@@ -27,6 +26,8 @@ def frame_offset(spec: MelSpec) -> int:
 @functools.lru_cache(maxsize=8)
 def mel_filterbank(spec: MelSpec) -> np.ndarray:
     """f32[M, 1 + n_fft // 2] triangles of unit area per Hz (Slaney's normalisation)."""
+    import librosa  # late: it takes seconds, and a machine that only trains needs none of it
+
     weights = librosa.filters.mel(
         sr=spec.sample_rate,
         n_fft=spec.n_fft,
@@ -63,6 +64,8 @@ def log_mel(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
     """
     if wav.ndim != 1:
         raise ValueError(f"log_mel takes one channel, f32[L], got shape {wav.shape}")
+    import librosa  # late, as above
+
     frames = frame_count(len(wav), spec)
     if frames == 0:
         return np.zeros((0, spec.n_mels), np.float32)

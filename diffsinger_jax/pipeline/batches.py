@@ -1,10 +1,11 @@
-"""Batches of a prepared corpus by a plan, read ahead by Grain's threads."""
+"""Batches of a corpus by a plan, read ahead by threads: Grain's, but for what is in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import collections
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
-import grain
 import numpy as np
 
 from diffsinger_jax.pipeline.collate import Example, collate
@@ -43,7 +44,7 @@ def train_batches(  # long: arguments of a reader, each with a default
       host_index, host_count: which equal part of the rows.
       rows_multiple: batches are filled up with rows of padding to a multiple of it, so that their
         rows divide among hosts and devices; who is in a batch does not change.
-      read_threads, batches_ahead: how Grain reads; they change no number.
+      read_threads, batches_ahead: how it is read; they change no number.
 
     Returns:
       An iterator of batches [rows / host_count, T_bucket], numpy.
@@ -54,9 +55,25 @@ def train_batches(  # long: arguments of a reader, each with a default
         planned = pad_rows(plan[step], rows_multiple)
         return _load(source, host_slice(planned, host_index, host_count), corpus)
 
+    if corpus.in_memory:
+        return _read_ahead(load, start_step, read_threads, batches_ahead)
+    import grain  # late: what is in memory is read without it
+
     dataset = grain.MapDataset.range(start_step, ENDLESS).map(load)
     options = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=batches_ahead)
     return iter(dataset.to_iter_dataset(options))
+
+
+def _read_ahead(
+    load: Callable[[int], Batch], start_step: int, threads: int, ahead: int
+) -> Iterator[Batch]:
+    """`load` of all steps in order, some of them at work before they are asked for."""
+    waiting: collections.deque[Future[Batch]] = collections.deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for step in range(start_step, ENDLESS):
+            waiting.append(pool.submit(load, step))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
 
 
 def eval_batches(

@@ -11,6 +11,7 @@ import numpy as np
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.collate import Example
+from diffsinger_jax.pipeline.packed import PackedCorpus, is_packed, open_packed
 from diffsinger_jax.pipeline.plan import Shares
 from diffsinger_jax.pipeline.prepared import Lengths, PreparedCorpus, open_corpus
 from diffsinger_jax.types import CorpusInfo, Vocabulary
@@ -34,13 +35,18 @@ class MixedCorpus:
     path: str
     info: CorpusInfo
     splits: tuple[str, ...]
-    parts: tuple[PreparedCorpus, ...]
+    parts: tuple[PreparedCorpus | PackedCorpus, ...]
     weights: tuple[Fraction, ...]
 
     @property
     def curves(self) -> tuple[str, ...]:
         """Names of the optional features that its batches have."""
         return self.parts[0].curves
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the examples of all parts are there at once."""
+        return all(part.in_memory for part in self.parts)
 
     def source(self, split: str) -> Sequence[Example]:
         """The examples of a split by number, one corpus after the other."""
@@ -65,7 +71,7 @@ class MixedCorpus:
         weights = tuple(self.weights[self.parts.index(part)] for part in having)
         return Shares(np.repeat(np.arange(len(having), dtype=np.int32), counts), weights)
 
-    def _having(self, split: str) -> list[PreparedCorpus]:
+    def _having(self, split: str) -> list[PreparedCorpus | PackedCorpus]:
         having = [part for part in self.parts if split in part.splits]
         if not having:
             raise InputError(
@@ -124,7 +130,10 @@ def open_corpora(
         curve that has no neutral value, and mels that differ.
     """
     corpora = parse_corpora(text)
-    parts = tuple(open_corpus(path, curves) for path, _ in corpora)
+    parts = tuple(
+        open_packed(path, curves) if is_packed(path) else open_corpus(path, curves)
+        for path, _ in corpora
+    )
     for part in parts:
         if "train" not in part.splits:
             raise InputError(f"the corpus {part.path} has no examples to train on")

@@ -6,10 +6,9 @@ import dataclasses
 import functools
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import tensorflow_datasets as tfds
 from etils import epath
 
 from diffsinger_jax.corpus.info import read_corpus_info
@@ -34,7 +33,8 @@ class Lengths(NamedTuple):
 
 
 class Corpus(Protocol):
-    """What batches are read from: a `PreparedCorpus`, or several as a `mix.MixedCorpus`."""
+    """What batches are read from: a `PreparedCorpus`, a `PackedCorpus`, or several as a
+    `mix.MixedCorpus`."""
 
     @property
     def path(self) -> str:
@@ -51,6 +51,10 @@ class Corpus(Protocol):
     @property
     def curves(self) -> tuple[str, ...]:
         """Names of the optional features that its batches have."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its examples are there at once, with nothing to read."""
 
     def source(self, split: str) -> Sequence[Example]:
         """The examples of a split by number."""
@@ -74,6 +78,7 @@ class PreparedCorpus:
     info: CorpusInfo
     splits: tuple[str, ...]
     curves: tuple[str, ...] = ()
+    in_memory = False
 
     def source(self, split: str) -> Sequence[Example]:
         """The examples of a split by number, read from the shards when asked for.
@@ -119,7 +124,7 @@ def open_corpus(path: str | os.PathLike, curves: Sequence[str] = ()) -> Prepared
             f"the folder {path} has a corpus.json but no shards (no dataset_info.json); "
             "prepare the corpus again"
         )
-    builder = tfds.builder_from_directory(path)
+    builder = _builder(path)
     splits = tuple(name for name, split in builder.info.splits.items() if split.num_examples)
     if not splits:
         raise InputError(f"the corpus {path} has no examples; see its checks.csv for the reasons")
@@ -127,10 +132,16 @@ def open_corpus(path: str | os.PathLike, curves: Sequence[str] = ()) -> Prepared
     return PreparedCorpus(path=path, info=info, splits=splits, curves=tuple(curves))
 
 
+def _builder(path: str) -> Any:
+    import tensorflow_datasets as tfds  # late: a packed corpus is read without it
+
+    return tfds.builder_from_directory(path)
+
+
 # Cached by path, so that a PreparedCorpus stays a plain value that can be compared and pickled.
 @functools.lru_cache(maxsize=8)
 def _source(path: str, split: str) -> Sequence[Example]:
-    return tfds.builder_from_directory(path).as_data_source(split)
+    return _builder(path).as_data_source(split)
 
 
 @functools.lru_cache(maxsize=8)

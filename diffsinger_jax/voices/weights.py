@@ -10,9 +10,6 @@ from typing import Any
 import flax.traverse_util
 import jax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.flax import save_file
-from safetensors.numpy import load_file
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
@@ -39,9 +36,9 @@ def write_folder(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / file) as light, atomic_write(folder / PARAMS_FILE) as heavy:
-            save_file(dict(weights), heavy)
+            _write_safetensors(heavy, {name: np.asarray(x) for name, x in weights.items()})
             light.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise InputError(
             f"the {kind} could not be written to {folder} ({error}); make room there, or choose "
             "another folder, and give the same command again"
@@ -58,12 +55,39 @@ def read_weights(folder: Path, kind: str) -> dict[str, np.ndarray]:
     Raises:
       InputError: if the file is missing or damaged.
     """
+    from safetensors import SafetensorError  # late: a machine that only trains may lack it
+    from safetensors.numpy import load_file
+
     try:
         return load_file(folder / PARAMS_FILE)
     except FileNotFoundError:
         raise InputError(f"the {kind} {folder} has no {PARAMS_FILE}; copy it whole") from None
     except SafetensorError as error:
         raise InputError(f"{folder / PARAMS_FILE} is damaged ({error}); copy it again") from error
+
+
+DTYPE_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int32": "I32"}
+"""Those of numpy -> those of the file format."""
+
+
+def _write_safetensors(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Length of the header (u64), the header (JSON: dtype, shape, place), then all bytes.
+
+    https://github.com/huggingface/safetensors#format; written here, so that a machine that trains
+    needs no compiled package for it.
+    """
+    header, end = {}, 0
+    for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)):
+        array, start = arrays[name], end
+        end += array.nbytes
+        dtype = DTYPE_NAMES[array.dtype.name]
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (start, end)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # what follows is aligned
+    with file.open("wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        for name in header:
+            out.write(np.ascontiguousarray(arrays[name]).tobytes())
 
 
 def require_weights(

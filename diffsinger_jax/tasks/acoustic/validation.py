@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import matplotlib.image
 import numpy as np
 
-from diffsinger_jax import plots
 from diffsinger_jax.audio.vocoder import harmonic_plus_noise
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.hosts import is_primary
@@ -99,6 +97,10 @@ class Validator:
     def _write(
         self, step: int, batch: Batch, mels: dict[str, np.ndarray], f0: np.ndarray, writer: Writer
     ) -> None:
+        import matplotlib.image  # late: nothing is drawn where no songs are shown
+
+        from diffsinger_jax import plots
+
         spec = self._about.corpus.info.mel
         sounds = {
             name: np.asarray(
