@@ -132,6 +132,9 @@ def running(config: ConfigDict) -> None:
     config.mesh.fsdp = 1  # so many devices share one copy of params and optimizer
     config.peak_flops = 0.0  # of a device, for the MFU; 0 takes it from a table by its name
     config.stop_after_nonfinite = 10  # updates left out in a row
+    # Of training, all starts together; a voice's stages share them as their steps are, and a
+    # stage ends with its steps or its minutes. 0 for steps alone
+    config.stop_after_minutes = 0.0
 
     config.log_every_steps = 100
     config.evaluate_every_steps = 2000
@@ -140,6 +143,11 @@ def running(config: ConfigDict) -> None:
     config.save_every_minutes = 0.0  # besides, looked at when it logs; 0 for steps only
     config.keep_checkpoints = 3  # the last ones
     config.keep_every_steps = 0  # of multiples of it all are kept; 0 for the last ones only
+
+
+def by_time(peak: float, warmup_steps: int) -> ConfigDict:
+    """A learning rate that falls with the minutes spent, for runs with `stop_after_minutes`."""
+    return ConfigDict({"name": "by_time", "peak": peak, "warmup_steps": warmup_steps})
 
 
 def cosine(peak: float, warmup_steps: int, total_steps: int) -> ConfigDict:

@@ -22,6 +22,7 @@ ADDED = {
     "mesh.fsdp": 1,
     "peak_flops": 0.0,
     "stop_after_nonfinite": 10,
+    "stop_after_minutes": 0.0,
     "save_every_minutes": 0.0,
     "keep_every_steps": 0,
     "auxiliary.optimizer": "adamw",

@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from diffsinger_jax.engine.checkpoint import Checkpoints
+from diffsinger_jax.engine.clock import Clock, is_out_of_time
 from diffsinger_jax.engine.compile import (
     CompileCounter,
     CompiledStep,
@@ -67,8 +68,9 @@ class TrainTask(NamedTuple):
       steps: in all.
       start: makes the state before the first step, on its devices; it has a `step`, i32[].
       fixed: arrays that the update needs and leaves alone, whole on each device.
-      update: (state, fixed, batch) -> (state, metrics), pure; metrics have "loss" and "skipped".
-      learning_rate: steps done -> what the next one goes by, for the log.
+      update: (state, fixed, batch, progress) -> (state, metrics), pure; metrics have "loss" and
+        "skipped", progress is that of the `Clock`.
+      learning_rate: (steps done, progress) -> what the next one goes by, for the log.
       weights: of the losses, by name: one with a weight that counts nothing is said to.
       shapes: a batch's arrays as `jax.ShapeDtypeStruct`, by its shape.
       shape_of: step -> its batch's shape.
@@ -77,14 +79,16 @@ class TrainTask(NamedTuple):
       names_of: step -> the examples in its batch.
       describe: (programs, steps done) -> says what is about to be trained.
       evaluate: (step, state, writer) -> looks at how it stands, and writes it.
+      minutes: after which it ends before its last step, all starts together; looked at when it
+        logs, 0 for steps alone.
     """
 
     name: str
     steps: int
     start: Callable[[], Any]
     fixed: Any
-    update: Callable[[Any, Any, Any], tuple[Any, dict]]
-    learning_rate: Callable[[int], Any]
+    update: Callable[[Any, Any, Any, Any], tuple[Any, dict]]
+    learning_rate: Callable[[int, Any], Any]
     weights: Mapping[str, float]
     shapes: Mapping[Any, Any]
     shape_of: Callable[[int], Shape]
@@ -93,6 +97,7 @@ class TrainTask(NamedTuple):
     names_of: Callable[[int], str]
     describe: Callable[[Mapping[Any, CompiledStep], int], None]
     evaluate: Callable[[int, Any, Writer], None]
+    minutes: float = 0.0
 
 
 def train(task: TrainTask, run: RunContext) -> Any:
@@ -112,7 +117,7 @@ def train(task: TrainTask, run: RunContext) -> Any:
     if checkpoints.latest() is not None:
         state = checkpoints.restore(state)
     start = int(state.step)
-    if start >= task.steps:
+    if start >= task.steps or is_out_of_time(run.workdir, task.name, task.minutes):
         checkpoints.close()
         return state
     preemption = PreemptionHandler()  # what comes while we compile is seen after the first step
@@ -120,26 +125,30 @@ def train(task: TrainTask, run: RunContext) -> Any:
     task.describe(compiled, start)
     log = _Log(task, run, compiled, start)
     batches, in_flight, saved_at = prefetch(task.batches(start)), [], time.monotonic()
+    clock = Clock(run.workdir, run.mesh, task.name, task.minutes)
     try:
         for step in range(start + 1, task.steps + 1):
             _profile(task, run, step)
             batch = log.waiting_for(batches)
             update = compiled[task.shape_of(step)]
             with jax.transfer_guard("disallow"):
-                state, metrics = update.call(state, task.fixed, batch)
+                state, metrics = update.call(state, task.fixed, batch, clock.progress)
             log.add(step, metrics, update.flops)
             in_flight.append(metrics["loss"])
             if len(in_flight) > STEPS_IN_FLIGHT:
                 in_flight.pop(0).block_until_ready()
 
-            last, stop = step == task.steps, preemption.seen()
+            if step % config.log_every_steps == 0:
+                clock.look()
+            last, stop = step == task.steps or clock.is_over, preemption.seen()
             logs = last or stop or step % config.log_every_steps == 0
             if logs:
-                log.write(step)
+                log.write(step, clock.progress)
             checkpoints.look()
             due = logs and _is_due(saved_at, config.save_every_minutes)
             if last or stop or due or step % config.save_every_steps == 0:
                 checkpoints.save(step, state)
+                clock.save()
                 saved_at = time.monotonic()
             if stop and not last:
                 checkpoints.finish()
@@ -148,6 +157,8 @@ def train(task: TrainTask, run: RunContext) -> Any:
                 log.evaluate(step, state)
             if last or step % config.log_every_steps == 0:
                 run.workdir.copy_soon()
+            if last:
+                break
     finally:
         log.close()
         preemption.close()
@@ -160,11 +171,14 @@ def compile_task(task: TrainTask, mesh: Mesh, state: Any) -> dict[Shape, Compile
     shardings = state_shardings(mesh, state)
     jitted = jax.jit(
         task.update,
-        in_shardings=(shardings, replicated(mesh), batch_sharded(mesh)),
+        in_shardings=(shardings, replicated(mesh), batch_sharded(mesh), replicated(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
     )
-    arguments = {shape: (state, task.fixed, batch) for shape, batch in task.shapes.items()}
+    progress = jax.ShapeDtypeStruct((), np.float32, sharding=replicated(mesh))
+    arguments = {
+        shape: (state, task.fixed, batch, progress) for shape, batch in task.shapes.items()
+    }
     compiled = compile_all(jitted, arguments, stage=task.name)
     barrier(f"{task.name} is compiled")
     return compiled
@@ -191,7 +205,7 @@ class _Log:
             {f"compile_sec_{s.rows}x{s.frames}": one.compile_sec for s, one in compiled.items()},
         )
         self._learning_rate = jax.jit(task.learning_rate)
-        self._learning_rate(start)  # compiled before the first step, like all else
+        self._learning_rate(start, np.float32(0))  # compiled before the first step, like all else
         self._compiles = CompileCounter()
 
     def waiting_for(self, batches: Iterator[Any]) -> Any:
@@ -206,10 +220,10 @@ class _Log:
         frames = self._task.frames_of(step)
         self._progress.add(step, metrics, frames=frames, flops=flops, waited=self._waited)
 
-    def write(self, step: int) -> None:
+    def write(self, step: int, progress: jax.Array) -> None:
         """Means since the last time; waits for the devices."""
         about = {
-            "learning_rate": float(self._learning_rate(step - 1)),
+            "learning_rate": float(self._learning_rate(step - 1, progress)),
             "compiles": self._compiles.since_last(),
         }
         self._writer.numbers(step, self._progress.flush() | about)

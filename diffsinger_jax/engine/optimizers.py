@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from diffsinger_jax.ranges import POSITIVE, SHARE, at_least, calls, one_of
 
 Peak = Annotated[float, POSITIVE]
 Steps = Annotated[int, at_least(1)]
+ProgressSchedule = Callable[..., Any]
 
 
 def rsqrt(peak: Peak, warmup_steps: Steps) -> optax.Schedule:
@@ -46,17 +48,45 @@ def exponential(
     return optax.exponential_decay(peak, every_steps, factor)
 
 
-LEARNING_RATES: dict[str, Callable[..., optax.Schedule]] = {
+def by_time(peak: Peak, warmup_steps: Steps) -> ProgressSchedule:
+    """Rises on a line over steps; falls to a hundredth on a cosine of the share of minutes spent.
+
+    For trainings by the clock, see `config.stop_after_minutes`.
+    """
+
+    def learning_rate(step, progress):
+        rising = jnp.minimum((jnp.asarray(step, jnp.float32) + 1.0) / warmup_steps, 1.0)
+        falling = 0.01 + 0.99 * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+        return peak * rising * falling
+
+    return learning_rate
+
+
+LEARNING_RATES: dict[str, Callable[..., Any]] = {
     "rsqrt": rsqrt,
     "halving": halving,
     "cosine": cosine,
     "exponential": exponential,
+    "by_time": by_time,
 }
 """The schedules that a config can name."""
+BY_PROGRESS = ("by_time",)
+"""Those of them that look at the clock besides."""
 
 
-def make_learning_rate(section: Mapping[str, Any]) -> optax.Schedule:
-    """The schedule called `name` with the other fields as its arguments."""
+def make_learning_rate(section: Mapping[str, Any]) -> ProgressSchedule:
+    """The schedule called `name` with the other fields as its arguments.
+
+    Returns:
+      (steps done, share of the minutes spent, in [0, 1]) -> what the next step goes by.
+    """
+    schedule = _schedule(section)
+    if section["name"] in BY_PROGRESS:
+        return schedule
+    return lambda step, progress=0.0: schedule(step)
+
+
+def _schedule(section: Mapping[str, Any]) -> Callable[..., Any]:
     arguments = dict(section)
     return LEARNING_RATES[arguments.pop("name")](**arguments)
 
@@ -173,10 +203,44 @@ class OptimizerConfig:
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """The optimizer that a section names, behind a bound on the gradient's global norm."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        OPTIMIZERS[config.optimizer](
-            make_learning_rate(config.learning_rate), config.betas, config.weight_decay
-        ),
+    """The optimizer that a section names, behind a bound on the gradient's global norm.
+
+    Where the learning rate falls by time it is told how late it is, see `at_progress`.
+    """
+    optimizer, schedule = OPTIMIZERS[config.optimizer], _schedule(config.learning_rate)
+    clip = optax.clip_by_global_norm(config.clip_norm)
+    if config.learning_rate["name"] not in BY_PROGRESS:
+        return optax.chain(clip, optimizer(schedule, config.betas, config.weight_decay))
+    unscaled = optimizer(optax.constant_schedule(1.0), config.betas, config.weight_decay)
+    return optax.chain(clip, unscaled, scale_by_progress(schedule))
+
+
+def at_progress(
+    optimizer: optax.GradientTransformation, progress: jax.Array | float
+) -> optax.GradientTransformation:
+    """The optimizer, whose `update` is told the share of the minutes spent, f32[]."""
+    update = optax.with_extra_args_support(optimizer).update
+    return optax.GradientTransformation(
+        optimizer.init, functools.partial(update, progress=progress)
     )
+
+
+class ScaleByProgressState(NamedTuple):
+    """Steps done, i32[]."""
+
+    count: jax.Array
+
+
+def scale_by_progress(schedule: ProgressSchedule) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by schedule(steps done, progress), `progress` an argument of `update`."""
+
+    def init(params: Any) -> ScaleByProgressState:
+        return ScaleByProgressState(jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: Any, state: ScaleByProgressState, params: Any = None, *, progress: Any, **_: Any
+    ) -> tuple[Any, ScaleByProgressState]:
+        factor = schedule(state.count, progress)
+        return jax.tree.map(lambda x: factor * x, updates), ScaleByProgressState(state.count + 1)
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.engine.hosts import all_processes, is_primary
+from diffsinger_jax.engine.optimizers import BY_PROGRESS, OptimizerConfig
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.ranges import SHARE, at_least
@@ -38,6 +39,7 @@ class RunConfig:
     mesh: MeshConfig
     peak_flops: Annotated[float, at_least(0)]
     stop_after_nonfinite: Annotated[int, at_least(1)]
+    stop_after_minutes: Annotated[float, at_least(0)]
 
     log_every_steps: Annotated[int, at_least(1)]
     evaluate_every_steps: Annotated[int, at_least(1)]
@@ -46,6 +48,22 @@ class RunConfig:
     save_every_minutes: Annotated[float, at_least(0)]
     keep_checkpoints: Annotated[int, at_least(1)]
     keep_every_steps: Annotated[int, at_least(0)]
+
+    def __post_init__(self) -> None:
+        """Is there time for those learning rates that fall by it?
+
+        Raises:
+          InputError: naming the first for which there is not.
+        """
+        for field in dataclasses.fields(self):
+            section = getattr(self, field.name)
+            if not isinstance(section, OptimizerConfig) or self.stop_after_minutes:
+                continue
+            if section.learning_rate["name"] in BY_PROGRESS:
+                raise InputError(
+                    f"config.{field.name}.learning_rate falls by time, but there is none: "
+                    "config.stop_after_minutes is 0; give minutes, or another learning rate"
+                )
 
 
 def check_layout(*, devices: int, hosts: int, microbatches: int, fsdp: int) -> None:

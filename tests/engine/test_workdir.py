@@ -230,6 +230,7 @@ CONFIG = RunConfig(
     mesh=MeshConfig(fsdp=1),
     peak_flops=0.0,
     stop_after_nonfinite=3,
+    stop_after_minutes=0.0,
     log_every_steps=2,
     evaluate_every_steps=6,
     songs_shown=0,
@@ -253,7 +254,7 @@ class ToyState(NamedTuple):
 def toy_task(mesh, *, lost_at=None):
     """Adds up numbers that depend on the step; at `lost_at` its batches end as a killed host's."""
 
-    def update(state, fixed, batch):
+    def update(state, fixed, batch, progress):
         w = 0.9 * state.w + batch.sum(axis=0) * fixed
         return ToyState(state.step + 1, w), {"loss": w.sum(), "skipped": jnp.float32(0)}
 
@@ -269,7 +270,7 @@ def toy_task(mesh, *, lost_at=None):
         start=lambda: shard(ToyState(np.int32(0), np.zeros(3, "f4")), replicated(mesh)),
         fixed=shard(np.float32(0.5), replicated(mesh)),
         update=update,
-        learning_rate=lambda step: 0.1,
+        learning_rate=lambda step, progress: 0.1,
         weights={},
         shapes={
             ToyShape(1, 1): jax.ShapeDtypeStruct((1, 3), jnp.float32, sharding=batch_sharded(mesh))

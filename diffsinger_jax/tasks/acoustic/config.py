@@ -117,6 +117,7 @@ class AcousticConfig(RunConfig):
         Raises:
           InputError: for the first that does.
         """
+        super().__post_init__()
         check_model(self.model)
         try:
             Dictionary.of(self.dictionary)
@@ -128,6 +129,13 @@ class AcousticConfig(RunConfig):
     def stage(self, name: str) -> StageConfig:
         """The section of one of `STAGES`."""
         return getattr(self, name)
+
+    def stage_minutes(self, name: str) -> float:
+        """Of `stop_after_minutes`, what its steps are of those of all stages that train."""
+        searches = self.sampling.k_step == AUTO and self.boundary.method == "learned"
+        trained = [one for one in STAGES if one != "boundary" or searches or one == name]
+        steps = sum(self.stage(one).steps for one in trained)
+        return self.stop_after_minutes * self.stage(name).steps / max(steps, 1)
 
 
 def acoustic_config(given: Mapping[str, Any]) -> AcousticConfig:

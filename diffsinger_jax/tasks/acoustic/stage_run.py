@@ -9,7 +9,7 @@ import jax
 from diffsinger_jax.engine.loop import TrainTask, train
 from diffsinger_jax.engine.losses import LossFn
 from diffsinger_jax.engine.microbatches import microbatching
-from diffsinger_jax.engine.optimizers import make_learning_rate, make_optimizer
+from diffsinger_jax.engine.optimizers import at_progress, make_learning_rate, make_optimizer
 from diffsinger_jax.engine.sharding import (
     batch_sharded,
     global_batch,
@@ -79,14 +79,16 @@ def stage_task(run: AcousticRun, stage: Stage, trained: Params, frozen: Params) 
         state = create_state(trained, optimizer)
         return shard(state, state_shardings(mesh, state))
 
-    def update(state: TrainState, frozen: Params, batch: Batch) -> tuple[TrainState, dict]:
+    def update(
+        state: TrainState, frozen: Params, batch: Batch, progress: jax.Array
+    ) -> tuple[TrainState, dict]:
         return train_step(
             state,
             frozen,
             batch,
             jax.random.fold_in(jax.random.key(config.seed), number),
             loss_fn=loss_fn,
-            optimizer=optimizer,
+            optimizer=at_progress(optimizer, progress),
             ema_decay=config.ema_decay,
             microbatching=microbatching(mesh, config.microbatches),
         )
@@ -114,6 +116,7 @@ def stage_task(run: AcousticRun, stage: Stage, trained: Params, frozen: Params) 
             run, stage.name, compiled, plan, rows_multiple=rows_multiple, start=steps_done
         ),
         evaluate=evaluate,
+        minutes=config.stage_minutes(stage.name),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from diffsinger_jax.engine.checkpoint import Checkpoints
+from diffsinger_jax.engine.clock import is_out_of_time
 from diffsinger_jax.engine.loop import RunContext
 from diffsinger_jax.engine.losses import LossFn
 from diffsinger_jax.engine.state import Params
@@ -124,7 +125,8 @@ def require_finished(run: AcousticRun, name: str) -> None:
       InputError: saying where the stage stands.
     """
     done, wanted = steps_done(run, name), run.config.stage(name).steps
-    if done < wanted:
+    minutes = run.config.stage_minutes(name)
+    if done < wanted and not is_out_of_time(run.workdir, name, minutes):
         raise InputError(
             f"the stage {name} in {run.workdir} stands at step {done} of {wanted}; "
             f"finish it first, with diffsinger-jax train --stage={name}"

@@ -32,7 +32,7 @@ from diffsinger_jax.engine.compile import CompiledStep
 from diffsinger_jax.engine.hosts import is_primary, log_primary
 from diffsinger_jax.engine.loop import RunContext, TrainTask, train
 from diffsinger_jax.engine.microbatches import microbatching
-from diffsinger_jax.engine.optimizers import make_learning_rate, make_optimizer
+from diffsinger_jax.engine.optimizers import at_progress, make_learning_rate, make_optimizer
 from diffsinger_jax.engine.run_config import (
     check_layout,
     read_config,
@@ -187,14 +187,14 @@ def vocoder_task(run: VocoderRun) -> TrainTask:
         return shard(state, state_shardings(mesh, state))
 
     def update(
-        state: AdversarialState, fixed: Params, batch: Segments
+        state: AdversarialState, fixed: Params, batch: Segments, progress: jax.Array
     ) -> tuple[AdversarialState, dict]:
         return adversarial_step(
             state,
             batch,
             jax.random.fold_in(jax.random.key(config.seed), 1),
             losses=losses,
-            optimizers=optimizers,
+            optimizers={side: at_progress(one, progress) for side, one in optimizers.items()},
             ema_decay=config.ema_decay,
             microbatching=microbatching(mesh, config.microbatches),
         )
@@ -219,6 +219,7 @@ def vocoder_task(run: VocoderRun) -> TrainTask:
         names_of=lambda step: batch_names(run, step),
         describe=lambda compiled, steps_done: _describe(run, compiled, steps_done),
         evaluate=evaluate,
+        minutes=config.stop_after_minutes,
     )
 
 
