@@ -14,13 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from diffsinger_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 RESULTS_HEAD = """\

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+import accelerator  # noqa: E402
 import measure  # noqa: E402
 import reading  # noqa: E402
 import sampling  # noqa: E402
@@ -102,3 +103,61 @@ def test_without_pytorch_it_says_so_at_once(program, monkeypatch):
     monkeypatch.setattr(measure.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install torch, or leave it out with --peer none"):
         program.main([])
+
+
+def lines_of(out):
+    return accelerator.read_lines(out / accelerator.MEASURED_FILE)
+
+
+def test_an_accelerator_is_measured_part_by_part_and_a_cut_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "PEAK_SIZE", {"cpu": 64})
+    given = ["--layers=1", "--channels=8", "--seconds=0.1", "--frames=8", "--k_step=2"]
+    given += ["--repeats=1", "--batch", "1", "--no_peer", f"--out={tmp_path}"]
+    flags = accelerator.parse(given)
+    parts = accelerator.plan_parts(flags)
+    file = tmp_path / accelerator.MEASURED_FILE
+    for part in parts[3:]:  # measured before; the last line was cut off
+        accelerator.append_line(file, {"part": part, "before": True})
+    with file.open("a") as out:
+        out.write('{"part": {"what"')
+    accelerator.measure_parts(flags)
+    lines = lines_of(tmp_path)
+    assert [line["part"] for line in lines] == [*parts[3:], *parts[:3]]
+    assert not any("failed" in line for line in lines)
+    assert lines[-1]["p50 s"] > 0 and lines[-3]["TFLOP/s"] > 0
+
+
+def test_a_part_that_fails_or_takes_too_long_leaves_the_others(tmp_path, monkeypatch):
+    def measure_part(part, flags, peak):
+        if part["what"] == "matmul":
+            raise MemoryError("none left")
+        while True:
+            pass
+
+    monkeypatch.setattr(measure, "matmul_peak", lambda dtype: None)
+    monkeypatch.setattr(accelerator, "measure_part", measure_part)
+    monkeypatch.setattr(accelerator, "PART_SEC", 0.01)
+    flags = accelerator.parse(["--batch", "1", "--no_peer", f"--out={tmp_path}"])
+    accelerator.measure_parts(flags)
+    failed = [line["failed"] for line in lines_of(tmp_path)]
+    assert len(failed) == len(accelerator.plan_parts(flags))
+    assert failed[0] == "MemoryError: none left" and "took more than 0.01 s" in failed[-1]
+
+
+def test_files_that_come_back_are_small_and_give_the_same_arrays(tmp_path, monkeypatch):
+    import accelerator_training as bundle
+
+    monkeypatch.setattr(bundle, "FILE_BYTES", 300)
+    rng = np.random.default_rng(0)
+    tree = {"a": rng.normal(size=(5, 9)).astype("f4"), "b": {"c": np.int32(7)}}
+    arrays = bundle.named("x/params", tree) | bundle.halved(bundle.named("x/ema", tree))
+    for number in range(6):
+        bundle.write_split(tmp_path, "weights", {f"old{number}": np.zeros(70, "f4")})
+    bundle.write_split(tmp_path, "weights", arrays)
+    assert len(list(tmp_path.iterdir())) == 2
+    again = bundle.read_split(tmp_path)
+    like = jax.tree.map(jnp.zeros_like, tree)
+    jax.tree.map(np.testing.assert_array_equal, bundle.filled("x/params", like, again), tree)
+    ema = bundle.filled("x/ema", like, again)
+    np.testing.assert_allclose(ema["a"], tree["a"], rtol=2**-8)
+    assert ema["b"]["c"] == 7
