@@ -120,6 +120,8 @@ def inside(flags: argparse.Namespace) -> int:
     if flags.parts == ["measure"]:
         measure_parts(flags)
         return 0
+    # Where the engine does not listen yet, or no longer: what is saved comes back all the same.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     import accelerator_training
 
     make = {"train": accelerator_training.train, "voice": accelerator_training.make_voice_of}

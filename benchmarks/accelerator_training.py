@@ -8,8 +8,6 @@ weights in bfloat16; of the stage at work also its params (float32) and its opti
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,8 +50,6 @@ def train(flags: argparse.Namespace) -> None:
     config = acoustic_config(given)
     if flags.resume is not None and not (flags.workdir / "checkpoints").exists():
         unpack(config, flags.workdir, flags.resume)
-    # Where the engine does not listen yet, or no longer: what is saved comes back all the same.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         train_voice(given, flags.workdir)
     finally:  # of a SIGTERM, too: the state is saved by then

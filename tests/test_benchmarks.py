@@ -21,6 +21,11 @@ import training  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
 from diffsinger_jax.modules import dilated  # noqa: E402
 from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
+from diffsinger_jax.pipeline.packed import write_packed  # noqa: E402
+from diffsinger_jax.pipeline.prepared import open_corpus  # noqa: E402
+from diffsinger_jax.tasks.acoustic.config import acoustic_config  # noqa: E402
+from diffsinger_jax.tasks.acoustic.task import train_voice  # noqa: E402
+from diffsinger_jax.voices.voice import load_voice  # noqa: E402
 
 SMALL = ["--layers", "2", "--channels", "16", "--hidden", "8", "--repeats", "1"]
 
@@ -161,3 +166,36 @@ def test_files_that_come_back_are_small_and_give_the_same_arrays(tmp_path, monke
     ema = bundle.filled("x/ema", like, again)
     np.testing.assert_allclose(ema["a"], tree["a"], rtol=2**-8)
     assert ema["b"]["c"] == 7
+
+
+@pytest.mark.slow
+def test_what_an_accelerator_trained_goes_on_elsewhere_and_sings(tmp_path, prepared_mini):
+    import accelerator_training as bundle
+
+    packed, out = tmp_path / "mini.npz", tmp_path / "out"
+    given = measure.load_config(Path("configs/tiny.py"), prepared_mini).to_dict()
+    given["songs_shown"] = 0
+    for stage in ("auxiliary", "denoiser"):
+        given[stage] |= {"steps": 2, "frames_per_batch": 1}
+    write_packed(packed, open_corpus(prepared_mini), given)
+    given["corpus"] = str(packed)
+
+    first = [f"--corpus={packed}", f"--out={out}", f"--workdir={tmp_path / 'first'}"]
+    bundle.train(accelerator.parse(first))
+    assert {path.name for path in out.iterdir()} == {"weights_0.npz", "resume_0.npz"}
+    home = [f"--corpus={packed}", f"--resume={out}", f"--workdir={tmp_path / 'home'}"]
+    bundle.make_voice_of(accelerator.parse(home))
+    ours, theirs = (load_voice(tmp_path / one / "voice") for one in ("home", "first"))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2**-7, atol=1e-30),
+        ours.params,
+        theirs.params,
+    )
+
+    longer = given | {"denoiser": given["denoiser"] | {"steps": 3}}
+    bundle.pack(acoustic_config(longer), tmp_path / "first", out)  # as if it was cut off
+    bundle.unpack(acoustic_config(longer), tmp_path / "second", out)
+    train_voice(longer, tmp_path / "second")
+    checkpoints = tmp_path / "second" / "checkpoints"
+    steps = {name: {x.name for x in (checkpoints / name).iterdir()} for name in bundle.STAGES}
+    assert steps == {"auxiliary": {"2"}, "denoiser": {"2", "3"}}
