@@ -12,7 +12,7 @@ from diffsinger_jax.score.languages import guess_language, words_of
 from diffsinger_jax.score.lyrics import LONG_MARK
 from diffsinger_jax.score.phoneme_map import PhonemeMap
 from diffsinger_jax.score.phonology import is_rest, is_vowel, nucleus_index
-from diffsinger_jax.score.tables import name_of
+from diffsinger_jax.score.tables import languages_with, name_of, table_path
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score, Vocabulary
 
 _MOST_LISTED = 12
@@ -265,9 +265,26 @@ def _given(
         try:
             fitted = dictionary.fit(symbols, vocabulary)
         except InputError as error:
-            raise InputError(f"{place}: phoneme {count} of ph_seq: {error}") from error
+            likely = _language_of_phones([p.symbol for p in piece.phonemes], dictionary)
+            hint = f"; they look like {name_of(likely)}, try --phoneme_map {likely}"
+            raise InputError(
+                f"{place}: phoneme {count} of ph_seq: {error}{hint if likely else ''}"
+            ) from error
         phonemes += _spread(phoneme, fitted, phonemes)
     return tuple(phonemes)
+
+
+def _language_of_phones(symbols: Sequence[str], dictionary: Reading) -> str | None:
+    """The language whose phoneme map for this voice knows all of them, if there is one."""
+    sung = {s.rpartition("/")[2] for s in symbols if not is_rest(s.rpartition("/")[2])}
+    if dictionary.phoneme_map is None:
+        for language in ("zh", *languages_with(f"map_{{}}_{dictionary.language}")):
+            if not table_path(f"map_{language}_{dictionary.language}").is_file():
+                continue
+            phones = PhonemeMap.open(language, dictionary.language).phones
+            if all(s in phones or s.lower() in phones for s in sung):
+                return language
+    return None
 
 
 def _spread(phoneme: Phoneme, symbols: tuple[str, ...], before: list[Phoneme]) -> list[Phoneme]:

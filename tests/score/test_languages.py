@@ -154,6 +154,13 @@ def test_given_phonemes_go_through_the_map_in_their_time():
     assert read.phonemes[1].duration_sec == pytest.approx(0.06)
 
 
+def test_phonemes_of_another_language_name_its_map():
+    given = tuple(Phoneme(s, 0, i == 0, 0.5) for i, s in enumerate("zh uang".split()))
+    score = Score("x", "", (Piece(0.0, (Note(1.0, 60.0),), given),))
+    with pytest.raises(InputError, match="look like Chinese, try --phoneme_map zh"):
+        phonemize(score, Dictionary.of("ja"), VOICE)
+
+
 def test_pinyin_and_characters():
     zh = mapped("zh")
     assert [zh.word([s], VOICE)[0] for s in ("zhong", "guo", "lü", "xue", "si")] == [
