@@ -204,6 +204,7 @@ class Piece:
       phonemes: None until a dictionary has read the lyrics.
       curves: by name, "f0" in Hz (0 is unvoiced) first of all; what is absent is predicted.
       where: for error messages, as "segment 2".
+      language: of this piece, where it is not that of the score.
     """
 
     offset_sec: float
@@ -211,6 +212,7 @@ class Piece:
     phonemes: tuple[Phoneme, ...] | None = None
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     where: str = ""
+    language: str = ""
 
     @property
     def duration_sec(self) -> float:
@@ -260,6 +262,11 @@ class Vocabulary:
     speakers: tuple[str, ...] = ("default",)
     languages: tuple[str, ...] = ("ja",)
     merged: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that a phoneme may be called by."""
+        return frozenset(self.phonemes).union(*self.merged)
 
     def phoneme_ids(self, symbols: Iterable[str], where: str = "") -> np.ndarray:
         """i32[N] ids of phonemes.
@@ -354,6 +361,23 @@ class CorpusInfo:
     mel_max: np.ndarray
     licence: str = ""
     note_range: tuple[float, float] | None = None
+
+
+def frames_reached(durations_sec: np.ndarray, frames_per_sec: float) -> np.ndarray:
+    """Durations in frames as openvpi/DiffSinger counts them: up to the frame that holds the end.
+
+    diff(round(cumsum(duration) * frames_per_sec + 0.5)) in float32, half to even: about half a
+    frame later than `frames_from_seconds`. Its voices learned such durations.
+
+    Args:
+      durations_sec: [N], >= 0.
+
+    Returns:
+      i32[N].
+    """
+    ends = np.cumsum(np.asarray(durations_sec, np.float32), dtype=np.float32)
+    places = ends / np.float32(1.0 / frames_per_sec) + np.float32(0.5)
+    return np.diff(np.round(places), prepend=0.0).astype(np.int32)
 
 
 def frames_from_seconds(durations_sec: npt.ArrayLike, frames_per_sec: float) -> np.ndarray:

@@ -29,6 +29,9 @@ class FakeVoice:
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
     curves: tuple[str, ...] = ()
+    timing: str = "nearest"
+    mixes_speakers: bool = False
+    ranges: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         self.info = CorpusInfo(

@@ -208,7 +208,7 @@ class Dictionary:
         for symbol in symbols:
             short = symbol.rpartition("/")[2]
             names = (symbol, short, f"{self.language}/{short}", short.upper())
-            if found := next((name for name in names if name in vocabulary.phonemes), None):
+            if found := next((name for name in names if name in vocabulary.names), None):
                 fitting.append(found)
             elif short in self.replacements:
                 fitting += self.fit(self.replacements[short], vocabulary)

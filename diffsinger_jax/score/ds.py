@@ -16,7 +16,14 @@ import numpy as np
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError, first_line
 from diffsinger_jax.pitch import hz_to_midi
-from diffsinger_jax.score.ds_schema import CURVE_KEYS, Segment, curve_keys, parse_segment
+from diffsinger_jax.score.ds_schema import (
+    CURVE_KEYS,
+    SPEAKER_PREFIX,
+    SPEAKERS,
+    Segment,
+    curve_keys,
+    parse_segment,
+)
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel, nucleus_index
 from diffsinger_jax.score.pitch_names import name_of_midi
 from diffsinger_jax.types import BREATH, SILENCE, Note, Phoneme, Piece, Score
@@ -129,7 +136,9 @@ def piece_of_segment(segment: Segment, where: str) -> Piece:
     phonemes: list[Phoneme] = []
     for word in range(len(words)):
         phonemes += _word_phonemes(segment, word, words[word], note_spans, note_sec, midis)
-    return Piece(segment.offset_sec, notes, tuple(phonemes), segment.curves, where)
+    return Piece(
+        segment.offset_sec, notes, tuple(phonemes), segment.curves, where, segment.language
+    )
 
 
 def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -234,8 +243,8 @@ def _segment_json(piece: Piece, score: Score) -> dict[str, Any]:
         words = [_merged(word, piece) for word in words]
     phonemes = [phoneme for word in words for phoneme in word]
     segment: dict[str, Any] = {"offset": piece.offset_sec}
-    if score.language:
-        segment["lang"] = score.language
+    if piece.language or score.language:
+        segment["lang"] = piece.language or score.language
     heads = [note for note in piece.notes if not note.slur]
     if all(note.lyric for note in heads if note.midi is not None):
         segment["text"] = " ".join(
@@ -252,13 +261,27 @@ def _segment_json(piece: Piece, score: Score) -> dict[str, Any]:
     segment["note_dur"] = _joined(note.duration_sec for note in piece.notes)
     segment["note_slur"] = _joined(int(note.slur) for note in piece.notes)
     for name in (*CURVE_KEYS, *sorted(set(piece.curves) - set(CURVE_KEYS))):
-        if name not in piece.curves:
+        if name not in piece.curves or name.startswith(SPEAKER_PREFIX):
             continue
         key, step_key = curve_keys(name)
         # str of a float32 has the fewest digits that give it back.
         segment[key] = " ".join(map(str, np.asarray(piece.curves[name].values, np.float32)))
         segment[step_key] = float(piece.curves[name].timestep_sec)
+    segment |= _speakers_json(piece)
     return segment
+
+
+def _speakers_json(piece: Piece) -> dict[str, Any]:
+    shares = {
+        name.removeprefix(SPEAKER_PREFIX): curve
+        for name, curve in piece.curves.items()
+        if name.startswith(SPEAKER_PREFIX)
+    }
+    steps = [float(curve.timestep_sec) for curve in shares.values() if len(curve.values) > 1]
+    said = {n: " ".join(map(str, np.asarray(c.values, np.float32))) for n, c in shares.items()}
+    return ({SPEAKERS: said} if said else {}) | (
+        {f"{SPEAKERS}_timestep": steps[0]} if steps else {}
+    )
 
 
 def _joined(values) -> str:

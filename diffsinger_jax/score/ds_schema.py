@@ -21,6 +21,11 @@ CURVE_KEYS: Mapping[str, tuple[str, str]] = {"f0": ("f0_seq", "f0_timestep")} | 
 }  # fmt: skip
 """Name of a known curve: its key and that of its timestep."""
 _TIMESTEP = "_timestep"
+SPEAKERS = "spk_mix"
+SPEAKER_PREFIX = SPEAKERS + "/"
+"""Before a speaker's name: the curve of their share."""
+SHORT_SEC = 0.12
+"""By so much a curve may end before its segment; its last value is held there."""
 
 _MAY_BE_SCALAR = ("gender", "velocity", "expr")
 
@@ -63,7 +68,7 @@ def parse_segment(raw: Any) -> tuple[Segment | None, list[str]]:
     """Reads one segment.
 
     Missing, null and empty values are the same. Keys it does not know (`input_type`,
-    `note_dur_seq`, `spk_mix` ...) are passed over.
+    `note_dur_seq` ...) are passed over.
 
     Returns:
       The segment, or None if it has faults; the faults, each "key: what is wrong".
@@ -243,6 +248,7 @@ class _Fields:
     def curves(self, duration_sec: float) -> dict[str, Curve]:
         curves = {}
         others = {key.removesuffix(_TIMESTEP) for key in self.raw if key.endswith(_TIMESTEP)}
+        others.discard(SPEAKERS)
         for name in (*CURVE_KEYS, *sorted(others - set(CURVE_KEYS))):
             key, step_key = curve_keys(name)
             scalar = _finite(self.raw.get(key)) if name in _MAY_BE_SCALAR else None
@@ -259,13 +265,34 @@ class _Fields:
             if name == "f0" and np.any(values < 0):
                 count = int(np.argmax(values < 0)) + 1
                 self.fault(key, f"value {count} is {values[count - 1]:g} Hz; 0 is unvoiced")
-            if len(values) * step < duration_sec - step * (1 + 1e-6):
+            if len(values) * step < duration_sec - max(step, SHORT_SEC) * (1 + 1e-6):
                 self.fault(
                     key,
                     f"it lasts {len(values) * step:.3f} s ({len(values)} values of {step:g} s), "
                     f"but the segment lasts {duration_sec:.3f} s",
                 )
             curves[name] = Curve(values.astype(np.float32), step)
+        return curves | self._speakers(duration_sec)
+
+    def _speakers(self, duration_sec: float) -> dict[str, Curve]:
+        """The share of each speaker, as a curve or one number."""
+        mix = self.raw.get(SPEAKERS)
+        if mix in (None, "", {}):
+            return {}
+        if not isinstance(mix, dict):
+            self.fault(SPEAKERS, f"expected shares by speaker, got {type(mix).__name__}")
+            return {}
+        step = _finite(self.raw.get(SPEAKERS + _TIMESTEP))
+        curves = {}
+        for name, share in mix.items():
+            values = [_finite(token) for token in str(share).split()]
+            if not values or None in values:
+                self.fault(SPEAKERS, f"the share of {name!r} is no number and no curve of numbers")
+            elif len(values) > 1 and (step is None or step <= 0):
+                self.fault(SPEAKERS + _TIMESTEP, "spk_mix needs its seconds per value, above 0")
+            else:
+                timestep = duration_sec if len(values) == 1 else step
+                curves[SPEAKER_PREFIX + name] = Curve(np.asarray(values, np.float32), timestep)
         return curves
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from diffsinger_jax.types import (
     Piece,
     Vocabulary,
     frames_from_seconds,
+    frames_reached,
 )
 
 SILENCE_SEC = 0.3
@@ -72,6 +74,13 @@ class PieceArrays:
         )
 
 
+TIMINGS: Mapping[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "nearest": frames_from_seconds,
+    "openvpi": frames_reached,
+}
+"""How seconds become frames, by the name in a voice: (durations, frames_per_sec) -> i32[N]."""
+
+
 def piece_arrays(  # long: one array after the other, each from those before it
     piece: Piece,
     vocabulary: Vocabulary,
@@ -80,6 +89,7 @@ def piece_arrays(  # long: one array after the other, each from those before it
     language: int = 0,
     speaker: int = 0,
     room_sec: float = 0.0,
+    timing: str = "nearest",
 ) -> PieceArrays:
     """Numbers of one piece whose phonemes are known.
 
@@ -88,12 +98,15 @@ def piece_arrays(  # long: one array after the other, each from those before it
       frames_per_sec: of the voice's mel.
       language, speaker: ids.
       room_sec: silence in the song before the piece, time for its first consonants.
+      timing: a name in `TIMINGS`.
 
     Raises:
       InputError: for an unknown phoneme, or where only some durations are given.
     """
     if not piece.phonemes:
         raise ValueError("the piece has no phonemes; read its lyrics with a dictionary first")
+    if timing == "openvpi":
+        piece = dataclasses.replace(piece, phonemes=_vowels_once(piece))
     knows_silence = SILENCE in vocabulary.phonemes
     has_head = knows_silence and piece.phonemes[0].symbol != SILENCE
     has_tail = knows_silence and piece.phonemes[-1].symbol != SILENCE
@@ -108,12 +121,12 @@ def piece_arrays(  # long: one array after the other, each from those before it
         first_sung = 1
     if has_tail:
         phonemes.append(Phoneme(SILENCE, len(piece.notes), onset=True))
-    given_frames = _given_frames(piece, frames_per_sec, head_frames, tail_frames)
+    given_frames = _given_frames(piece, frames_per_sec, head_frames, tail_frames, timing)
 
     added = Note(silence_frames / frames_per_sec, midi=None)
     notes = [_note_of(phoneme, piece.notes, added) for phoneme in phonemes]
     # Where notes begin, in frames: -1 is the head, len(notes) the tail.
-    lengths = frames_from_seconds([note.duration_sec for note in piece.notes], frames_per_sec)
+    lengths = TIMINGS[timing]([note.duration_sec for note in piece.notes], frames_per_sec)
     begins = head_frames + np.concatenate([[0], np.cumsum(lengths), [-head_frames]])
     note_index = np.array([phoneme.note_index for phoneme in phonemes])
 
@@ -130,7 +143,7 @@ def piece_arrays(  # long: one array after the other, each from those before it
         "note_sec": np.array([note.duration_sec for note in notes], np.float32),
         "slur": np.array([note.slur for note in notes], np.int32),
         "onset": onset.astype(np.int32),
-        "language": np.full(len(phonemes), language, np.int32),
+        "language": _languages(phonemes, vocabulary, language),
         "speaker": np.int32(speaker),
     }
     return PieceArrays(
@@ -166,6 +179,27 @@ def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:
     return np.where(voiced, between, nearest).astype(np.float32)
 
 
+def _vowels_once(piece: Piece) -> tuple[Phoneme, ...]:
+    """Phonemes without the repeats of a vowel on slurs, which openvpi's voices never met."""
+    merged: list[Phoneme] = []
+    for phoneme in piece.phonemes:
+        repeats = phoneme.onset and piece.notes[phoneme.note_index].slur
+        if repeats and merged and merged[-1].symbol == phoneme.symbol:
+            before, sec = merged[-1].duration_sec, phoneme.duration_sec
+            longer = None if before is None or sec is None else before + sec
+            merged[-1] = dataclasses.replace(merged[-1], duration_sec=longer)
+        else:
+            merged.append(phoneme)
+    return tuple(merged)
+
+
+def _languages(phonemes: list[Phoneme], vocabulary: Vocabulary, language: int) -> np.ndarray:
+    """i32[N] ids: of what stands before a phoneme's slash, else the piece's."""
+    known = {name: number for number, name in enumerate(vocabulary.languages)}
+    prefixes = (phoneme.symbol.rpartition("/")[0] for phoneme in phonemes)
+    return np.array([known.get(prefix, language) for prefix in prefixes], np.int32)
+
+
 def _note_of(phoneme: Phoneme, notes: tuple[Note, ...], added: Note) -> Note:
     return notes[phoneme.note_index] if 0 <= phoneme.note_index < len(notes) else added
 
@@ -198,7 +232,7 @@ def _fills(symbols: list[str], note_index: np.ndarray, starts: np.ndarray) -> np
 
 
 def _given_frames(
-    piece: Piece, frames_per_sec: float, head_frames: int, tail_frames: int
+    piece: Piece, frames_per_sec: float, head_frames: int, tail_frames: int, timing: str
 ) -> np.ndarray | None:
     """i32[N] of the score's own durations, with head and tail, or None if it gives none."""
     phonemes = piece.phonemes or ()
@@ -212,7 +246,7 @@ def _given_frames(
             f"{piece.where or 'a piece'}: phoneme {missing[0] + 1} ({symbol}) has no duration "
             f"though others have one; give every phoneme of the piece a duration, or none"
         )
-    frames = frames_from_seconds(given, frames_per_sec)
+    frames = TIMINGS[timing](given, frames_per_sec)
     head = [head_frames] if head_frames else []
     tail = [tail_frames] if tail_frames else []
     return np.concatenate([head, frames, tail]).astype(np.int32)

@@ -8,13 +8,19 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from diffsinger_jax.audio.curves import resample_curve
 from diffsinger_jax.diffusion.sampling import Sampling
-from diffsinger_jax.features import neutral_value
+from diffsinger_jax.models.diffsinger import SPEAKER_MIX
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
 from diffsinger_jax.synthesis.buckets import pack
+from diffsinger_jax.synthesis.controls import (
+    DEFAULT_RANGES,
+    control_curve,
+    resampled,
+    speaker_weights,
+)
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.trace_cache import TraceCache
 from diffsinger_jax.voices.voice import Voice
@@ -85,7 +91,8 @@ def sing_mels(
 def sing_padding(voice: Voice, bucket: Bucket, sampling: Sampling | None) -> MelPiece:
     """Calls the voice as `sing_mels` does, with nothing to sing: so that all is compiled."""
     n_mels = voice.info.mel.n_mels
-    voice.predict_frames(collate([], bucket._replace(frames=1), n_mels))
+    if "durations" not in voice.requires:
+        voice.predict_frames(collate([], bucket._replace(frames=1), n_mels))
     batch = collate([], bucket, n_mels)
     if "f0" not in voice.requires:
         voice.predict_f0(batch)
@@ -100,6 +107,12 @@ def _with_durations(
 ) -> list[dict[str, np.ndarray]]:
     """The pieces' examples with ph_frames i32[N]; durations need no frames, so T is 1."""
     examples = [piece.example for piece in pieces]
+    if "durations" in voice.requires:
+        nothing = np.zeros(0)
+        return [
+            {**one, "ph_frames": piece.ph_frames(nothing)}
+            for one, piece in zip(examples, pieces, strict=True)
+        ]
     filled: dict[int, dict[str, np.ndarray]] = {}
     sizes = [(0, len(example["tokens"])) for example in examples]
     for indices, bucket in pack(sizes, frames_per_batch):
@@ -127,6 +140,11 @@ def _f0(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray
             continue
         first = piece.head_frames
         last = int(batch.ph_frames[row].sum()) - piece.tail_frames
+        if voice.timing == "openvpi":  # its voices learned f0 without gaps, linear in Hz
+            given = resampled(curve, last - first, voice.info.mel.frames_per_sec)
+            f0[row, :last] = fill_unvoiced(np.pad(given, (first, 0), mode="edge"))
+            f0[row, last:] = np.where(batch.mask[row, last:], f0[row, last - 1], 0.0)
+            continue
         given = resample_f0(curve, last - first, voice.info.mel.frames_per_sec)
         if predicts and np.all(np.asarray(curve.values) > 0):
             given = np.where(f0[row, first:last] > 0, given, 0.0)
@@ -145,18 +163,32 @@ def _curves(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> dict[s
     """
     spec = voice.info.mel
     bucket = Bucket(rows=len(batch.mask), frames=batch.mask.shape[1], phonemes=1)
-    curves = collate([], bucket, spec.n_mels, voice.curves).curves
+    curves = dict(collate([], bucket, spec.n_mels, voice.curves).curves)
+    ranges = {**DEFAULT_RANGES, **voice.ranges}
     for name, values in curves.items():
         for row, piece in enumerate(pieces):
             frames, head, tail = int(batch.mask[row].sum()), piece.head_frames, piece.tail_frames
-            if (curve := piece.piece.curves.get(name)) is None:
-                values[row, :frames] = neutral_value(name, piece.piece.where or "a piece")
-            else:
-                given = resample_curve(
-                    curve.values, curve.timestep_sec, frames - head - tail, spec.frames_per_sec
-                )
-                values[row, :frames] = np.pad(given, (head, tail), mode="edge")
-    return dict(curves)
+            given = control_curve(
+                name, piece.piece, frames - head - tail, spec.frames_per_sec, ranges
+            )
+            values[row, :frames] = np.pad(given, (head, tail), mode="edge")
+    if voice.mixes_speakers:
+        curves[SPEAKER_MIX] = _speaker_mix(voice, batch, pieces)
+    return curves
+
+
+def _speaker_mix(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray:
+    """f32[B, T, speakers]: shares of the voice's speakers in each frame."""
+    speakers, frames_per_sec = voice.info.vocabulary.speakers, voice.info.mel.frames_per_sec
+    weights = np.zeros((*batch.mask.shape, len(speakers)), np.float32)
+    for row, piece in enumerate(pieces):
+        frames, head, tail = int(batch.mask[row].sum()), piece.head_frames, piece.tail_frames
+        speaker = int(piece.example["speaker"])
+        given = speaker_weights(
+            piece.piece, speakers, speaker, frames - head - tail, frames_per_sec
+        )
+        weights[row, :frames] = np.pad(given, ((head, tail), (0, 0)), mode="edge")
+    return weights
 
 
 def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:

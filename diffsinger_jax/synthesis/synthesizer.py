@@ -15,11 +15,13 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import neutral_value
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.score.dictionary import Dictionary, describe_accent, phonemize
+from diffsinger_jax.score.ds_schema import SPEAKER_PREFIX
 from diffsinger_jax.score.note_range import range_remark
 from diffsinger_jax.score.pronunciation import Pronunciation
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arrays
 from diffsinger_jax.synthesis.buckets import all_buckets, windows
+from diffsinger_jax.synthesis.controls import SOURCES, name_phonemes
 from diffsinger_jax.synthesis.mels import MelPiece, sing_mels, sing_padding
 from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.phrases import LONGEST_SEC, split_long_phrases
@@ -136,7 +138,7 @@ class Synthesizer:
         dictionary = self._dictionary(score, pronunciation or Pronunciation())
         if not any(note.midi is not None for piece in score.pieces for note in piece.notes):
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
-        score = phonemize(score, dictionary, vocabulary)
+        score = phonemize(name_phonemes(score, vocabulary), dictionary, vocabulary)
         _require_given(score, self.voice)
         score = change_tempo(transpose(score, key), tempo)
         remarks = list(score.remarks)
@@ -264,7 +266,10 @@ class Synthesizer:
     def ignored_curves(self, score: Score) -> list[str]:
         """Names of the curves that a score gives and the voice has no input for, sorted."""
         given = {name for piece in score.pieces for name in piece.curves}
-        return sorted(given - {"f0", *self.voice.curves})
+        read = {"f0"} | {SOURCES.get(name, name) for name in self.voice.curves}
+        if self.voice.mixes_speakers:
+            read |= {name for name in given if name.startswith(SPEAKER_PREFIX)}
+        return sorted(given - read)
 
     def _dictionary(self, score: Score, pronunciation: Pronunciation) -> Dictionary:
         languages = self.voice.info.vocabulary.languages
@@ -273,9 +278,11 @@ class Synthesizer:
         except InputError as error:
             raise InputError(f"{score.source or score.title}: {error}") from error
 
-    def _language(self, score: Score) -> int:
-        """The id of a prepared score's language; "" is the voice's first."""
+    def _language(self, score: Score, piece: Piece) -> int:
+        """The id of a piece's language, or the prepared score's; "" is the voice's first."""
         languages = self.voice.info.vocabulary.languages
+        if piece.language in languages:
+            return languages.index(piece.language)
         return languages.index(score.language.lower().split("-")[0] or languages[0])
 
     def _arrays(self, score: Score, speaker: int) -> list[PieceArrays]:
@@ -286,9 +293,10 @@ class Synthesizer:
                     piece,
                     self.voice.info.vocabulary,
                     self.voice.info.mel.frames_per_sec,
-                    language=self._language(score),
+                    language=self._language(score, piece),
                     speaker=speaker,
                     room_sec=piece.offset_sec - end_sec,
+                    timing=self.voice.timing,
                 )
             )
             end_sec = piece.offset_sec + piece.duration_sec
@@ -325,8 +333,9 @@ def _require_given(score: Score, voice: Voice) -> None:
                 "give f0_seq and f0_timestep in a .ds"
             )
         missing = any(phoneme.duration_sec is None for phoneme in piece.phonemes or ())
-        for name in set(voice.curves) - set(piece.curves):
-            neutral_value(name, place)
+        for name in voice.curves:
+            if SOURCES.get(name, name) not in piece.curves:
+                neutral_value(name, place)
         if "durations" in voice.requires and missing:
             raise InputError(
                 f"{place}: the voice {voice.name} predicts no durations and the score gives none; "

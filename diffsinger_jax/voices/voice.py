@@ -55,6 +55,8 @@ class Voice:
       params: of the model, f32.
       requires: what a score must give since the voice cannot predict it: "durations", "f0".
       vocoder: path of the vocoder that it sounds best with; None for the built-in one.
+      timing: how seconds become frames, a name in `synthesis.arrays.TIMINGS`.
+      ranges: of the key shifts (semitones) and speeds that it was trained with.
     """
 
     name: str
@@ -67,11 +69,18 @@ class Voice:
     params: Mapping[str, Any]
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
+    timing: str = "nearest"
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def curves(self) -> tuple[str, ...]:
         """Names of the optional features that it sings by, see `features.FEATURES`."""
         return tuple(self.model.get("curves", ()))
+
+    @property
+    def mixes_speakers(self) -> bool:
+        """Whether its speakers can be mixed, frame by frame."""
+        return self.model.get("speaker_in_condition", False)
 
     @functools.cached_property
     def acoustic(self) -> AcousticModel:
@@ -147,6 +156,10 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
         "model": dict(voice.model),
         "corpus": corpus_info_to_dict(voice.info),
     }
+    if voice.timing != "nearest":
+        description["timing"] = voice.timing
+    if voice.ranges:
+        description["ranges"] = {name: list(ends) for name, ends in voice.ranges.items()}
     if voice.vocoder is not None:
         description["vocoder"] = _named_from(folder, voice.vocoder)
     write_folder(folder, "voice", stored, VOICE_FILE, description)
@@ -178,6 +191,8 @@ def load_voice(path: str | os.PathLike) -> Voice:
             ),
             requires=tuple(description.get("requires", ())),
             vocoder=_vocoder_path(folder, description.get("vocoder"), where),
+            timing=description.get("timing", "nearest"),
+            ranges={name: tuple(ends) for name, ends in description.get("ranges", {}).items()},
         )
     except KeyError as error:
         raise InputError(f"{where} lacks the field {error}; write the voice again") from error

@@ -21,6 +21,13 @@ from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.models.diffsinger import SPEAKER_MIX, DiffSinger
 from diffsinger_jax.modules.stretch import phoneme_progress
+from diffsinger_jax.pipeline.collate import collate
+from diffsinger_jax.pipeline.plan import Bucket
+from diffsinger_jax.score.dictionary import Dictionary, phonemize
+from diffsinger_jax.score.ds import read_ds
+from diffsinger_jax.synthesis import mels
+from diffsinger_jax.synthesis.controls import name_phonemes
+from diffsinger_jax.synthesis.synthesizer import Synthesizer
 from diffsinger_jax.types import MEL_SPECS, Batch
 
 BOUND, SAMPLED_BOUND = 2e-5, 1e-4
@@ -81,7 +88,8 @@ def schedule_numbers(voice, cases) -> dict[str, np.ndarray]:
 
 
 def _relative(ours, theirs) -> float:
-    assert np.shape(ours) == np.shape(theirs)
+    if np.shape(ours) != np.shape(theirs):
+        return np.inf
     extent = float(np.ptp(theirs)) or float(np.abs(theirs).max()) or 1.0
     return float(np.abs(np.asarray(ours, np.float64) - theirs).max()) / extent
 
@@ -305,3 +313,57 @@ def feature_numbers(cases: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
                 cases["in_curve"], step, int(count), spec.frames_per_sec
             )
     return got
+
+
+def ds_differences(folder: Path) -> dict[str, tuple[float, float]]:
+    """`segment.ds`, read and sung as a score is, beside what theirs made of it."""
+    with np.load(folder / "cases_ds.npz") as arrays:
+        cases = dict(arrays)
+    voice = import_folder(folder).voice
+    synthesizer = Synthesizer(voice, vocoder="harmonic")
+    score = read_ds(folder / "segment.ds")
+    score = phonemize(
+        name_phonemes(score, voice.info.vocabulary), Dictionary("", {}, {}), voice.info.vocabulary
+    )
+    (piece,) = synthesizer._arrays(score, speaker=0)
+    batch = batch_of_piece(voice, piece)
+    shared = voice.model["encoder_settings"]["cross_lingual"] or ()
+    got = {
+        "batch_tokens": batch.tokens,
+        "batch_languages": np.where(np.isin(batch.tokens, shared), batch.language + 1, 0)[0],
+        "batch_mel2ph": batch.mel2ph,
+        "batch_f0": batch.f0,
+        "batch_spk_mix_value": batch.curves[SPEAKER_MIX],
+        **{f"batch_{name}": batch.curves[name] for name in voice.curves},
+    }
+    acoustic, params = seeing_padding(voice.acoustic), voice.params
+    got["out_mel"] = jax.jit(lambda params: _sung(acoustic, params, batch, cases))(params)
+    return {
+        name: (_relative(value, cases[name]), SAMPLED_BOUND if name == "out_mel" else BOUND)
+        for name, value in got.items()
+    }
+
+
+def batch_of_piece(voice, piece) -> Batch:
+    """What the synthesizer shows a voice of one piece, without padding."""
+    example = {**piece.example, "ph_frames": piece.ph_frames(np.zeros(0))}
+    bucket = Bucket(rows=1, frames=piece.frames, phonemes=len(piece.phonemes))
+    batch = collate([example], bucket, voice.info.mel.n_mels)
+    f0 = mels._f0(voice, batch, [piece])
+    return batch._replace(f0=f0, curves=mels._curves(voice, batch, [piece]))
+
+
+def _sung(acoustic, params, batch, cases) -> jax.Array:
+    """The mel from the recorded noise, by as many Euler steps."""
+    path, process = acoustic.path, acoustic.make_process(params["prior_scale"])
+    call = functools.partial(acoustic._apply, params)
+    cond = call("condition", call("encode", batch), batch)
+    prior = call("auxiliary_mel", cond, batch.mask)
+    sampling = Sampling(0.6, int(cases["out_mel_steps"]), "euler")
+    predict = acoustic.predictor(
+        params, batch, cond, prior, sampling.model_times(path), estimate="velocity"
+    )
+    noise, start = frames_first(cases["noise"]), jnp.asarray(path.at_depth(sampling.k_step))
+    x = shallow_start(process, prior, start, noise, sampling.start)
+    z = sampling.sampler.run(path, predict, x, None, sampling.times(path))
+    return acoustic.scaling.unscale(z)

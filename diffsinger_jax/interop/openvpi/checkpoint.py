@@ -22,6 +22,7 @@ from diffsinger_jax.interop.flat_config import FlatConfig, read_config
 from diffsinger_jax.interop.name_map import Link, left_out
 from diffsinger_jax.interop.openvpi.config import (
     PROCESSES,
+    augmentation_ranges,
     conditioner_is_cached,
     mel_range,
     mel_spec,
@@ -109,6 +110,8 @@ def import_experiment(
         dictionary="none",
         params={},
         requires=("durations", "f0"),
+        timing="openvpi",
+        ranges=augmentation_ranges(config),
     )
     table = _links(voice, cached=conditioner_is_cached(config))
     _check_tensors(tensors, voice, table, checkpoint)

@@ -189,6 +189,21 @@ def sampling_settings(config: FlatConfig, process: str, steps: int) -> Sampling:
     )
 
 
+def augmentation_ranges(config: FlatConfig) -> dict[str, tuple[float, float]]:
+    """The key shifts and speeds that a model was trained with, where its config says them."""
+    args = config.section("augmentation_args")
+    sections = {"key_shift": "random_pitch_shifting", "speed": "random_time_stretching"}
+    found = {}
+    for name, key in sections.items():
+        ends = args.section(key).values.get("range")
+        if ends is None:
+            continue
+        if not (isinstance(ends, list) and len(ends) == 2 and ends[0] <= ends[1]):
+            raise InputError(f"{config.path}: {key}.range is {ends!r}, expected two numbers")
+        found[name] = (float(ends[0]), float(ends[1]))
+    return found
+
+
 def mel_range(config: FlatConfig, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """`spec_min` and `spec_max`, f32[bins]: one number for all, or one for each.
 
