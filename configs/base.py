@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
 
     config.sampling = ConfigDict()  # how the finished voice sings unless told otherwise
     # K, where sampling starts; "auto" finds it between the stages, see config.boundary
-    config.sampling.k_step = FieldReference(51, field_type=int | str)
+    config.sampling.k_step = FieldReference(51, field_type=int | float | str)
     config.sampling.steps = 51  # of the sampler, at most K
     config.sampling.temperature = 1.0  # factor on the noise
     config.sampling.method = "ddpm"  # a name in SAMPLERS of diffsinger_jax/diffusion/samplers
@@ -109,8 +109,10 @@ def denoiser() -> ConfigDict:
     section = ConfigDict()
     section.steps = 160_000
     section.frames_per_batch = 20_000  # over all devices
-    section.t_below = 100  # steps are drawn from [0, t_below); K if that is "auto"
+    # Steps are drawn from [0, t_below); K if that is "auto". Of a flow: times from 1 - t_below.
+    section.t_below = FieldReference(100, field_type=int | float)
     section.distance = "l1"  # "l1" or "l2"
+    section.weighting = "uniform"  # of a flow's times: "uniform" or "logit_normal"
     section.learning_rate = ConfigDict()
     section.learning_rate.name = "halving"
     section.learning_rate.peak = 1e-3

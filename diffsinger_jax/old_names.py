@@ -30,6 +30,7 @@ ADDED = {
     "denoiser.optimizer": "adamw",
     "vocoder.optimizer": "adamw",
     "sampling.method": "ddpm",
+    "denoiser.weighting": "uniform",
 }
 """What a run trained with that began before configs had these fields, in sections that it has."""
 ADDED_ACOUSTIC = {"freeze": [], "bucket_edges": [], "remat": False}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffsinger_jax import resources
-from diffsinger_jax.cli import runtime, score_flags
+from diffsinger_jax.cli import control_flags, runtime, score_flags
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.qualities import METHODS, QUALITIES
 
@@ -85,7 +85,11 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         help="a voice folder, or the name of a voice that ships, as %(default)s",
     )
     score_flags.add_reading(parser)
-    what.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
+    what.add_argument(
+        "--speaker",
+        metavar="NAME",
+        help="of the voice, or a mix as a:0.7|b:0.3; its first unless given",
+    )
     what.add_argument(
         "--vocoder",
         metavar="DIR",
@@ -100,6 +104,7 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--tempo", type=_positive, default=1.0, metavar="FACTOR", help="2 is twice as fast"
     )
+    control_flags.add_flags(how)
     how.add_argument("--seed", type=_at_least(0), default=0, help="of the noise; 0 unless given")
     how.add_argument("--takes", type=_at_least(1), default=1, help="how many, with rising seeds")
     how.add_argument(
@@ -165,7 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = score_flags.read_all(flags.score, stems, flags)
     synthesizer = Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
     voice = synthesizer.voice
-    voice.info.vocabulary.speaker_id(flags.speaker)
+    speaker = control_flags.speaker_name(flags)
+    voice.info.vocabulary.speaker_id(speaker)
     sampling = _sampling(voice, flags)
     songs = [(path, stem, _prepared(synthesizer, score, flags)) for path, stem, score in named]
 
@@ -180,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"ignored, since the voice has no input for them: {', '.join(ignored)}")
             for take in range(flags.takes):
                 name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
-                how = {"seed": flags.seed + take, "speaker": flags.speaker, "sampling": sampling}
+                how = {"seed": flags.seed + take, "speaker": speaker, "sampling": sampling}
                 (_stream if flags.stream else _sing)(synthesizer, score, name, how, flags)
         if not flags.stream:
             score_flags.mix_parts(songs, flags)
@@ -190,7 +196,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepared(synthesizer, score, flags: argparse.Namespace):
     """The score as it is sung, with a remark on notes that the voice has never sung."""
     prepared = synthesizer.prepare(
-        score, key=flags.key, tempo=flags.tempo, pronunciation=score_flags.pronunciation(flags)
+        control_flags.controls(flags).applied(score),
+        key=flags.key,
+        tempo=flags.tempo,
+        pronunciation=score_flags.pronunciation(flags),
     )
     outside = synthesizer.range_remark(prepared)
     remarks = prepared.remarks + ((outside,) if outside else ())

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.schedule import make_schedule
+from diffsinger_jax.diffusion.schedule import SCHEDULES, make_schedule
 
 
 class Process(Protocol):
@@ -196,6 +196,13 @@ def logit_normal_weights(t: jax.Array) -> jax.Array:
     return density / jnp.sqrt(2.0 * jnp.pi) + LOGIT_NORMAL_MARGIN
 
 
+TIME_WEIGHTS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "uniform": jnp.ones_like,
+    "logit_normal": logit_normal_weights,
+}
+"""Weights of a flow's losses by its times, by the name in a config; the others are "uniform"."""
+
+
 class ProcessKind(NamedTuple):
     """How a process is made of what a config or a voice says.
 
@@ -208,6 +215,15 @@ class ProcessKind(NamedTuple):
     path: Callable[[Mapping[str, Any]], Path]
     make: Callable[[Path, Mapping[str, Any], jax.Array], Process]
     uses_prior: bool = False
+
+
+def straight_path(time_scale: float = TIME_SCALE) -> Path:
+    """`STRAIGHT`; the network is told `time_scale` times its t, see `VelocityProcess`."""
+    return STRAIGHT
+
+
+PATHS: dict[str, Callable[..., Any]] = {**SCHEDULES, "straight": straight_path}
+"""What the schedule of a config may name: noise schedules, and the path of flows."""
 
 
 def _velocity(path: Path, settings: Mapping[str, Any], scale: jax.Array) -> Process:

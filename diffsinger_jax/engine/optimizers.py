@@ -62,11 +62,17 @@ def by_time(peak: Peak, warmup_steps: Steps) -> ProgressSchedule:
     return learning_rate
 
 
+def steps(peak: Peak, factor: Annotated[float, POSITIVE], every_steps: Steps) -> optax.Schedule:
+    """`peak`, times `factor` every so many steps at once (PyTorch's StepLR)."""
+    return optax.exponential_decay(peak, every_steps, factor, staircase=True)
+
+
 LEARNING_RATES: dict[str, Callable[..., Any]] = {
     "rsqrt": rsqrt,
     "halving": halving,
     "cosine": cosine,
     "exponential": exponential,
+    "steps": steps,
     "by_time": by_time,
 }
 """The schedules that a config can name."""

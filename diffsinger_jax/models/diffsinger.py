@@ -29,6 +29,7 @@ from diffsinger_jax.modules.score_encoder import ScoreEncoder
 from diffsinger_jax.modules.stretch import StretchEmbedding
 from diffsinger_jax.modules.transformer import FFTStack
 from diffsinger_jax.modules.trunks.registry import TRUNKS
+from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.ranges import ODD, SHARE, at_least, one_of
 from diffsinger_jax.types import Batch
 
@@ -59,6 +60,8 @@ PITCH_INPUTS = {
     "mel_scale": MelScalePitchEmbedding,
 }
 """How f0 may enter the condition, by the name in a config; "none" is the other choice."""
+PITCH_INPUTS_WITHOUT_GAPS = ("mel_scale",)
+"""Of these: what is shown f0 that is filled in where it is unvoiced."""
 
 
 class AuxiliaryDecoder(nn.Module):
@@ -328,7 +331,10 @@ class DiffSinger(nn.Module):
             cond = self.stretch_embedding(cond, batch.mel2ph, batch.tokens.shape[1])
         if self.speaker_in_condition:
             cond += self.speakers_of(batch)
-        if self.pitch_input != "none":
+        if self.pitch_input in PITCH_INPUTS_WITHOUT_GAPS:
+            f0 = jnp.where(batch.mask, fill_unvoiced(jnp.asarray(batch.f0)), 0.0)
+            cond += self.pitch_embedding(f0)
+        elif self.pitch_input != "none":
             cond += self.pitch_embedding(batch.f0)
         if self.curves:
             cond += self.curve_embedding(batch.curves)  # [B, T] each -> [B, T, H]

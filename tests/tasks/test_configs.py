@@ -1,7 +1,18 @@
 """Every contradiction in a config is one sentence, before anything is computed."""
 
 import pytest
-from diffsinger_jax.configs import ablations, base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny
+from diffsinger_jax.configs import (
+    ablations,
+    base,
+    flow_pjs_small,
+    opencpop,
+    openvpi_acoustic,
+    pjs,
+    pjs_mid,
+    pjs_small,
+    popcs,
+    tiny,
+)
 from ml_collections import ConfigDict
 
 from diffsinger_jax.engine.run_config import check_layout
@@ -20,7 +31,10 @@ def check(config, stage="all"):
     check_stage(acoustic_config(as_dict(config)), stage)
 
 
-@pytest.mark.parametrize("module", [base, opencpop, pjs, pjs_mid, pjs_small, popcs, tiny])
+SHIPPED = [base, flow_pjs_small, opencpop, openvpi_acoustic, pjs, pjs_mid, pjs_small, popcs, tiny]
+
+
+@pytest.mark.parametrize("module", SHIPPED)
 def test_the_configs_that_ship_are_sound(module):
     for stage in ("all", "auxiliary", "boundary", "denoiser"):
         check(module.get_config(), stage)
@@ -35,6 +49,8 @@ def test_the_ablations_are_sound(name):
 
 WRONG = {
     # field: value -> what is said
+    "a flow on a schedule": ({"process": "velocity"}, "'velocity' and .* goes with .straight."),
+    "a flow's sampler": ({"sampling.method": "euler"}, "method is 'euler'.* takes one of ddpm"),
     "k beyond the schedule": ({"sampling.k_step": 101}, "0 to 100 .config.schedule.steps. or 'a"),
     "k of another kind": ({"sampling.k_step": "half"}, "got 'half'"),
     "more steps than k": ({"sampling.steps": 9}, "steps is 9, expected 1 to 8, since a sampler"),
@@ -49,12 +65,12 @@ WRONG = {
     ),
     "learning nothing": ({"denoiser.t_below": 0}, "t_below is 0"),
     "an empty schedule": ({"schedule.steps": 0}, "needs steps >= 1 .* got steps=0"),
-    "a schedule of no name": ({"schedule.name": "sine"}, "linear, cosine, got 'sine'"),
+    "a schedule of no name": ({"schedule.name": "sine"}, "linear, cosine, straight, got 'sine'"),
     "a process": ({"process": "flow"}, "config.process is one of eps, residual.*got 'flow'"),
     "a distance": ({"denoiser.distance": "l3"}, "distance is one of l1, l2, got 'l3'"),
     "a dtype": ({"model.dtype": "float16"}, "dtype is one of float32, bfloat16"),
     "a method": ({"boundary.method": "guess"}, "method is one of learned, closed_form"),
-    "a sampler": ({"sampling.method": "euler"}, "config.sampling.method is one of ddpm.*'euler'"),
+    "a sampler": ({"sampling.method": "heun"}, "config.sampling.method is one of ddpm.*'heun'"),
     "an optimizer": ({"denoiser.optimizer": "sgd"}, "denoiser.optimizer is one of adamw, muon"),
     "a dictionary": ({"dictionary": "tlh"}, "config.dictionary is 'tlh'.*there is one for.*ja"),
     "a learning rate": ({"denoiser.learning_rate.name": "flat"}, "rsqrt, halving, cosine.* 'flat'"),
@@ -180,3 +196,11 @@ def test_layouts_that_do_not_divide(changes, words):
     check_layout(devices=6, hosts=2, microbatches=1, fsdp=1)
     with pytest.raises(InputError, match=words):
         check_layout(**{**LAYOUT, **changes})
+
+
+@pytest.mark.parametrize("changes", [{"sampling.k_step": 0.7}, {"denoiser.t_below": 1.5}], ids=str)
+def test_a_flow_starts_no_deeper_than_it_learns(changes):
+    config = flow_pjs_small.get_config()
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(InputError, match="of a flow they are 1 - t"):
+        check(config)

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from diffsinger_jax.diffusion.processes import PROCESSES
-from diffsinger_jax.diffusion.samplers import SAMPLERS
-from diffsinger_jax.diffusion.schedule import SCHEDULES
+from diffsinger_jax.diffusion.processes import PATHS, PROCESSES, TIME_WEIGHTS
+from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, SAMPLERS
 from diffsinger_jax.engine.optimizers import OptimizerConfig
 from diffsinger_jax.engine.run_config import RunConfig
 from diffsinger_jax.engine.typed_config import (
@@ -44,10 +43,10 @@ OF_MODEL = ("layers", "hidden", "kernel_size", "dropout", "unmasked_convs")
 class SamplingConfig:
     """How the finished voice sings unless told otherwise."""
 
-    k_step: int | str
+    k_step: int | float | str
     steps: int
     temperature: Annotated[float, at_least(0)]
-    method: Annotated[str, one_of(SAMPLERS)]
+    method: Annotated[str, one_of(ALL_SAMPLERS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +88,9 @@ class BoundaryConfig(StageConfig):
 class DenoiserConfig(StageConfig):
     """Stage 2."""
 
-    t_below: int
+    t_below: int | float
     distance: Annotated[str, one_of(DIFFUSION_LOSSES)]
+    weighting: Annotated[str, one_of(TIME_WEIGHTS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class AcousticConfig(RunConfig):
     dictionary: str
     freeze: tuple[str, ...]
     model: Mapping[str, Any]
-    schedule: Annotated[Mapping[str, Any], calls(SCHEDULES)]
+    schedule: Annotated[Mapping[str, Any], calls(PATHS)]
     process: Annotated[str, one_of(PROCESSES)]
     sampling: SamplingConfig
     buckets: Annotated[int, at_least(1)]
@@ -196,8 +196,35 @@ def check_model(model: Mapping[str, Any]) -> None:
             raise InputError(f"{where} has {', '.join(settings)}, but {title} takes none; empty it")
 
 
+def _check_flow(config: AcousticConfig) -> None:
+    """How deep a flow starts, and how deep it learns: shares of the path, 1 - t."""
+    k_step, t_below = config.sampling.k_step, config.denoiser.t_below
+    if isinstance(k_step, str) or not 0 <= k_step <= t_below <= 1 or t_below == 0:
+        raise InputError(
+            f"config.sampling.k_step is {k_step!r} and config.denoiser.t_below {t_below!r}; of a "
+            "flow they are 1 - t, from 0 to 1, and k_step no more than t_below"
+        )
+    if config.sampling.steps < 1:
+        raise InputError(f"config.sampling.steps is {config.sampling.steps}, expected 1 or more")
+
+
 def _check_sampling(config: AcousticConfig) -> None:
     """K, the steps of the sampler, and the steps that the denoiser learns."""
+    flow = config.process == "velocity"
+    if flow != (config.schedule["name"] == "straight"):
+        raise InputError(
+            f"config.process is {config.process!r} and config.schedule.name is "
+            f'{config.schedule["name"]!r}; "velocity" goes with "straight", and only that'
+        )
+    if flow:
+        _check_flow(config)
+        return
+    if config.sampling.method not in SAMPLERS or config.denoiser.weighting != "uniform":
+        raise InputError(
+            f"config.sampling.method is {config.sampling.method!r} and config.denoiser.weighting "
+            f"is {config.denoiser.weighting!r}; a diffusion takes one of {', '.join(SAMPLERS)} "
+            'and "uniform"'
+        )
     length, t_below = config.schedule["steps"], config.denoiser.t_below
     k_step, steps = config.sampling.k_step, config.sampling.steps
     if k_step == AUTO:  # the rest follows from the k that is found

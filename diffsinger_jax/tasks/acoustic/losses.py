@@ -67,6 +67,10 @@ def mel_losses(z: jax.Array, z_true: jax.Array, half_range: jax.Array, mask: jax
     }
 
 
+DURATION_LOSSES = ("duration_phoneme", "duration_note")
+"""Names of what `duration_losses` measures."""
+
+
 def duration_losses(
     log_frames: jax.Array, ph_frames: jax.Array, onset: jax.Array, mask: jax.Array
 ) -> dict:

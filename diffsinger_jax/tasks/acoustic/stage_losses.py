@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.processes import Process
+from diffsinger_jax.diffusion.processes import TIME_WEIGHTS, Process
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
@@ -17,6 +17,7 @@ from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.tasks.acoustic.losses import (
     DIFFUSION_LOSSES,
+    DURATION_LOSSES,
     PITCH_LOSSES,
     duration_losses,
     mel_losses,
@@ -58,15 +59,14 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
             return jax.vmap(of_row)(row_keys(jax.random.fold_in(key, part), rows), *args)
 
         encoded = call(model.encode, 0, batch)
-        log_frames = call(model.predict_durations, 1, encoded, batch)
         note, residual, voiced_logits = call(model.predict_pitch, 2, encoded, batch)
         cond = model.apply(variables, encoded, batch, method=model.condition)
         z = call(model.auxiliary_mel, 3, cond, batch.mask)
 
-        losses = {
-            **mel_losses(z, scaling.scale(batch.mel), scaling.half_range, batch.mask),
-            **duration_losses(log_frames, batch.ph_frames, batch.onset, batch.tokens > 0),
-        }
+        losses = mel_losses(z, scaling.scale(batch.mel), scaling.half_range, batch.mask)
+        if model.durations:
+            log_frames = call(model.predict_durations, 1, encoded, batch)
+            losses |= duration_losses(log_frames, batch.ph_frames, batch.onset, batch.tokens > 0)
         if model.pitch == "none":
             return losses
         of_pitch = pitch_losses(
@@ -81,6 +81,7 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
         return losses | of_pitch
 
     left_out = () if model.pitch != "none" else PITCH_LOSSES
+    left_out += () if model.durations else DURATION_LOSSES
     return LossFn(parts, {name: w for name, w in weights.items() if name not in left_out})
 
 
@@ -103,6 +104,7 @@ def denoiser_loss(
     *,
     depth: float,
     distance: str,
+    weighting: str = "uniform",
 ) -> LossFn:
     """Stage 2: the distance between the denoiser's output and its target at random times.
 
@@ -113,7 +115,9 @@ def denoiser_loss(
       depth: of the deepest times that are drawn (`Path.training_times`): K, or the path's whole
         depth to learn the naive sampler too.
       distance: a name in `DIFFUSION_LOSSES`.
+      weighting: of the times of a flow, a name in `TIME_WEIGHTS`.
     """
+    weigh = TIME_WEIGHTS[weighting]
     measure = DIFFUSION_LOSSES[distance]
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
@@ -135,7 +139,8 @@ def denoiser_loss(
             method=model.denoise,
         )
         target = process.target(x0, x_t, t, eps, prior)
-        return {"diffusion": Mean.of(measure(output - target), batch.mask[..., None])}
+        error = weigh(t.astype(jnp.float32))[:, None, None] * measure(output - target)
+        return {"diffusion": Mean.of(error, batch.mask[..., None])}
 
     return LossFn(parts, {"diffusion": 1.0})
 

@@ -103,6 +103,7 @@ def denoiser_stage(run: AcousticRun) -> Stage:
         run.acoustic.make_process,
         depth=run.config.denoiser.t_below,
         distance=run.config.denoiser.distance,
+        weighting=run.config.denoiser.weighting,
     )
     return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
 

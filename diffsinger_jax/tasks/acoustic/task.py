@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -237,8 +238,17 @@ def make_voice(config: AcousticConfig, corpus: MixedCorpus, params: Params) -> V
         sampling=Sampling(**dataclasses.asdict(config.sampling)),
         dictionary=config.dictionary,
         params=jax.tree.map(np.asarray, params),
-        requires=start.requires if start else (),
+        requires=start.requires if start else _requires(config.model),
+        timing=start.timing if start else "nearest",
+        ranges=start.ranges if start else {},
     )
+
+
+def _requires(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a score must give to a model that does not predict it."""
+    durations, pitch = model.get("durations", True), model.get("pitch", "note_residual")
+    reads_f0 = model.get("pitch_input", "continuous") != "none"
+    return ("durations",) * (not durations) + ("f0",) * (pitch == "none" and reads_f0)
 
 
 def _learned(run: AcousticRun, params: Params) -> int:

@@ -114,7 +114,10 @@ WRONG = {
     # field: value -> what is said
     "f0": ({"unvoiced": "held"}, "config.unvoiced is one of zero, filled, got 'held'"),
     "a rate": ({"vocoder.learning_rate.peak": 0.0}, "peak is 0.0, expected more than 0"),
-    "rates": ({"vocoder.learning_rate": ConfigDict({"name": "flat"})}, "exponential, got 'flat'"),
+    "rates": (
+        {"vocoder.learning_rate": ConfigDict({"name": "flat"})},
+        "steps, got 'flat'",
+    ),
     "an optimizer": ({"vocoder.optimizer": "sgd"}, "optimizer is one of adamw, muon"),
     "no steps": ({"vocoder.steps": 0}, "config.vocoder.steps is 0"),
     "no mel": ({"vocoder.weights.mel": 0.0, "vocoder.adversarial_after": 9}, "in the first 9 st"),

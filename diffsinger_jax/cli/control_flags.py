@@ -1,0 +1,88 @@
+"""The flags of how a voice sounds over a whole score: gender, velocity, curves, speakers."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from diffsinger_jax.errors import InputError
+
+
+def add_flags(group: Any) -> None:
+    """Adds them to a parser's group."""
+    group.add_argument(
+        "--gender",
+        type=_number,
+        default=0.0,
+        metavar="SHARE",
+        help="formants up (to 1) or down (to -1), added to the score's curve, where the voice can",
+    )
+    group.add_argument(
+        "--velocity",
+        type=_number,
+        default=1.0,
+        metavar="FACTOR",
+        help="2 makes consonants twice as short, where the voice can",
+    )
+    group.add_argument(
+        "--offset",
+        nargs="+",
+        type=_named,
+        default=[],
+        metavar="CURVE=VALUE",
+        help="added to curves that the score gives, as energy=6 tension=1",
+    )
+
+
+def controls(flags: argparse.Namespace) -> Any:
+    """`Controls` of the flags."""
+    from diffsinger_jax.synthesis.controls import Controls
+
+    return Controls(
+        gender=flags.gender,
+        velocity=flags.velocity,
+        offsets=dict(flags.offset),
+        speakers=shares(flags.speaker),
+    )
+
+
+def speaker_name(flags: argparse.Namespace) -> str | None:
+    """The one speaker that is asked for, if it is one."""
+    return None if shares(flags.speaker) else flags.speaker
+
+
+def shares(speaker: str | None) -> dict[str, float]:
+    """`a:0.7|b:0.3` by name; empty for one name alone.
+
+    Raises:
+      InputError: for a share that is no number from 0 on, or shares of sum 0.
+    """
+    if speaker is None or ":" not in speaker:
+        return {}
+    found = {}
+    for part in speaker.split("|"):
+        name, _, share = part.rpartition(":")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            found[name.strip()] = math.nan
+    if not all(0 <= share < math.inf for share in found.values()) or not sum(found.values()):
+        raise InputError(f"--speaker is {speaker!r}, expected shares as alpha:0.7|beta:0.3")
+    return found
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not finite")
+    return value
+
+
+def _named(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form energy=6")
+    return name, _number(value)
+
+
+_number.__name__ = _named.__name__ = "number"
