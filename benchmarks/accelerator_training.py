@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import ml_dtypes
 import numpy as np
+from absl import logging
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.cli import runtime
@@ -44,6 +45,7 @@ STAGES = {"auxiliary": auxiliary_stage, "denoiser": denoiser_stage}
 def train(flags: argparse.Namespace) -> None:
     """Trains until its minutes are spent or a SIGTERM comes, and writes what comes back."""
     runtime.keep_freed_memory()
+    logging.set_verbosity(logging.FATAL)  # as in `diffsinger-jax train`
     given = packed_config(flags.corpus)
     if flags.train_minutes is not None:
         given["stop_after_minutes"] = flags.train_minutes

@@ -152,12 +152,13 @@ def test_a_part_that_fails_or_takes_too_long_leaves_the_others(tmp_path, monkeyp
 def test_files_that_come_back_are_small_and_give_the_same_arrays(tmp_path, monkeypatch):
     import accelerator_training as bundle
 
-    monkeypatch.setattr(bundle, "FILE_BYTES", 300)
+    monkeypatch.setattr(bundle, "FILE_BYTES", 200)
     rng = np.random.default_rng(0)
     tree = {"a": rng.normal(size=(5, 9)).astype("f4"), "b": {"c": np.int32(7)}}
     arrays = bundle.named("x/params", tree) | bundle.halved(bundle.named("x/ema", tree))
-    for number in range(6):
-        bundle.write_split(tmp_path, "weights", {f"old{number}": np.zeros(70, "f4")})
+    before = {f"old{number}": np.zeros(40, "f4") for number in range(6)}
+    bundle.write_split(tmp_path, "weights", before)
+    assert len(list(tmp_path.iterdir())) == 6
     bundle.write_split(tmp_path, "weights", arrays)
     assert len(list(tmp_path.iterdir())) == 2
     again = bundle.read_split(tmp_path)
