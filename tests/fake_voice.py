@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
+from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
 
 PHONEMES = tuple(
@@ -25,6 +27,7 @@ class FakeVoice:
     spec: MelSpec = SPEC
     name: str = "fake"
     sampling: Sampling = Sampling(4, 4)
+    path: Path = dataclasses.field(default_factory=lambda: linear_schedule(100).path)
     dictionary: str = "ja"
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
