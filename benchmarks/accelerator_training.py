@@ -70,7 +70,7 @@ def make_voice_of(flags: argparse.Namespace) -> None:
         raise InputError(f"the denoiser in {flags.workdir} is not trained yet; go on training")
     for state in states.values():
         params = join_params(params, state.ema)
-    params = {**params, "prior_scale": measure_prior(run, params)}
+    params = {**params, **measure_prior(run, params)}
     save_voice(flags.workdir / "voice", make_voice(config, run.corpus, params), dtype="bfloat16")
     print(f"the voice is in {flags.workdir / 'voice'}")
 

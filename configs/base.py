@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.schedule.steps = 100  # S
     config.schedule.beta_max = 0.06
 
-    config.process = "eps"  # what the denoiser predicts: "eps" (the paper) or "residual"
+    config.process = "eps"  # what the denoiser predicts, a name in PROCESSES: "eps" is the paper's
 
     config.sampling = ConfigDict()  # how the finished voice sings unless told otherwise
     # K, where sampling starts; "auto" finds it between the stages, see config.boundary

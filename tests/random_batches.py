@@ -81,6 +81,9 @@ def random_params(acoustic, seed=0):
     """As after training: nothing is zero."""
     params = jax.jit(acoustic.model.init)(jax.random.key(seed), empty_batch(acoustic))["params"]
     rng = np.random.default_rng(seed)
-    return jax.tree.map(
+    moved = jax.tree.map(
         lambda x: x + np.float32(0.05) * rng.normal(size=x.shape).astype("f4"), params
     )
+    if "prior_spectrum" in moved:  # a power
+        moved["prior_spectrum"] = abs(moved["prior_spectrum"])
+    return moved

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from diffsinger_jax.diffusion.field import GaussianField
 from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.schedule import SCHEDULES, make_schedule
 
@@ -34,7 +35,7 @@ class Process(Protocol):
         """x_t [B, T, D] of data and standard normal noise."""
 
     def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
-        """What the network is shown of x_t, [B, T, D]."""
+        """What the network is shown of x_t, [B, T, D] or several such beside each other."""
 
     def target(
         self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
@@ -131,6 +132,66 @@ class ResidualProcess(OnPath):
         return prior + gain * (x_t / alpha - prior) + spread * output
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class GaussianFieldProcess(OnPath):
+    """As `ResidualProcess`, with the residuals a Gaussian field instead of independent numbers.
+
+    With y = x_t / alpha_t the linear estimate of x_0 is prior + field.estimate(y - prior): a filter
+    along time for each principal component over the channels. An untrained network (output 0) is
+    exact for such fields. The network is shown y - prior and the estimate of the residual beside
+    each other, and predicts the estimate's error with unit variance. x_t and prior must be zero on
+    padding. A field without correlations makes it `ResidualProcess`.
+
+    Times are drawn evenly in log(sigma_t / alpha_t): local structure is learnt at low noise.
+
+    Attributes:
+      path: with some of the data left at every time.
+      scale: f32[D], the spread of x_0 around the prior in each channel.
+      field: its law.
+    """
+
+    scale: jax.Array
+    field: GaussianField
+
+    def training_times(self, place: jax.Array, depth: float) -> jax.Array:
+        """Evenly in log(sigma_t / alpha_t) between the first noise and the bound."""
+        even = self.path.training_times((jnp.arange(RESOLUTION) + 0.5) / RESOLUTION, depth)
+        level = jnp.sort(jnp.log(self.path.sigma(even) / self.path.alpha(even)))
+        wanted = level[0] + place * (level[-1] - level[0])
+        nearest = jnp.interp(wanted, level, (jnp.arange(RESOLUTION) + 0.5) / RESOLUTION)
+        return self.path.training_times(nearest, depth)
+
+    def _estimate(
+        self, x_t: jax.Array, t: jax.Array, prior: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """y - prior and its estimate [B, T, D], and the noise's variance f32[B, 1, 1]."""
+        alpha, sigma = self.path.coefficients(t)
+        noisy, noise2 = x_t / alpha - prior, (sigma / alpha) ** 2
+        return noisy, self.field.estimate(noisy, noise2), noise2
+
+    def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
+        """[B, T, 2D]: (y - prior) / sqrt(scale^2 + s_t^2), and the estimate over the scale."""
+        noisy, estimate, noise2 = self._estimate(x_t, t, prior)
+        total = jnp.sqrt(self.scale[None, None, :] ** 2 + noise2)
+        return jnp.concatenate([noisy / total, estimate / self.scale[None, None, :]], axis=-1)
+
+    def target(
+        self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
+    ) -> jax.Array:
+        """The linear estimate's error over its own spread."""
+        _, estimate, noise2 = self._estimate(x_t, t, prior)
+        return (x0 - prior - estimate) / self.field.error_spread(noise2)
+
+    def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
+        """The linear estimate plus the network's correction."""
+        _, estimate, noise2 = self._estimate(x_t, t, prior)
+        return prior + estimate + self.field.error_spread(noise2) * output
+
+
+RESOLUTION = 1000
+"""Of the table by which times are drawn evenly in log noise."""
+
+
 STRAIGHT = Path(
     alpha=lambda t: t,
     sigma=lambda t: 1.0 - t,
@@ -208,13 +269,16 @@ class ProcessKind(NamedTuple):
 
     Attributes:
       path: the settings of its path, such as a schedule's, -> the path.
-      make: (path, the settings, the spread of the data around the prior f32[D]) -> the process.
+      make: (path, the settings, the model's params, for the law of the data around the prior) ->
+        the process.
       uses_prior: whether target and estimate depend on the prior.
+      uses_field: whether that law is a Gaussian field, and the network is shown its estimate.
     """
 
     path: Callable[[Mapping[str, Any]], Path]
-    make: Callable[[Path, Mapping[str, Any], jax.Array], Process]
+    make: Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Process]
     uses_prior: bool = False
+    uses_field: bool = False
 
 
 def straight_path(time_scale: float = TIME_SCALE) -> Path:
@@ -226,7 +290,12 @@ PATHS: dict[str, Callable[..., Any]] = {**SCHEDULES, "straight": straight_path}
 """What the schedule of a config may name: noise schedules, and the path of flows."""
 
 
-def _velocity(path: Path, settings: Mapping[str, Any], scale: jax.Array) -> Process:
+def _field(path: Path, settings: Mapping[str, Any], params: Mapping[str, Any]) -> Process:
+    field = GaussianField(params["prior_basis"], params["prior_spectrum"])
+    return GaussianFieldProcess(path, params["prior_scale"], field)
+
+
+def _velocity(path: Path, settings: Mapping[str, Any], params: Mapping[str, Any]) -> Process:
     return VelocityProcess(path, settings.get("time_scale", TIME_SCALE))
 
 
@@ -235,10 +304,13 @@ def _schedule_path(settings: Mapping[str, Any]) -> Path:
 
 
 PROCESSES: dict[str, ProcessKind] = {
-    "eps": ProcessKind(_schedule_path, lambda path, settings, scale: EpsProcess(path)),
+    "eps": ProcessKind(_schedule_path, lambda path, settings, params: EpsProcess(path)),
     "residual": ProcessKind(
-        _schedule_path, lambda path, settings, scale: ResidualProcess(path, scale), uses_prior=True
+        _schedule_path,
+        lambda path, settings, params: ResidualProcess(path, params["prior_scale"]),
+        uses_prior=True,
     ),
+    "field": ProcessKind(_schedule_path, _field, uses_prior=True, uses_field=True),
     "velocity": ProcessKind(lambda settings: STRAIGHT, _velocity),
 }
 """What a denoiser may predict, by the name in a config or a voice."""

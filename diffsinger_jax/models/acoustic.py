@@ -17,12 +17,13 @@ from diffsinger_jax.diffusion.samplers.estimates import PredictX0
 from diffsinger_jax.diffusion.sampling import Sampling, shallow_sample
 from diffsinger_jax.models.diffsinger import DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.modules.layers import masked
 from diffsinger_jax.pitch import midi_to_hz
 from diffsinger_jax.types import Batch, CorpusInfo
 
 
-def build_model(model: Mapping[str, Any], info: CorpusInfo) -> DiffSinger:
-    """The model of a config's `model` section for a corpus's vocabulary and mel."""
+def build_model(model: Mapping[str, Any], process: str, info: CorpusInfo) -> DiffSinger:
+    """The model of a config's `model` section for a process and a corpus's vocabulary and mel."""
     return DiffSinger(
         phonemes=len(info.vocabulary.phonemes),
         speakers=len(info.vocabulary.speakers),
@@ -30,6 +31,7 @@ def build_model(model: Mapping[str, Any], info: CorpusInfo) -> DiffSinger:
         mel_bins=info.mel.n_mels,
         mel_low=tuple(map(float, info.mel_min)),
         mel_high=tuple(map(float, info.mel_max)),
+        prior_field=PROCESSES[process].uses_field,
         **{
             **model,
             "dtype": jnp.dtype(model.get("dtype", "float32")),
@@ -59,9 +61,9 @@ class AcousticModel:
         """That of the process."""
         return PROCESSES[self.process].path(self.schedule)
 
-    def make_process(self, prior_scale: jax.Array) -> Process:
-        """The process; `prior_scale` f32[M] is among the params."""
-        return PROCESSES[self.process].make(self.path, self.schedule, prior_scale)
+    def make_process(self, params: Any) -> Process:
+        """The process; what it knows of the data around the prior is among the params."""
+        return PROCESSES[self.process].make(self.path, self.schedule, params)
 
     def predict_frames(self, params: Any, batch: Batch) -> jax.Array:
         """Duration of each phoneme in frames, f32[B, N], >= 0, not yet fitted to the notes."""
@@ -107,7 +109,7 @@ class AcousticModel:
         times = sampling.model_times(self.path)
         estimate = sampling.sampler.estimate
         predict = self.predictor(params, batch, cond, prior, times, estimate=estimate)
-        process = self.make_process(params["prior_scale"])
+        process = self.make_process(params)
         z = shallow_sample(process, predict, prior, keys, sampling, temperature)
         return self.scaling.unscale(z)
 
@@ -136,12 +138,14 @@ class AcousticModel:
           times: [n] of the path, sorted: all that will be asked for.
           estimate: what is predicted, "x0" or another that the process has.
         """
-        process = self.make_process(params["prior_scale"])
+        process = self.make_process(params)
         projected = self._apply(params, "project_condition", cond, prior)
         known = jnp.asarray(times)
         embedded = self._apply(params, "embed_times", process.trunk_time(known))  # [n, layers, C]
 
         def predict(x_t: jax.Array, t: jax.Array) -> jax.Array:
+            if self.model.prior_field:  # its estimate looks at neighbouring frames
+                x_t = masked(x_t, batch.mask)
             shown = process.trunk_input(x_t, t, prior)
             step = embedded[jnp.searchsorted(known, t)]
             output = self._apply(params, "denoise_prepared", shown, step, projected, batch.mask)
@@ -158,7 +162,7 @@ def acoustic_model(
 ) -> AcousticModel:
     """Puts together what a config's `model`, `schedule` and `process` say."""
     return AcousticModel(
-        model=build_model(model, info),
+        model=build_model(model, process, info),
         scaling=MelScaling(low=jnp.asarray(info.mel_min), high=jnp.asarray(info.mel_max)),
         schedule=dict(schedule),
         process=process,

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from diffsinger_jax.diffusion.field import FREQUENCIES
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.modules.convnext import ConvNeXtDecoder
 from diffsinger_jax.modules.curves import CurveEmbedding, MelScalePitchEmbedding
@@ -155,6 +156,8 @@ class DiffSinger(nn.Module):
       denoiser_channels, denoiser_layers: of the trunk.
       dilation_cycle: of the WaveNet.
       condition_on_prior: whether the denoiser is shown the auxiliary mel beside the condition.
+      prior_field: whether real mels around the auxiliary ones are a Gaussian field, whose estimate
+        the denoiser is shown beside x_t (`diffusion.processes.GaussianFieldProcess`).
       unmasked_convs: whether convolutions see what layers make of padding, as the reference's do,
         and numbers near the end of a row depend on how far it is padded.
       condition_on_padding: whether padding has a condition beside zero, as openvpi's has.
@@ -202,6 +205,7 @@ class DiffSinger(nn.Module):
     auxiliary_output: str = "z"
     trunk: Annotated[str, one_of(tuple(TRUNKS))] = "wavenet"
     trunk_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    prior_field: bool = False
     unmasked_convs: bool = False
     condition_on_padding: bool = False
     dtype: Any = jnp.float32
@@ -269,6 +273,12 @@ class DiffSinger(nn.Module):
         self.prior_scale = self.param(
             "prior_scale", nn.initializers.constant(0.1), (self.mel_bins,)
         )
+        if self.prior_field:
+            m = self.mel_bins
+            self.prior_basis = self.param("prior_basis", lambda key, *a: jnp.eye(*a), m)
+            self.prior_spectrum = self.param(
+                "prior_spectrum", nn.initializers.constant(0.01), (m, FREQUENCIES)
+            )
 
     def encode(self, batch: Batch, *, train: bool = False) -> jax.Array:
         """What is sung, for each phoneme: f32[B, N, H]."""
@@ -356,7 +366,7 @@ class DiffSinger(nn.Module):
     def denoise(
         self, x: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
     ) -> jax.Array:
-        """The denoiser's output for trunk input x [B, T, M] told t f32[B]: f32[B, T, M]."""
+        """The denoiser's output for the process's trunk input x, told t f32[B]: f32[B, T, M]."""
         return self.denoise_prepared(
             x, self.embed_times(t), self.project_condition(cond, prior), mask
         )
@@ -390,9 +400,10 @@ class DiffSinger(nn.Module):
         if self.auxiliary != "none":
             z = self.auxiliary_mel(cond, batch.mask)
         t = jnp.zeros(z.shape[0])
+        shown = jnp.concatenate([z, z], axis=-1) if self.prior_field else z
         return (
             *((self.predict_durations(encoded, batch),) if self.durations else ()),
             *self.predict_pitch(encoded, batch),
             z,
-            self.denoise(z, t, cond, z, batch.mask),
+            self.denoise(shown, t, cond, z, batch.mask),
         )

@@ -104,7 +104,7 @@ def our_numbers(
         return got
 
     prior = jnp.zeros((*batch.mask.shape, model.mel_bins)) if prior is None else prior
-    path, process = acoustic.path, acoustic.make_process(params["prior_scale"])
+    path, process = acoustic.path, acoustic.make_process({"prior_scale": None, **params})
     predict_x0 = acoustic.predictor(params, batch, cond, prior, path.grid())
     if has("out_x0"):
         x0, eps, t = frames_first("out_x0"), frames_first("out_eps"), cases["out_t"].astype("i4")

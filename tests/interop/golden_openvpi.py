@@ -183,7 +183,7 @@ def _decoded(model: DiffSinger, cond, mask):
 
 
 def _training(acoustic, params, cases, batch, denoise) -> dict[str, jax.Array]:
-    process = acoustic.make_process(params["prior_scale"])
+    process = acoustic.make_process({"prior_scale": None, **params})
     x0 = acoustic.scaling.scale(jnp.asarray(cases["in_mel"]))
     noise, flow = frames_first(cases["train_noise"]), acoustic.process == "velocity"
     if flow:
@@ -215,7 +215,7 @@ def _training(acoustic, params, cases, batch, denoise) -> dict[str, jax.Array]:
 
 def _sampled(acoustic, params, cases, batch, cond, prior) -> dict[str, jax.Array]:
     """Whole sampling with the recorded noise."""
-    process, path = acoustic.make_process(params["prior_scale"]), acoustic.path
+    process, path = acoustic.make_process({"prior_scale": None, **params}), acoustic.path
     got = {}
     for name in sorted(cases):
         case = name.removeprefix("out_").removeprefix("reflow_").removesuffix("_mel")

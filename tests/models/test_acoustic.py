@@ -1,5 +1,7 @@
 """The acoustic model: padding, batching and precomputation change no number."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +62,17 @@ def test_padding_changes_no_number(predict, params):
         np.testing.assert_allclose(
             padded[name][:, :frames] * mask, plain[name] * mask, rtol=1e-5, atol=2e-5
         )
+
+
+def test_padding_changes_no_number_of_a_process_that_looks_at_neighbouring_frames():
+    acoustic = small_acoustic_model(process="field")
+    params, batch = random_params(acoustic), random_batch()
+    sample = jax.jit(functools.partial(acoustic.sample_mel, sampling=Sampling(9, 9)))
+    keys = jax.random.split(jax.random.key(0), 3)
+    plain = sample(params, batch, keys, 1.0)
+    padded = sample(params, grow(batch, frames=23), keys, 1.0)[:, : plain.shape[1]]
+    mask = batch.mask[..., None]
+    np.testing.assert_allclose(padded * mask, plain * mask, rtol=1e-5, atol=2e-5)
 
 
 def test_one_batch_of_four_is_four_batches_of_one(predict, params):

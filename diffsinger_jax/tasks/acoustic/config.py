@@ -33,8 +33,11 @@ BOUNDARY_METHODS = ("learned", "closed_form")
 """How `k_step = "auto"` finds k."""
 DTYPES = ("float32", "bfloat16")
 DEFAULTS = "configs/base.py"
-OF_CORPUS = ("phonemes", "speakers", "languages", "mel_bins", "mel_low", "mel_high")
-"""Arguments of the model that the corpus says."""
+OF_CORPUS = (
+    *("phonemes", "speakers", "languages", "mel_bins", "mel_low", "mel_high"),
+    "prior_field",
+)
+"""Arguments of the model that the corpus says, or the process."""
 OF_MODEL = ("layers", "hidden", "kernel_size", "dropout", "unmasked_convs")
 """Arguments of a pitch predictor that the model's other fields say."""
 

@@ -1,4 +1,4 @@
-"""What is measured on the training split between the stages: the prior's spread, the boundary."""
+"""What is measured between the stages: the law of the data around the prior, the boundary."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import closed_form_boundary
+from diffsinger_jax.diffusion.field import field_of_covariances
 from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.engine.hosts import broadcast, is_primary
 from diffsinger_jax.engine.sharding import global_batch, replicated
@@ -26,12 +27,15 @@ from diffsinger_jax.pipeline.batches import train_batches
 from diffsinger_jax.pipeline.plan import BatchPlan, default_bucket_edges, make_buckets
 from diffsinger_jax.pipeline.prepared import Corpus
 from diffsinger_jax.tasks.acoustic.boundary_losses import mel_squares, step_margins
-from diffsinger_jax.tasks.acoustic.stage_losses import residual_squares
-from diffsinger_jax.tasks.acoustic.stages import AcousticRun, make_plan
+from diffsinger_jax.tasks.acoustic.stage_losses import residual_covariances
+from diffsinger_jax.tasks.acoustic.stages import AcousticRun
 from diffsinger_jax.types import Batch
 
 PRIOR_BATCHES = 64
-"""How many training batches the spread around the auxiliary mel is measured on, at most."""
+"""How many batches the law of real mels around the auxiliary ones is measured on, at most."""
+PRIOR_FILE = "prior.json"
+PRIOR_PARAMS = ("prior_scale", "prior_basis", "prior_spectrum")
+"""What is measured and not trained; the last two of a process that uses a field."""
 SHAPES = 3
 """Buckets of a measurement: compiling a shape costs more than some padding."""
 
@@ -52,42 +56,62 @@ class MelError(NamedTuple):
         return closed_form_boundary(path, self.distance, self.square)
 
 
-def measure_prior(run: AcousticRun, params: Params) -> np.ndarray:
-    """Spread of the training split's mels around the auxiliary ones, f32[M] in units of z.
+def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
+    """The law of real mels around the auxiliary ones, as the params that begin with `prior_`.
 
-    Measured once and kept beside the checkpoints of stage 1, for as long as these stay the same.
+    Measured on the validation split: around mels of songs that the auxiliary model has learnt,
+    real ones lie nearer than they will in use. A corpus without validation songs is measured on
+    its training split. Done once and kept beside the checkpoints of the auxiliary stage, for as
+    long as these stay the same.
+
+    Returns:
+      prior_scale f32[M] in units of z; prior_basis and prior_spectrum of a `GaussianField` too, if
+      the process uses one.
     """
-    file = run.workdir.folder / CHECKPOINTS / "prior_scale.json"
-    about = {"auxiliary_steps": run.config.auxiliary.steps, "start": run.config.start_from}
-    bins = run.acoustic.model.mel_bins
-    known = _known_prior(file, about) if is_primary() else None
-    scale = broadcast(np.full(bins, -1.0, np.float32) if known is None else known)
-    if np.min(scale) >= 0:
-        return scale
-    plan, _ = make_plan(run, run.config.denoiser.frames_per_batch)
+    file = run.workdir.folder / CHECKPOINTS / PRIOR_FILE
+    split = "validation" if "validation" in run.corpus.splits else "train"
+    about = {
+        "auxiliary_steps": run.config.auxiliary.steps,
+        "start": run.config.start_from,
+        "split": split,
+    }
+    shapes = {name: np.shape(value) for name, value in params.items() if name in PRIOR_PARAMS}
+    empty = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+    known = _known_prior(file, about, shapes) if is_primary() else None
+    prior = broadcast(known or empty)
+    if not any(np.isnan(value).any() for value in prior.values()):
+        return prior
     sums = jax.jit(
-        functools.partial(residual_squares, run.acoustic.model, run.acoustic.scaling),
+        functools.partial(residual_covariances, run.acoustic.model, run.acoustic.scaling),
         out_shardings=replicated(run.mesh),
     )
-    total, count = np.zeros(bins), 0.0
-    title = "spread around the auxiliary mel"
-    for batch in _batches(run.corpus, "train", run.mesh, plan, title, most=PRIOR_BATCHES):
-        squares, frames = jax.device_get(sums(params, batch))
-        total, count = total + squares, count + frames
-    scale = np.sqrt(total / count).astype(np.float32)
+    total, count = 0.0, 0.0
+    plan = _plan(run.corpus, split, run.config.denoiser.frames_per_batch)
+    title = "law of real mels around the auxiliary ones"
+    for batch in _batches(run.corpus, split, run.mesh, plan, title, most=PRIOR_BATCHES):
+        covariances, frames = jax.device_get(sums(params, batch))
+        total, count = total + covariances.astype(np.float64), count + frames
+    basis, spectrum = field_of_covariances(total / count)
+    scale = np.sqrt(np.diagonal(total[0]) / count).astype(np.float32)
+    law = {"prior_scale": scale, "prior_basis": basis, "prior_spectrum": spectrum}
+    prior = {name: law[name] for name in shapes}
     if is_primary():
         file.parent.mkdir(parents=True, exist_ok=True)
+        kept = {name: value.tolist() for name, value in prior.items()}
         with atomic_write(file) as partial:
-            partial.write_text(json.dumps({**about, "scale": scale.tolist()}) + "\n")
-    return scale
+            partial.write_text(json.dumps({"about": about, **kept}) + "\n")
+    return prior
 
 
-def _known_prior(file: Path, about: dict[str, Any]) -> np.ndarray | None:
+def _known_prior(
+    file: Path, about: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray] | None:
     if not file.exists():
         return None
     kept = json.loads(file.read_text())
-    scale = np.asarray(kept.pop("scale"), np.float32)
-    return scale if kept == about else None
+    if kept.pop("about") != about or kept.keys() != shapes.keys():
+        return None
+    return {name: np.asarray(values, np.float32) for name, values in kept.items()}
 
 
 def measure_error(

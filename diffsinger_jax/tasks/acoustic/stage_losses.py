@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from diffsinger_jax.diffusion.field import lagged_covariances
 from diffsinger_jax.diffusion.processes import TIME_WEIGHTS, Process
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.diffsinger import PITCH_FROM_NOTES, DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
+from diffsinger_jax.modules.layers import masked
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.tasks.acoustic.losses import (
     DIFFUSION_LOSSES,
@@ -25,8 +27,8 @@ from diffsinger_jax.tasks.acoustic.losses import (
 )
 from diffsinger_jax.types import Batch
 
-MakeProcess = Callable[[jax.Array], Process]
-"""prior_scale f32[M] -> process; a process that has no use for the scale ignores it."""
+MakeProcess = Callable[[Params], Process]
+"""All params, for what is known of the data around the prior, -> process."""
 
 _SHARED = 2**31 - 1
 """In the place of a row's number: what all rows of a batch draw together."""
@@ -121,7 +123,7 @@ def denoiser_loss(
     measure = DIFFUSION_LOSSES[distance]
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
-        process = make_process(params["prior_scale"])
+        process = make_process(params)
         cond, prior = denoiser_inputs(model, scaling, params, batch)
         cond, prior = jax.lax.stop_gradient((cond, prior))
         x0 = scaling.scale(batch.mel)
@@ -129,6 +131,8 @@ def denoiser_loss(
         t = process.training_times(places, depth)
         eps = row_noise(key, rows, x0.shape[1:])
         x_t = process.marginal(x0, t, eps)
+        if model.prior_field:  # its estimate looks at neighbouring frames
+            x_t = masked(x_t, batch.mask)
         output: Any = model.apply(
             {"params": params},
             process.trunk_input(x_t, t, prior),
@@ -163,14 +167,14 @@ def spread_places(key: jax.Array, rows: jax.Array) -> jax.Array:
 GOLDEN = (5**0.5 - 1) / 2
 
 
-def residual_squares(
+def residual_covariances(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums for the spread of real mels around the auxiliary ones.
+    """Sums for the law of real mels around the auxiliary ones.
 
     Returns:
-      f32[M] sum of (z - auxiliary z)^2 over real frames; f32[] number of frames.
+      f32[LAGS, M, M] see `lagged_covariances`, of z - auxiliary z; f32[] number of frames.
     """
     _, prior = denoiser_inputs(model, scaling, params, batch)
-    error = jnp.where(batch.mask[..., None], scaling.scale(batch.mel) - prior, 0.0)
-    return (error**2).sum(axis=(0, 1)), batch.mask.sum().astype(jnp.float32)
+    residual = masked(scaling.scale(batch.mel) - prior, batch.mask)
+    return lagged_covariances(residual), batch.mask.sum().astype(jnp.float32)

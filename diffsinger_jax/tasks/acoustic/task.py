@@ -114,7 +114,7 @@ def train_voice(
         if config.sampling.k_step == AUTO:
             run = run._replace(config=with_boundary(config, settle_boundary(run, params)))
         if "prior_scale" not in frozen_paths(config):
-            params = {**params, "prior_scale": measure_prior(run, params)}
+            params = {**params, **measure_prior(run, params)}
         params = run_stage(run, denoiser_stage(run), params)
         return _keep_voice(run, run.config, params, "voice")
 

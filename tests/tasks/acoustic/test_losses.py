@@ -122,8 +122,11 @@ def test_padding_changes_neither_auxiliary_loss_nor_gradient(acoustic, params):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), gradient, padded)
 
 
-def test_padding_frames_change_no_diffusion_loss(acoustic, params):
+@pytest.mark.parametrize("process", ["residual", "field"])
+def test_padding_frames_change_no_diffusion_loss(process):
     # Rows draw their step and noise together, so only frames and phonemes are padded here.
+    acoustic = small_acoustic_model(process=process)
+    params = random_params(acoustic)
     loss_fn = denoiser_loss(
         acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2"
     )
