@@ -27,6 +27,7 @@ COMMANDS = {
     "page": ("page", "sing songs onto a page to hear and see them"),
     "boundary": ("boundary", "find the boundary k of a training in three ways"),
     "search-sampling": ("search_sampling", "choose how a voice samples, on its validation split"),
+    "noise-levels": ("noise_levels", "measure a voice's denoiser at each level of noise"),
     "check-song": ("check_song", "measure whether a sound file sings its score"),
     "import": ("import_", "make a voice or a vocoder of other projects' checkpoints"),
     "export": ("export", "write a voice or a vocoder in other projects' formats"),

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import closed_form_boundary
-from diffsinger_jax.diffusion.field import field_of_covariances
+from diffsinger_jax.diffusion.field import LAGS, field_of_covariances
 from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.engine.hosts import broadcast, is_primary
 from diffsinger_jax.engine.sharding import global_batch, replicated
@@ -81,18 +81,16 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
     prior = broadcast(known or empty)
     if not any(np.isnan(value).any() for value in prior.values()):
         return prior
-    sums = jax.jit(
-        functools.partial(residual_covariances, run.acoustic.model, run.acoustic.scaling),
-        out_shardings=replicated(run.mesh),
+    covariances = measure_covariances(
+        run.acoustic,
+        params,
+        run.corpus,
+        run.mesh,
+        frames_per_batch=run.config.denoiser.frames_per_batch,
+        split=split,
     )
-    total, count = 0.0, 0.0
-    plan = _plan(run.corpus, split, run.config.denoiser.frames_per_batch)
-    title = "law of real mels around the auxiliary ones"
-    for batch in _batches(run.corpus, split, run.mesh, plan, title, most=PRIOR_BATCHES):
-        covariances, frames = jax.device_get(sums(params, batch))
-        total, count = total + covariances.astype(np.float64), count + frames
-    basis, spectrum = field_of_covariances(total / count)
-    scale = np.sqrt(np.diagonal(total[0]) / count).astype(np.float32)
+    basis, spectrum = field_of_covariances(covariances)
+    scale = np.sqrt(np.diagonal(covariances[0])).astype(np.float32)
     law = {"prior_scale": scale, "prior_basis": basis, "prior_spectrum": spectrum}
     prior = {name: law[name] for name in shapes}
     if is_primary():
@@ -112,6 +110,33 @@ def _known_prior(
     if kept.pop("about") != about or kept.keys() != shapes.keys():
         return None
     return {name: np.asarray(values, np.float32) for name, values in kept.items()}
+
+
+def measure_covariances(
+    acoustic: AcousticModel,
+    params: Params,
+    corpus: Corpus,
+    mesh: Mesh,
+    *,
+    frames_per_batch: int,
+    split: str,
+) -> np.ndarray:
+    """Lagged covariances of real mels around the auxiliary ones, f64[LAGS, M, M] in units of z^2.
+
+    Means over the frames of a split, or of its first `PRIOR_BATCHES`; see `lagged_covariances`.
+    """
+    sums = jax.jit(
+        functools.partial(residual_covariances, acoustic.model, acoustic.scaling),
+        out_shardings=replicated(mesh),
+    )
+    bins = acoustic.model.mel_bins
+    total, count = np.zeros((LAGS, bins, bins)), 0.0
+    plan = _plan(corpus, split, frames_per_batch)
+    title = "law of real mels around the auxiliary ones"
+    for batch in _batches(corpus, split, mesh, plan, title, most=PRIOR_BATCHES):
+        covariances, frames = jax.device_get(sums(params, batch))
+        total, count = total + covariances, count + float(frames)
+    return total / count
 
 
 def measure_error(
