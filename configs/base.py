@@ -113,6 +113,8 @@ def denoiser() -> ConfigDict:
     section.t_below = FieldReference(100, field_type=int | float)
     section.distance = "l1"  # "l1" or "l2"
     section.weighting = "uniform"  # of a flow's times: "uniform" or "logit_normal"
+    section.drop_condition = 0.0  # share of the rows trained without the condition
+    section.drop_prior = 0.0  # without the auxiliary mel, where the denoiser is shown it
     section.learning_rate = ConfigDict()
     section.learning_rate.name = "halving"
     section.learning_rate.peak = 1e-3

@@ -28,6 +28,8 @@ ADDED = {
     "auxiliary.optimizer": "adamw",
     "boundary.optimizer": "adamw",
     "denoiser.optimizer": "adamw",
+    "denoiser.drop_condition": 0.0,
+    "denoiser.drop_prior": 0.0,
     "vocoder.optimizer": "adamw",
     "sampling.method": "ddpm",
     "denoiser.weighting": "uniform",

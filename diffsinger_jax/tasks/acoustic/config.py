@@ -19,7 +19,7 @@ from diffsinger_jax.engine.typed_config import (
 )
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.diffsinger import PITCH_INPUTS, PITCH_PREDICTORS, DiffSinger
-from diffsinger_jax.ranges import at_least, calls, one_of
+from diffsinger_jax.ranges import SHARE, at_least, calls, one_of
 from diffsinger_jax.score.dictionary import Dictionary
 from diffsinger_jax.tasks.acoustic.losses import DIFFUSION_LOSSES
 
@@ -94,6 +94,8 @@ class DenoiserConfig(StageConfig):
     t_below: int | float
     distance: Annotated[str, one_of(DIFFUSION_LOSSES)]
     weighting: Annotated[str, one_of(TIME_WEIGHTS)]
+    drop_condition: Annotated[float, SHARE]
+    drop_prior: Annotated[float, SHARE]
 
 
 @dataclasses.dataclass(frozen=True)

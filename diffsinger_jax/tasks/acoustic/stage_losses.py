@@ -32,6 +32,8 @@ MakeProcess = Callable[[Params], Process]
 
 _SHARED = 2**31 - 1
 """In the place of a row's number: what all rows of a batch draw together."""
+_CONDITION, _PRIOR = 2**31 - 2, 2**31 - 3
+"""In the same place: which rows are shown without condition and prior."""
 
 
 def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str, float]) -> LossFn:
@@ -107,8 +109,13 @@ def denoiser_loss(
     depth: float,
     distance: str,
     weighting: str = "uniform",
+    drop_condition: float = 0.0,
+    drop_prior: float = 0.0,
 ) -> LossFn:
     """Stage 2: the distance between the denoiser's output and its target at random times.
+
+    The condition and the auxiliary mel of songs that the auxiliary model has learnt are better than
+    those of others; rows that are trained without them keep the denoiser from leaning on them.
 
     Args:
       model: the acoustic model.
@@ -118,6 +125,8 @@ def denoiser_loss(
         depth to learn the naive sampler too.
       distance: a name in `DIFFUSION_LOSSES`.
       weighting: of the times of a flow, a name in `TIME_WEIGHTS`.
+      drop_condition, drop_prior: share of the rows, in [0, 1), to which the denoiser is not shown
+        the condition, or the auxiliary mel beside it; they read as zero.
     """
     weigh = TIME_WEIGHTS[weighting]
     measure = DIFFUSION_LOSSES[distance]
@@ -133,12 +142,16 @@ def denoiser_loss(
         x_t = process.marginal(x0, t, eps)
         if model.prior_field:  # its estimate looks at neighbouring frames
             x_t = masked(x_t, batch.mask)
+        shown = prior
+        if train:
+            cond = _dropped(jax.random.fold_in(key, _CONDITION), rows, cond, drop_condition)
+            shown = _dropped(jax.random.fold_in(key, _PRIOR), rows, prior, drop_prior)
         output: Any = model.apply(
             {"params": params},
             process.trunk_input(x_t, t, prior),
             process.trunk_time(t),
             cond,
-            prior,
+            shown,
             batch.mask,
             method=model.denoise,
         )
@@ -147,6 +160,13 @@ def denoiser_loss(
         return {"diffusion": Mean.of(error, batch.mask[..., None])}
 
     return LossFn(parts, {"diffusion": 1.0})
+
+
+def _dropped(key: jax.Array, rows: jax.Array, values: jax.Array, share: float) -> jax.Array:
+    """[B, T, D] with zeros for a share of the rows."""
+    keys = row_keys(key, rows)
+    kept = jax.vmap(lambda row_key: jax.random.bernoulli(row_key, 1.0 - share))(keys)
+    return values * kept[:, None, None]
 
 
 def spread_places(key: jax.Array, rows: jax.Array) -> jax.Array:

@@ -104,6 +104,8 @@ def denoiser_stage(run: AcousticRun) -> Stage:
         depth=run.config.denoiser.t_below,
         distance=run.config.denoiser.distance,
         weighting=run.config.denoiser.weighting,
+        drop_condition=run.config.denoiser.drop_condition,
+        drop_prior=run.config.denoiser.drop_prior,
     )
     return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
 

@@ -137,6 +137,26 @@ def test_padding_frames_change_no_diffusion_loss(process):
     )
 
 
+@pytest.mark.parametrize("what", ["drop_condition", "drop_prior"])
+def test_rows_are_trained_without_what_is_dropped(acoustic, params, what):
+    """With almost all of them dropped the loss does not see it; in validation nothing is."""
+
+    def loss(params, train, **drop):
+        loss_fn = denoiser_loss(
+            acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2", **drop
+        )
+        return loss_fn(params, random_batch(), jax.random.key(0), train)[0]
+
+    shown = {"drop_condition": slice(None, 16), "drop_prior": slice(16, None)}[what]
+    moved = jax.tree.map(jnp.copy, params)
+    kernel = moved["denoiser"]["condition"]["dense"]["kernel"]
+    moved["denoiser"]["condition"]["dense"]["kernel"] = kernel.at[shown].add(1.0)
+    drop = {what: 0.999999}
+    np.testing.assert_allclose(loss(params, True, **drop), loss(moved, True, **drop), rtol=1e-6)
+    assert abs(loss(params, True) - loss(moved, True)) > 1e-3
+    np.testing.assert_array_equal(loss(params, False, **drop), loss(params, False))
+
+
 def test_steps_are_uniform_and_spread():
     keys = jax.random.split(jax.random.key(0), 4000)
     path = linear_schedule(100).path
