@@ -11,6 +11,7 @@ from fake_voice import FakeVoice
 from random_batches import INFO, SCHEDULE
 from random_batches import MODEL as ACOUSTIC
 
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.synthesis.rendering import open_renderer
 from diffsinger_jax.synthesis.synthesizer import Synthesizer
@@ -204,8 +205,7 @@ def test_a_voice_sings_with_the_vocoder_that_it_names(tmp_path):
 
 def test_a_voice_names_its_vocoder_inside_its_folder_or_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr("diffsinger_jax.voices.voice.voice_shapes", lambda acoustic: {})
-    sampling = {"k_step": 1, "steps": 1, "temperature": 1.0}
-    voice = Voice("one", INFO, ACOUSTIC, SCHEDULE, "eps", sampling, "none", params={})
+    voice = Voice("one", INFO, ACOUSTIC, SCHEDULE, "eps", Sampling(1, 1), "none", params={})
     folder, elsewhere = tmp_path / "voice", tmp_path / "nsf"
     for vocoder, written in (
         (None, None),
