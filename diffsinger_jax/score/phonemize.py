@@ -265,11 +265,11 @@ def _given(
         try:
             fitted = dictionary.fit(symbols, vocabulary)
         except InputError as error:
-            likely = _language_of_phones([p.symbol for p in piece.phonemes], dictionary)
-            hint = f"; they look like {name_of(likely)}, try --phoneme_map {likely}"
-            raise InputError(
-                f"{place}: phoneme {count} of ph_seq: {error}{hint if likely else ''}"
-            ) from error
+            likely = _language_of_phones([p.symbol for p in piece.phonemes or ()], dictionary)
+            hint = f"; they look like {name_of(likely or '')}, try --phoneme_map {likely}" * bool(
+                likely
+            )
+            raise InputError(f"{place}: phoneme {count} of ph_seq: {error}{hint}") from error
         phonemes += _spread(phoneme, fitted, phonemes)
     return tuple(phonemes)
 

@@ -244,3 +244,30 @@ def buzz(renderer, mel, f0, frames, key):
     """A vocoder that takes no time, in two blocks."""
     wav = np.sin(0.1 * np.arange(frames * renderer.spec.hop)).astype(np.float32)
     yield from np.array_split(wav, 2)
+
+
+def test_every_part_and_their_mix(tmp_path, capsys):
+    one = musicxml()
+    second = one[one.index('<measure number="1">') : one.index("</part>")]
+    path = tmp_path / "duet.musicxml"
+    path.write_text(one.replace("</part>", f'</part><part id="P2">{second}</part>'), "utf-8")
+    assert run("--score", path, "--part", "all", "--fermata", 1.5) == 0
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "duet_Voice.wav", "duet_mix.wav", "duet_part_2.wav",
+    ]  # fmt: skip
+    parts = [read_wav(tmp_path / "out" / f"duet_{name}.wav")[0] for name in ("Voice", "part_2")]
+    mix, _ = read_wav(tmp_path / "out" / "duet_mix.wav")
+    assert len({len(wav) for wav in (*parts, mix)}) == 1
+    gain = np.abs(mix).max() / np.abs(parts[0] + parts[1]).max()
+    np.testing.assert_allclose(mix, gain * (parts[0] + parts[1]), atol=1e-3)
+    assert "wrote out/duet_mix.wav" in capsys.readouterr().out
+
+
+def test_what_was_assumed_is_printed_and_languages_are_named(tmp_path, capsys):
+    path = tmp_path / "song.musicxml"
+    path.write_text(musicxml(lyrics=["Mut", "ter", "und", "ich"]), encoding="utf-8")
+    assert run("--score", path) == 2
+    said = capsys.readouterr().err
+    assert "the score looks like German" in said and "--phoneme_map de" in said
+    assert not (tmp_path / "out").exists()
+    assert run("--score", path, "--lyric", "か") == 0
