@@ -47,7 +47,6 @@ class FakeVoice:
         )
         unvoiced = np.zeros(len(PHONEMES) + 1, bool)
         unvoiced[[0, *(PHONEMES.index(p) + 1 for p in UNVOICED)]] = True
-        self.path = linear_schedule(4).path
         self._unvoiced = jnp.asarray(unvoiced)
         self.shapes = set()  # of sample_mel's calls: what a real voice compiles for
 
