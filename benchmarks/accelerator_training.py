@@ -45,6 +45,7 @@ STAGES = {"auxiliary": auxiliary_stage, "denoiser": denoiser_stage}
 def train(flags: argparse.Namespace) -> None:
     """Trains until its minutes are spent or a SIGTERM comes, and writes what comes back."""
     runtime.keep_freed_memory()
+    runtime.remember_compiled_programs()  # what comes back is gathered by some of them again
     logging.set_verbosity(logging.FATAL)  # as in `diffsinger-jax train`
     given = packed_config(flags.corpus)
     if flags.train_minutes is not None:
