@@ -14,6 +14,7 @@ from diffsinger_jax.score.midi import read_midi
 from diffsinger_jax.score.musicxml import read_musicxml
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.song import Song, scores_of
+from diffsinger_jax.score.timeline import require_song_length
 from diffsinger_jax.score.ust import read_ust
 from diffsinger_jax.score.ustx import read_ustx
 from diffsinger_jax.types import Score
@@ -77,6 +78,8 @@ def read_scores(path: str | Path, options: ReadOptions | None = None, **given) -
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
     scores = scores_of(read_one, options) if isinstance(read_one, Song) else [read_one]
+    for score in scores:
+        require_song_length(score.duration_sec, str(path))
     if options.language is None:
         return scores
     return [dataclasses.replace(score, language=options.language) for score in scores]

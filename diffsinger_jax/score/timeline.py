@@ -184,6 +184,15 @@ def _check_size(notes: Sequence[WrittenNote], seconds: float, source: str) -> No
             f"{source}: it has {len(notes)} notes, which no song has (the most are {MOST_NOTES}); "
             "check what exported it"
         )
+    require_song_length(seconds, source)
+
+
+def require_song_length(seconds: float, source: str) -> None:
+    """Refuses what lasts longer than any song, which no machine could sing.
+
+    Raises:
+      InputError: for more than `LONGEST_SEC`, or no number.
+    """
     if not seconds <= LONGEST_SEC:
         raise InputError(
             f"{source}: it lasts {seconds / 3600:.3g} hours, which no song does (the longest are "
