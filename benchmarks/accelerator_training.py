@@ -79,7 +79,8 @@ def make_voice_of(flags: argparse.Namespace) -> None:
 def pack(config: AcousticConfig, workdir: Path, out: Path) -> None:
     """Writes the last checkpoint of each stage and the small files of a workdir into `out`."""
     run = open_run(config, Workdir(workdir.absolute()))
-    weights, resume = {}, {}
+    weights: dict[str, np.ndarray] = {}
+    resume: dict[str, np.ndarray] = {}
     for name in SMALL_FILES:
         if (workdir / name).exists():
             weights[f"file/{name}"] = np.frombuffer((workdir / name).read_bytes(), np.uint8)
@@ -191,7 +192,7 @@ def write_split(out: Path, kind: str, arrays: Mapping[str, np.ndarray]) -> None:
         files[-1][name] = array
     for number, content in enumerate(files):
         with atomic_write(out / f"{kind}_{number}.npz") as partial:
-            np.savez(partial, **content)
+            np.savez(partial, allow_pickle=False, **content)
     for old in out.glob(f"{kind}_*.npz"):
         if int(old.stem.rpartition("_")[2]) >= len(files):
             old.unlink()

@@ -234,7 +234,7 @@ def at_progress(
 class ScaleByProgressState(NamedTuple):
     """Steps done, i32[]."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, which nobody calls
 
 
 def scale_by_progress(schedule: ProgressSchedule) -> optax.GradientTransformationExtraArgs:

@@ -142,7 +142,7 @@ def write_packed(
     }
     arrays[HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     with atomic_write(Path(path)) as partial:
-        np.savez_compressed(partial, **arrays)
+        np.savez_compressed(partial, allow_pickle=False, **arrays)
 
 
 def _read(path: str, names: Sequence[str] | None, split: str = "") -> dict[str, np.ndarray]:

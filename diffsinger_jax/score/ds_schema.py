@@ -291,7 +291,7 @@ class _Fields:
             elif len(values) > 1 and (step is None or step <= 0):
                 self.fault(SPEAKERS + _TIMESTEP, "spk_mix needs its seconds per value, above 0")
             else:
-                timestep = duration_sec if len(values) == 1 else step
+                timestep = duration_sec if len(values) == 1 or step is None else step
                 curves[SPEAKER_PREFIX + name] = Curve(np.asarray(values, np.float32), timestep)
         return curves
 

@@ -107,13 +107,13 @@ def piece_arrays(  # long: one array after the other, each from those before it
         raise ValueError("the piece has no phonemes; read its lyrics with a dictionary first")
     if timing == "openvpi":
         piece = dataclasses.replace(piece, phonemes=_vowels_once(piece))
+    phonemes = list(piece.phonemes or ())
     knows_silence = SILENCE in vocabulary.phonemes
-    has_head = knows_silence and piece.phonemes[0].symbol != SILENCE
-    has_tail = knows_silence and piece.phonemes[-1].symbol != SILENCE
+    has_head = knows_silence and phonemes[0].symbol != SILENCE
+    has_tail = knows_silence and phonemes[-1].symbol != SILENCE
     silence_frames = math.ceil(SILENCE_SEC * frames_per_sec)
     head_frames, tail_frames = has_head * silence_frames, has_tail * silence_frames
 
-    phonemes = list(piece.phonemes)
     first_sung = 0
     if has_head:
         phonemes = _first_onset_on_its_vowel(phonemes)
@@ -126,7 +126,9 @@ def piece_arrays(  # long: one array after the other, each from those before it
     added = Note(silence_frames / frames_per_sec, midi=None)
     notes = [_note_of(phoneme, piece.notes, added) for phoneme in phonemes]
     # Where notes begin, in frames: -1 is the head, len(notes) the tail.
-    lengths = TIMINGS[timing]([note.duration_sec for note in piece.notes], frames_per_sec)
+    lengths = TIMINGS[timing](
+        np.asarray([note.duration_sec for note in piece.notes]), frames_per_sec
+    )
     begins = head_frames + np.concatenate([[0], np.cumsum(lengths), [-head_frames]])
     note_index = np.array([phoneme.note_index for phoneme in phonemes])
 
@@ -182,7 +184,7 @@ def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:
 def _vowels_once(piece: Piece) -> tuple[Phoneme, ...]:
     """Phonemes without the repeats of a vowel on slurs, which openvpi's voices never met."""
     merged: list[Phoneme] = []
-    for phoneme in piece.phonemes:
+    for phoneme in piece.phonemes or ():
         repeats = phoneme.onset and piece.notes[phoneme.note_index].slur
         if repeats and merged and merged[-1].symbol == phoneme.symbol:
             before, sec = merged[-1].duration_sec, phoneme.duration_sec
@@ -246,7 +248,7 @@ def _given_frames(
             f"{piece.where or 'a piece'}: phoneme {missing[0] + 1} ({symbol}) has no duration "
             f"though others have one; give every phoneme of the piece a duration, or none"
         )
-    frames = TIMINGS[timing](given, frames_per_sec)
+    frames = TIMINGS[timing](np.asarray(given), frames_per_sec)
     head = [head_frames] if head_frames else []
     tail = [tail_frames] if tail_frames else []
     return np.concatenate([head, frames, tail]).astype(np.int32)

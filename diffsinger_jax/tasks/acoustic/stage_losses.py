@@ -84,7 +84,7 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
         )
         return losses | of_pitch
 
-    left_out = () if model.pitch != "none" else PITCH_LOSSES
+    left_out: tuple[str, ...] = () if model.pitch != "none" else PITCH_LOSSES
     left_out += () if model.durations else DURATION_LOSSES
     return LossFn(parts, {name: w for name, w in weights.items() if name not in left_out})
 
