@@ -85,7 +85,7 @@ class Options:
     page: Path | None = None
 
 
-def evaluate(
+def evaluate(  # long: the parts of a report, one after the other
     voice: Singer, corpus: PreparedCorpus, split: str, out: Path | None, options: Options
 ) -> dict[str, Table]:
     """Sings and measures every piece of a split.
