@@ -159,6 +159,11 @@ def _score(labels: Sequence[TimedPhoneme], path: Path, source: str) -> Score:
     if len(labels) > MOST_NOTES:
         raise InputError(f"{source}: it has {len(labels)} phonemes, which no song has; check it")
     labels = _without_gaps(labels, source)
+    if not labels:
+        raise InputError(
+            f"{source}: all of its labels together are shorter than a phoneme; the times of an HTS "
+            "label are in units of 100 ns, those of a TextGrid in seconds"
+        )
     remarks, midis = [], [label.midi for label in labels]
     if not any(midi is not None for midi in midis):
         midis, remark = _pitches_from_beside(labels, path)
