@@ -1,10 +1,24 @@
-"""openvpi/DiffSinger's numbers, where its golden folders lie."""
+"""openvpi/DiffSinger's numbers: slices that travel with the tests, whole folders where they lie."""
 
+import json
 import os
 from pathlib import Path
 
+import flax.traverse_util
+import numpy as np
 import pytest
-from golden_openvpi import differences, kind_of
+from golden_openvpi import (
+    BOUND,
+    batch_of,
+    bins_first,
+    differences,
+    frames_first,
+    kind_of,
+    seeing_padding,
+)
+
+from diffsinger_jax.corpus.info import corpus_info_from_dict
+from diffsinger_jax.models.acoustic import acoustic_model
 
 HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("DIFFSINGER_GOLDEN", HERE.parents[2] / "shared" / "golden"))
@@ -19,3 +33,39 @@ def test_whole_folders_agree(folder):
     found = differences(folder)
     assert found
     assert not {name: d for name, (d, bound) in found.items() if not d <= bound}
+
+
+def read_slice(name):
+    """(model, params, cases) of a part of a model that travels with the tests."""
+    with np.load(HERE / f"{name}.npz") as arrays:
+        cases = dict(arrays)
+    described = json.loads(str(cases.pop("description")))
+    params = {
+        tuple(key.split("/")[1:]): value
+        for key, value in cases.items()
+        if key.startswith("params/")
+    }
+    info = corpus_info_from_dict(described["corpus"], name)
+    acoustic = acoustic_model(described["model"], described["schedule"], described["process"], info)
+    return seeing_padding(acoustic).model, flax.traverse_util.unflatten_dict(params), cases
+
+
+def require_near(ours, theirs):
+    assert np.abs(np.asarray(ours) - theirs).max() <= BOUND * np.ptp(theirs)
+
+
+@pytest.mark.parametrize("mix", [False, True])
+def test_the_condition_of_a_slice_agrees(mix):
+    model, params, cases = read_slice("openvpi_acoustic_reflow_lynxnet")
+    batch = batch_of(cases, model.curves, mix)
+    ours = model.apply({"params": params}, cases["out_encoder_out"], batch, method="condition")
+    require_near(ours, cases["out_decoder_inp_spk_mix" if mix else "out_decoder_inp"])
+
+
+def test_one_call_of_a_slices_trunk_agrees():
+    model, params, cases = read_slice("openvpi_acoustic_reflow_lynxnet2")
+    x, cond = frames_first(cases["in_backbone_x"]), cases["out_decoder_inp"]
+    prior, mask = np.zeros((*cond.shape[:2], model.mel_bins), "f4"), cases["in_mel2ph"] > 0
+    arguments = x, cases["in_backbone_step"], cond, prior, mask
+    ours = model.apply({"params": params}, *arguments, method="denoise")
+    require_near(bins_first(ours), cases["out_backbone"])
