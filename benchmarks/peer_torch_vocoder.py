@@ -100,7 +100,7 @@ class Generator(nn.Module):
                 config["resblock_kernel_sizes"], config["resblock_dilation_sizes"], strict=True
             ):
                 self.resblocks.append(Block(width, size, dilations[:count], config["resblock"]))
-        self.side_by_side = len(config["resblock_kernel_sizes"])
+        self.parallel_blocks = len(config["resblock_kernel_sizes"])
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         if not self.sine:
             self.m_source = Source()
@@ -127,6 +127,6 @@ class Generator(nn.Module):
                 x = x + self.noise_convs[i](source)
             elif i == 1:
                 x = x + self.source_conv(source)
-            blocks = self.resblocks[i * self.side_by_side : (i + 1) * self.side_by_side]
-            x = sum(block(x) for block in blocks) / self.side_by_side
+            blocks = self.resblocks[i * self.parallel_blocks : (i + 1) * self.parallel_blocks]
+            x = sum(block(x) for block in blocks) / self.parallel_blocks
         return torch.tanh(self.conv_post(functional.leaky_relu(x)))

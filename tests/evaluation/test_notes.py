@@ -79,12 +79,12 @@ def test_clipping_and_nan_fail():
     assert not report.finite and not report.passed and "FAIL  no NaN" in str(report)
 
 
-def test_a_score_of_rests_cannot_be_judged():
+def test_a_score_of_rests_cannot_be_measured():
     with pytest.raises(InputError, match="no note longer"):
         measure_song(np.zeros(100, np.float32), RATE, Score("", "", (Piece(0, (Note(1, None),)),)))
 
 
-def test_the_command_judges_a_shipped_song(tmp_path, capsys):
+def test_the_command_measures_a_shipped_song(tmp_path, capsys):
     score = change_tempo(transpose(read_score(SAKURA), 2), 2.0)
     wav = tmp_path / "sakura.wav"
     write_wav(wav, sing(score), RATE)

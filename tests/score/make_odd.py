@@ -1,6 +1,6 @@
 """Scores that nobody would write, and a long one: `python tests/score/make_odd.py`.
 
-Tests of other rooms take odd.musicxml beside this file, or
+Tests of other packages take odd.musicxml beside this file, or
 `runpy.run_path("tests/score/make_odd.py")["long_song"]()` for the text of a song of 4 minutes.
 """
 
