@@ -123,9 +123,9 @@ def train(task: TrainTask, run: RunContext) -> Any:
     preemption = PreemptionHandler()  # what comes while we compile is seen after the first step
     compiled = compile_task(task, run.mesh, state)
     task.describe(compiled, start)
-    log = _Log(task, run, compiled, start)
-    batches, in_flight, saved_at = prefetch(task.batches(start)), [], time.monotonic()
     clock = Clock(run.workdir, run.mesh, task.name, task.minutes)
+    log = _Log(task, run, compiled, start, clock.progress)
+    batches, in_flight, saved_at = prefetch(task.batches(start)), [], time.monotonic()
     try:
         for step in range(start + 1, task.steps + 1):
             _profile(task, run, step)
@@ -188,7 +188,12 @@ class _Log:
     """Everything that a training says and writes of itself; one for each call of `train`."""
 
     def __init__(
-        self, task: TrainTask, run: RunContext, compiled: Mapping[Shape, CompiledStep], start: int
+        self,
+        task: TrainTask,
+        run: RunContext,
+        compiled: Mapping[Shape, CompiledStep],
+        start: int,
+        progress: jax.Array,
     ):
         self._task, self._waited = task, 0.0
         self._writer = Writer(
@@ -205,7 +210,7 @@ class _Log:
             {f"compile_sec_{s.rows}x{s.frames}": one.compile_sec for s, one in compiled.items()},
         )
         self._learning_rate = jax.jit(task.learning_rate)
-        self._learning_rate(start, np.float32(0))  # compiled before the first step, like all else
+        self._learning_rate(start, progress)  # compiled before the first step, like all else
         self._compiles = CompileCounter()
 
     def waiting_for(self, batches: Iterator[Any]) -> Any:

@@ -48,7 +48,7 @@ class Corpus:
             for example, mel in zip(examples, mels, strict=True)
         ]
 
-    info, curves = INFO, ()
+    info, curves, in_memory = INFO, (), False
 
     def source(self, split):
         return self.examples

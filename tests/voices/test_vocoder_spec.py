@@ -67,7 +67,7 @@ def test_unvoiced_stretches_are_filled_on_a_line():
 
 
 def test_a_fitting_folder_of_another_program_is_told_how_to_become_ours(tmp_path):
-    with pytest.raises(InputError, match="torch_vocoder model.ckpt"):
+    with pytest.raises(InputError, match="import vocoder model.ckpt"):
         open_renderer(write_config(tmp_path), MEL_SPECS["44k_hop512"])
     with pytest.raises(InputError, match="sample_rate: 24000 here"):
         open_renderer(tmp_path, MEL_SPECS["24k_hop128"])

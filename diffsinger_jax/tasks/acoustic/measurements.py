@@ -34,6 +34,8 @@ from diffsinger_jax.types import Batch
 PRIOR_BATCHES = 64
 """How many batches the law of real mels around the auxiliary ones is measured on, at most."""
 PRIOR_FILE = "prior.json"
+OLD_PRIOR_FILE = "prior_scale.json"
+"""Of runs that began when the spread was measured on the training split; they keep it."""
 PRIOR_PARAMS = ("prior_scale", "prior_basis", "prior_spectrum")
 """What is measured and not trained; the last two of a process that uses a field."""
 SHAPES = 3
@@ -77,7 +79,9 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
     }
     shapes = {name: np.shape(value) for name, value in params.items() if name in PRIOR_PARAMS}
     empty = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
-    known = _known_prior(file, about, shapes) if is_primary() else None
+    known = None
+    if is_primary():
+        known = _known_prior(file, about, shapes) or _old_prior(file.parent, about, shapes)
     prior = broadcast(known or empty)
     if not any(np.isnan(value).any() for value in prior.values()):
         return prior
@@ -110,6 +114,18 @@ def _known_prior(
     if kept.pop("about") != about or kept.keys() != shapes.keys():
         return None
     return {name: np.asarray(values, np.float32) for name, values in kept.items()}
+
+
+def _old_prior(
+    folder: Path, about: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray] | None:
+    """Of a run that an earlier version began."""
+    file = folder / OLD_PRIOR_FILE
+    if (folder / PRIOR_FILE).exists() or not file.exists() or set(shapes) != {"prior_scale"}:
+        return None
+    kept = json.loads(file.read_text())
+    scale = np.asarray(kept.pop("scale"), np.float32)
+    return {"prior_scale": scale} if kept.items() <= about.items() else None
 
 
 def measure_covariances(

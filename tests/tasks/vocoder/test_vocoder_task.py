@@ -116,7 +116,7 @@ WRONG = {
     "a rate": ({"vocoder.learning_rate.peak": 0.0}, "peak is 0.0, expected more than 0"),
     "rates": (
         {"vocoder.learning_rate": ConfigDict({"name": "flat"})},
-        "steps, got 'flat'",
+        "by_time, got 'flat'",
     ),
     "an optimizer": ({"vocoder.optimizer": "sgd"}, "optimizer is one of adamw, muon"),
     "no steps": ({"vocoder.steps": 0}, "config.vocoder.steps is 0"),
