@@ -39,6 +39,7 @@ SHORTER = {
     "sing --method": "sing --score pjs055 --method",
     "--out prepared/pjs ": "--f0 dio --out prepared/pjs ",
     "--raw DIR": f"--f0 dio --raw {ROOT / 'data' / 'pjs_mini'}",
+    "--validation song_07": "--validation pjs026",
     "boundary --workdir workdir/pjs": "boundary --workdir workdir/pjs --k_step 2 4",
 }
 
