@@ -348,13 +348,15 @@ class DiffSinger(nn.Module):
             cond += self.pitch_embedding(batch.f0)
         if self.curves:
             cond += self.curve_embedding(batch.curves)  # [B, T] each -> [B, T, H]
-        return cond if self.condition_on_padding else masked(cond, batch.mask)
+        return cond if self.condition_on_padding else cond * batch.mask[..., None]
 
     def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
         """The auxiliary mel, z f32[B, T, M]."""
         if self.auxiliary == "none":
             raise ValueError("the model has no auxiliary decoder; sample from noise")
         out = self.auxiliary_decoder(cond, mask, train=train)
+        if self.auxiliary_output == "z" and not self.condition_on_padding:
+            return out  # zero on padding already
         low, high = (jnp.asarray(edge, jnp.float32) for edge in (self.mel_low, self.mel_high))
         if self.auxiliary_output == "log_mel":
             out = MelScaling(low, high).scale(out)
