@@ -14,5 +14,9 @@ class InputError(ValueError):
 
 def first_line(error: Exception) -> str:
     """What an error of a library says, short enough to be part of a sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    try:
+        said = str(error)
+    except Exception:  # zipfile has errors that cannot be printed
+        said = ""
+    lines = said.strip().splitlines() or [type(error).__name__]
     return lines[0][:300]

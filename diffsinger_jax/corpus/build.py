@@ -26,7 +26,7 @@ from diffsinger_jax.corpus.features import (
     value_range,
 )
 from diffsinger_jax.corpus.info import CORPUS_FILE, write_corpus_info
-from diffsinger_jax.corpus.notes import with_estimated_notes
+from diffsinger_jax.corpus.notes import note_range, with_estimated_notes
 from diffsinger_jax.corpus.output import finish, is_finished, make_folder, work_folder
 from diffsinger_jax.corpus.pieces import cut_song, make_example
 from diffsinger_jax.corpus.shards import Example, write_shards
@@ -236,7 +236,8 @@ def _write_corpus(
         splits = {split: functools.partial(examples, split) for split in by_split}
         folder = write_shards(staging, spec.n_mels, splits, settings.curves)
         mel_min, mel_max = value_range(example["mel"] for example in examples(measured))
-    info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence)
+    sung = note_range(c.song for c in by_split[measured])
+    info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence, sung)
     write_corpus_info(folder, info)
     return folder
 

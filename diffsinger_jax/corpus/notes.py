@@ -1,8 +1,9 @@
-"""Notes for corpora that have none: what was sung, to the nearest semitone."""
+"""Notes of a corpus: estimated where it has none, and the range that they lie in."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -50,3 +51,21 @@ def with_estimated_notes(song: SungSong, f0: np.ndarray, spec: MelSpec) -> SungS
     ]
     labels = [Label(p.symbol, p.start_sec, p.end_sec) for p in song.phonemes]
     return dataclasses.replace(song, phonemes=align(labels, nuclei, notes))
+
+
+RARE = 0.01
+"""The share of the sung time, at each end of the range, that no voice learns to sing from."""
+
+
+def note_range(songs: Iterable[SungSong]) -> tuple[float, float] | None:
+    """Lowest and highest pitch of what is sung but for the rarest, 69 = A4; None without notes.
+
+    The 1st and the 99th percentile of the pitch over the sung time.
+    """
+    sung = [p for song in songs for p in song.phonemes if p.midi]
+    if not sung:
+        return None
+    sung.sort(key=lambda phoneme: phoneme.midi or 0.0)
+    until = np.cumsum([phoneme.duration_sec for phoneme in sung])
+    low, high = (int(np.searchsorted(until, share * until[-1])) for share in (RARE, 1 - RARE))
+    return float(sung[low].midi or 0.0), float(sung[high].midi or 0.0)

@@ -153,10 +153,16 @@ def open_corpora(
         name="+".join(info.name for info in infos),
         vocabulary=extend(start.vocabulary, (info.vocabulary for info in infos)),
         licence="\n".join(_distinct(i.licence for i in (start, *infos) if i.licence)),
+        note_range=_widest(i.note_range for i in (start, *infos) if i.note_range),
     )
     splits = _distinct(split for part in parts for split in part.splits)
     path = parts[0].path if len(parts) == 1 else text
     return MixedCorpus(path, info, splits, parts, tuple(weight for _, weight in corpora))
+
+
+def _widest(ranges: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
+    ranges = list(ranges)
+    return (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
 
 
 def numbered_as(corpus: PreparedCorpus, info: CorpusInfo) -> MixedCorpus:

@@ -47,6 +47,7 @@ def other_path(tmp_path_factory):
             np.asarray([-6, -4, -6, -4], np.float32),
             np.full(N_MELS, 0.5, np.float32),
             "CC-BY-4.0",
+            (50.0, 70.0),
         ),
     )
     return str(path)
@@ -76,6 +77,7 @@ def test_corpora_joined_say_the_same_in_other_numbers(corpus, corpus_path, other
     np.testing.assert_array_equal(mixed.info.mel_min, [-6, -5, -6, -5])
     np.testing.assert_array_equal(mixed.info.mel_max, [0.5] * 4)
     assert mixed.info.licence == "CC0-1.0\nCC-BY-4.0"
+    assert mixed.info.note_range == (50.0, 70.0)  # what is known of one of them
     frames = np.concatenate([corpus.lengths("train").frames, other.lengths("train").frames])
     np.testing.assert_array_equal(mixed.lengths("train").frames, frames)
     for example, count in zip(mixed.source("train"), frames, strict=True):

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diffsinger_jax.cli import validate
+from diffsinger_jax.cli.main import main
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.reader import READERS, read_score
@@ -27,6 +28,18 @@ def test_a_faulty_file_is_one_sentence_with_its_name(tmp_path, name):
     sentence = str(caught.value)
     assert sentence.startswith(str(path)) and sentence.count(str(path)) == 1
     assert "\n" not in sentence and len(sentence) < 700
+
+
+def test_no_faulty_file_is_sung(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", [])  # `main` sets it
+    for name, content in FAULTY.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(SystemExit) as ended:
+            main(["sing", "--score", str(path), "--out", str(tmp_path / "out")])
+        assert ended.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_many_elements_are_no_song(tmp_path):

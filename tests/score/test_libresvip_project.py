@@ -46,5 +46,38 @@ def test_a_scale_of_every_editor(name):
     assert {n.duration_sec for n in notes if n.midi is not None} == {0.5}
 
 
+@pytest.mark.parametrize("kind", ["vsqx", "svp", "s5p", "vpr", "ccs", "tssln", "acep", "ppsf"])
+def test_what_libresvip_writes_is_read_back(tmp_path, kind):
+    pytest.importorskip("libresvip")
+    from libresvip.extension.manager import get_svs_plugin_by_suffix
+    from libresvip.model.base import Note, Project, SingingTrack, SongTempo, TimeSignature
+
+    written = [
+        Note(start_pos=480 * i, length=480, key_number=midi, lyric=lyric)
+        for i, (lyric, midi) in enumerate(SCALE)
+    ]
+    project = Project(
+        song_tempo_list=[SongTempo(position=0, bpm=120)],
+        time_signature_list=[TimeSignature()],
+        track_list=[SingingTrack(title="A", note_list=written)],
+    )
+    plugin = get_svs_plugin_by_suffix(kind)
+    path = tmp_path / f"song.{kind}"
+    plugin.dump(path, project, plugin.output_option_cls().model_dump())
+    notes = [n for n in read_score(path).pieces[0].notes if n.midi is not None]
+    assert [(n.lyric, n.midi, n.duration_sec) for n in notes] == [(*n, 0.5) for n in SCALE]
+
+
+def test_an_archive_without_a_song_is_one_sentence(tmp_path):
+    import zipfile
+
+    pytest.importorskip("libresvip")
+    path = tmp_path / "song.vpr"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other.json", "{}")
+    with pytest.raises(InputError, match="LibreSVIP cannot read it as a project of VOCALOID 5"):
+        read_score(path)
+
+
 def test_every_suffix_has_a_name():
     assert all(s.startswith(".") and s == s.lower() for s in libresvip_project.SUFFIXES)
