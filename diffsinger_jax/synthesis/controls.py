@@ -44,7 +44,15 @@ def control_curve(
     source = SOURCES.get(name, name)
     if (curve := piece.curves.get(source)) is None:
         return np.full(frames, neutral_value(name, piece.where or "a piece"))
-    values = resampled(curve, frames, frames_per_sec)
+    return in_range(name, resampled(curve, frames, frames_per_sec), ranges)
+
+
+def in_range(
+    name: str,
+    values: np.ndarray,
+    ranges: Mapping[str, tuple[float, float]] = DEFAULT_RANGES,
+) -> np.ndarray:
+    """What a score says of a feature, in the feature's units and range; see `control_curve`."""
     low, high = ranges.get(name, (-np.inf, np.inf))
     if name == "key_shift":
         values = np.clip(np.where(values >= 0, values * high, values * abs(low)), low, high)

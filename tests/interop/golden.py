@@ -1,181 +1,100 @@
-"""Our numbers beside those of the reference, for a checkpoint and what was computed with it.
-
-Run as a program it prints the differences of golden folders: checkpoints of the reference with
-their config, phone set and cases.npz, openvpi's acoustic experiments, its features:
+"""Our numbers beside those that other programs computed, for every kind of golden folder.
 
     python tests/interop/golden.py FOLDER [FOLDER ...]
+
+prints the largest difference of each recorded number beside its bound, and ends with 1 where one is
+exceeded or a folder is of no kind. A folder may be of several kinds: an experiment has cases.npz,
+and perhaps cases_ds.npz and onnx/.
+
+A new kind is a module with `matches(folder) -> bool` and `differences(folder) -> Found` (see
+golden_measure.py), and a row of `KINDS`: this program and test_golden_folders.py read no more.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import golden_acoustic
+import golden_ds
+import golden_features
+import golden_muon
+import golden_onnx
+import golden_onnx_graphs
+import golden_reference
+import golden_vocoder
 import jax
-import jax.numpy as jnp
-import numpy as np
-
-from diffsinger_jax.diffusion.samplers.ancestral import (
-    ancestral_sampler,
-    reverse_step,
-    step_weights,
-)
-from diffsinger_jax.diffusion.samplers.plms import plms_sampler
-from diffsinger_jax.diffusion.sampling import Sampling, shallow_start
-from diffsinger_jax.diffusion.timesteps import even_times, interval_times
-from diffsinger_jax.models.acoustic import AcousticModel
-from diffsinger_jax.types import Batch
-
-BOUNDS = {"ddpm_mel": 1e-3, "pndm10_mel": 1e-3}
-"""Of the largest absolute difference; `BOUND` for what is not named."""
-BOUND = 2e-5
+from golden_measure import Found
 
 
-def import_folder(folder: Path):
-    """`Imported` of the checkpoint in a golden folder."""
-    from diffsinger_jax.interop.torch_checkpoint import import_checkpoint
+class Kind(NamedTuple):
+    """A kind of golden folder.
 
-    return import_checkpoint(
-        next(folder.glob("*.ckpt")), folder / "config.yaml", folder / "phone_set.json"
-    )
-
-
-def batch_of(cases: Mapping[str, np.ndarray]) -> Batch:
-    """The cases' inputs."""
-    tokens, mel2ph = cases["in_txt_tokens"].astype("i4"), cases["in_mel2ph"].astype("i4")
-    per_phoneme, per_frame = np.zeros(tokens.shape, "f4"), np.zeros(mel2ph.shape, "f4")
-    return Batch(
-        tokens=tokens,
-        note_midi=cases.get("in_pitch_midi", per_phoneme).astype("f4"),
-        note_sec=cases.get("in_midi_dur", per_phoneme).astype("f4"),
-        slur=cases.get("in_is_slur", per_phoneme).astype("i4"),
-        onset=per_phoneme.astype("i4"),
-        ph_frames=per_phoneme.astype("i4"),
-        mel2ph=mel2ph,
-        f0=cases.get("in_f0_hz", per_frame).astype("f4"),
-        mel=np.zeros((*mel2ph.shape, 1), "f4"),
-        mask=mel2ph > 0,
-        speaker=np.zeros(len(tokens), "i4"),
-        language=np.zeros(tokens.shape, "i4"),
-    )
-
-
-def our_numbers(
-    acoustic: AcousticModel, params, cases: Mapping[str, np.ndarray], sampling: Sampling
-) -> dict[str, np.ndarray]:
-    """What the model computes of the cases that it has the parameters and inputs for.
-
-    Every stage is given the reference's own input where it was recorded, but for those that go
-    through all of it: aux_mel, ddpm_mel and pndm10_mel.
+    Attributes:
+      matches: whether a folder is of it.
+      differences: what is compared there.
+      needs: modules that this takes beside those of the default install.
     """
-    model = dataclasses.replace(acoustic.model, unmasked_convs=True)
-    acoustic = dataclasses.replace(acoustic, model=model)
-    batch, has = batch_of(cases), cases.__contains__
-    call = functools.partial(acoustic._apply, params)
-    k_step, gaussian = sampling.k_step, sampling.start == "gaussian"
-    got = {}
 
-    def frames_first(name):
-        return jnp.asarray(np.swapaxes(cases[name], -1, -2))  # [..., M, T] -> [..., T, M]
+    matches: Callable[[Path], bool]
+    differences: Callable[[Path], Found]
+    needs: tuple[str, ...] = ()
 
-    encoded = call("encode", batch) if "encoder" in params else cases.get("out_encoder_out")
-    if "encoder" in params:
-        got["encoder_out"] = encoded
-    if has("out_pred_dur") and "duration_predictor" in params:
-        got["pred_dur"] = call("predict_durations", encoded, batch)
-    if has("out_pred_pitch_pred") and "pitch_predictor" in params:
-        note, residual, voiced = call("predict_pitch", encoded, batch)
-        log2_f0 = (note + residual - 69.0) / 12.0 + np.log2(440.0).astype("f4")
-        got["pred_pitch_pred"] = jnp.stack([log2_f0, -voiced], axis=-1)
-    if has("out_pred_cwt") and "pitch_predictor" in params:
-        names = ("pred_cwt", "pred_f0_mean", "pred_f0_std")
-        got |= dict(zip(names, call("predict_wavelets", encoded, batch), strict=True))
-    cond = cases.get("out_decoder_inp")
-    if "encoder" in params:
-        cond = got["decoder_inp"] = call("condition", encoded, batch)
-    prior = None
-    if "auxiliary_decoder" in params:
-        prior = call("auxiliary_mel", cond, batch.mask)
-        got["aux_mel"] = acoustic.scaling.unscale(prior) * batch.mask[..., None]
-    if "denoiser" not in params:
-        return got
-
-    prior = jnp.zeros((*batch.mask.shape, model.mel_bins)) if prior is None else prior
-    path, process = acoustic.path, acoustic.make_process({"prior_scale": None, **params})
-    predict_x0 = acoustic.predictor(params, batch, cond, prior, path.grid())
-    if has("out_x0"):
-        x0, eps, t = frames_first("out_x0"), frames_first("out_eps"), cases["out_t"].astype("i4")
-        x_t = process.marginal(x0, jnp.asarray(t), eps)
-        eps_pred = call("denoise", frames_first("out_x_t"), t.astype("f4"), cond, prior, batch.mask)
-        weights = step_weights(path, t[:, None, None], t[:, None, None] - 1)
-        noise = frames_first("out_p_sample_noise")
-        step = reverse_step(predict_x0, frames_first("out_x_t"), jnp.asarray(t), weights, noise)
-        got |= {
-            "x_t": x_t.swapaxes(1, 2),
-            "eps_pred": eps_pred.swapaxes(1, 2),
-            "diff_loss_l1": jnp.abs(eps_pred - eps).mean(),
-            "p_sample": step.swapaxes(1, 2),
-        }
-
-    def mel(z):
-        return acoustic.scaling.unscale(z) * batch.mask[..., None]
-
-    start = "gaussian" if gaussian else "auxiliary"
-    if has("out_ddpm_noise"):
-        draws = frames_first("out_ddpm_noise")[int(gaussian) :]  # the first is thrown away there
-
-        def recorded(t):
-            return draws[k_step - t]
-
-        times = even_times(path, k_step, k_step)
-        x = shallow_start(process, prior, jnp.asarray(times[0]), recorded(k_step), start)
-        got["ddpm_mel"] = mel(ancestral_sampler(path, predict_x0, x, recorded, times))
-    if has("out_pndm10_noise"):
-        first = frames_first("out_pndm10_noise")
-        start_time = path.at_depth(np.asarray(k_step))
-        x = shallow_start(process, prior, jnp.asarray(start_time), first, start)
-        times = interval_times(path, k_step, 10)
-        got["pndm10_mel"] = mel(plms_sampler(path, predict_x0, x, lambda t: first, times))
-    return got
+    @property
+    def lacks(self) -> list[str]:
+        """The modules that are not installed."""
+        return [name for name in self.needs if importlib.util.find_spec(name) is None]
 
 
-def differences(acoustic, params, cases, sampling) -> dict[str, float]:
-    """Largest absolute difference of each number that was recorded."""
-    cases = dict(cases)
-    got = jax.jit(lambda p: our_numbers(acoustic, p, cases, sampling))(params)
-    return {
-        name: float(np.abs(np.asarray(value) - cases[f"out_{name}"]).max())
-        for name, value in got.items()
-    }
+KINDS = {
+    "reference": Kind(golden_reference.matches, golden_reference.differences, ("torch",)),
+    "acoustic": Kind(golden_acoustic.matches, golden_acoustic.differences, ("torch",)),
+    "acoustic .ds": Kind(golden_ds.matches, golden_ds.differences, ("torch",)),
+    "acoustic ONNX": Kind(golden_onnx.matches, golden_onnx.differences, ("torch",)),
+    "ONNX graphs": Kind(
+        golden_onnx_graphs.matches, golden_onnx_graphs.differences, ("onnxruntime",)
+    ),
+    "features": Kind(golden_features.matches, golden_features.differences),
+    "mel": Kind(golden_features.has_mels, golden_features.mel_differences),
+    "Muon": Kind(golden_muon.matches, golden_muon.differences),
+    "vocoder": Kind(golden_vocoder.matches, golden_vocoder.differences, ("torch",)),
+}
+
+
+def kinds_of(folder: Path) -> list[str]:
+    """Names of the kinds that a folder is of."""
+    return [name for name, kind in KINDS.items() if kind.matches(folder)]
+
+
+def too_far(found: Found) -> list[str]:
+    """What exceeds its bound, or is not a number."""
+    return [name for name, (difference, bound) in found.items() if not difference <= bound]
 
 
 def main(folders: list[str]) -> int:
-    """Prints every difference beside its bound; 1 where one is exceeded, or a kind is unknown."""
-    import golden_openvpi
-
+    """Prints all differences; 1 where a bound is exceeded, or a folder is of no kind."""
     jax.config.update("jax_default_matmul_precision", "highest")
-    code = 0
+    failed = not folders
     for folder in map(Path, folders):
-        print(folder.name)
-        if golden_openvpi.kind_of(folder):
-            found = golden_openvpi.differences(folder)
-        elif (folder / "phone_set.json").is_file():
-            voice = import_folder(folder).voice
-            with np.load(folder / "cases.npz") as cases:
-                all_found = differences(voice.acoustic, voice.params, cases, voice.sampling)
-            found = {name: (one, BOUNDS.get(name, BOUND)) for name, one in all_found.items()}
-        else:
-            print("  of a kind that is not compared here")
-            code = 1
-            continue
-        for name, (difference, bound) in found.items():
-            near = difference <= bound
-            print(f"  {name:28} {difference:.1e}  bound {bound:.0e}{'' if near else '  TOO FAR'}")
-            code |= not near
-    return int(code)
+        kinds = kinds_of(folder)
+        if not kinds:
+            print(f"{folder.name}: of no kind that is compared here")
+            failed = True
+        for name in kinds:
+            if lacks := KINDS[name].lacks:
+                print(f"{folder.name}: {name}: skipped, {', '.join(lacks)} is not installed")
+                continue
+            print(f"{folder.name}: {name}")
+            found = KINDS[name].differences(folder)
+            far = too_far(found)
+            for number, (difference, bound) in found.items():
+                said = "  TOO FAR" if number in far else ""
+                print(f"  {number:32} {difference:.1e}  bound {bound:.0e}{said}")
+            failed |= bool(far) or not found
+    return int(failed)
 
 
 if __name__ == "__main__":

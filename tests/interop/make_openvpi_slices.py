@@ -11,7 +11,7 @@ from pathlib import Path
 
 import flax.traverse_util
 import numpy as np
-from golden_openvpi import import_folder
+from golden_acoustic import import_folder
 
 from diffsinger_jax.corpus.info import corpus_info_to_dict
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import flax.traverse_util
 import numpy as np
-from golden import import_folder
+from golden_reference import import_folder
 
 from diffsinger_jax.corpus.info import corpus_info_to_dict
 from diffsinger_jax.voices.sampling import sampling_to_dict

@@ -1,38 +1,19 @@
-"""openvpi/DiffSinger's numbers: slices that travel with the tests, whole folders where they lie."""
+"""openvpi/DiffSinger's numbers: slices that travel with the tests."""
 
 import json
-import os
 from pathlib import Path
 
 import flax.traverse_util
 import numpy as np
 import pytest
-from golden_openvpi import (
-    BOUND,
-    batch_of,
-    bins_first,
-    differences,
-    frames_first,
-    kind_of,
-    seeing_padding,
-)
+from golden_acoustic import batch_of, bins_first, frames_first, seeing_padding
+from golden_measure import BOUND
+from golden_muon import step_differences
 
 from diffsinger_jax.corpus.info import corpus_info_from_dict
 from diffsinger_jax.models.acoustic import acoustic_model
 
 HERE = Path(__file__).parent
-SHARED = Path(os.environ.get("DIFFSINGER_GOLDEN", HERE.parents[2] / "shared" / "golden"))
-FOLDERS = sorted(file.parent for file in SHARED.glob("*/cases.npz") if kind_of(file.parent))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_whole_folders_agree(folder):
-    if kind_of(folder) == "acoustic":
-        pytest.importorskip("torch")
-    found = differences(folder)
-    assert found
-    assert not {name: d for name, (d, bound) in found.items() if not d <= bound}
 
 
 def read_slice(name):
@@ -69,3 +50,10 @@ def test_one_call_of_a_slices_trunk_agrees():
     arguments = x, cases["in_backbone_step"], cond, prior, mask
     ours = model.apply({"params": params}, *arguments, method="denoise")
     require_near(bins_first(ours), cases["out_backbone"])
+
+
+def test_three_steps_of_muon_agree():
+    with np.load(HERE / "openvpi_muon.npz") as recorded:
+        found = step_differences(dict(recorded))
+    assert len(found) == 18
+    assert all(difference <= bound for difference, bound in found.values())

@@ -2,15 +2,14 @@
 
 import copy
 import json
-import os
 from pathlib import Path
 
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from golden_vocoder import SOURCE_BOUND, vocoder_differences
 
 from diffsinger_jax.cli import export, import_, runtime
 from diffsinger_jax.errors import InputError
@@ -21,10 +20,6 @@ from diffsinger_jax.types import MEL_SPECS
 from diffsinger_jax.voices.vocoder import load_vocoder
 
 HERE = Path(__file__).parent
-SHARED = Path(os.environ.get("DIFFSINGER_GOLDEN", HERE.parents[2] / "shared" / "golden"))
-"""A folder of golden folders; any with a config.json, model.ckpt and cases.npz will do."""
-FOLDERS = sorted(file.parent for file in SHARED.glob("*/config.json"))
-SOURCE_BOUND, WAVEFORM_BOUND = 1e-5, 1e-4
 
 
 def slices():
@@ -58,39 +53,10 @@ def files(tmp_path):
     return lambda kind="harmonics_1": copy.deepcopy(Files(tmp_path, kind))
 
 
-def differences(vocoder, cases):
-    """Largest difference of source and waveform from what was computed with PyTorch."""
-    generator = vocoder.generator
-
-    @jax.jit
-    def compute(params, mel, f0):
-        variables = {"params": params}
-        source = generator.apply(variables, f0, method=generator.excite)
-        return source, generator.apply(variables, mel, source, method=generator.voice)
-
-    mel = jnp.asarray(cases["in_mel"].swapaxes(1, 2))  # [B, M, T] there
-    source, wav = compute(vocoder.params, mel, cases["in_f0_hz"])
-    assert wav.shape == cases["out_waveform"][:, 0].shape
-    return (
-        float(np.abs(source[..., 0] - cases["out_source"][:, 0]).max()),
-        float(np.abs(wav - cases["out_waveform"][:, 0]).max()),
-    )
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_sounds_as_in_pytorch(files, kind):
-    source, wav = differences(files(kind).load(), SLICES[kind])
+    source, wav = vocoder_differences(files(kind).load(), SLICES[kind])
     assert source < 1e-6 and wav < 2e-6
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_whole_folders_agree(folder):
-    pytest.importorskip("torch")
-    vocoder = import_vocoder(folder / "model.ckpt", folder / "config.json")
-    with np.load(folder / "cases.npz") as cases:
-        source, wav = differences(vocoder, cases)
-    assert source <= SOURCE_BOUND and wav <= WAVEFORM_BOUND
 
 
 def test_the_references_own_sources():

@@ -1,4 +1,4 @@
-"""Our numbers beside openvpi/DiffSinger's, for its acoustic models, features and Muon."""
+"""Our numbers beside those of openvpi/DiffSinger's acoustic models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from golden_measure import BOUND, SAMPLED_BOUND, Found, missing, relative
 
-from diffsinger_jax.audio import augmentation, curves
-from diffsinger_jax.audio.f0 import interpolate_f0
-from diffsinger_jax.audio.mel import log_mel
 from diffsinger_jax.diffusion.processes import logit_normal_weights
 from diffsinger_jax.diffusion.sampling import Sampling, shallow_start
 from diffsinger_jax.diffusion.schedule import make_schedule
@@ -21,18 +19,10 @@ from diffsinger_jax.interop.schedule_buffers import schedule_buffers
 from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.models.diffsinger import SPEAKER_MIX, DiffSinger
 from diffsinger_jax.modules.stretch import phoneme_progress
-from diffsinger_jax.pipeline.collate import collate
-from diffsinger_jax.pipeline.plan import Bucket
-from diffsinger_jax.score.dictionary import Dictionary, phonemize
-from diffsinger_jax.score.ds import read_ds
-from diffsinger_jax.synthesis import mels
-from diffsinger_jax.synthesis.controls import name_phonemes
-from diffsinger_jax.synthesis.synthesizer import Synthesizer
-from diffsinger_jax.types import MEL_SPECS, Batch
+from diffsinger_jax.types import Batch
 
-BOUND, SAMPLED_BOUND = 2e-5, 1e-4
-"""Of the largest difference, in units of the array's range; the latter for whole sampling."""
-FEATURE_BOUND = 1e-4
+NOT_COMPARED = ("dpmsolver", "unipc", "times_dpmsolver", "times_unipc")
+"""Their solvers run on a schedule that is cut off at the start, ours on all of it."""
 
 SAMPLERS = {
     # in a name of a case -> how it is sampled; {n} is the number in it
@@ -45,35 +35,27 @@ SAMPLERS = {
 }
 
 
-def kind_of(folder: Path) -> str:
-    """What a golden folder holds: "acoustic", "features", or "" for another kind."""
-    if (folder / "config.yaml").is_file() and (folder / "phonemes.json").is_file():
-        acoustic = "acoustic_task" in (folder / "config.yaml").read_text(encoding="utf-8")
-        return "acoustic" if acoustic else ""
-    if not (folder / "cases.npz").is_file():
-        return ""
-    with np.load(folder / "cases.npz") as cases:
-        return "features" if "out_energy_raw" in cases else ""
+def matches(folder: Path) -> bool:
+    """Whether it is an acoustic experiment with its cases."""
+    needed = ("config.yaml", "phonemes.json", "cases.npz")
+    if not all((folder / name).is_file() for name in needed):
+        return False
+    return "acoustic_task" in (folder / "config.yaml").read_text(encoding="utf-8")
 
 
-def differences(folder: Path) -> dict[str, tuple[float, float]]:
-    """Largest difference of each number that was recorded, by the array's range, and its bound."""
+def differences(folder: Path) -> Found:
+    """Of each number that was recorded."""
     with np.load(folder / "cases.npz") as arrays:
         cases = dict(arrays)
-    if kind_of(folder) == "features":
-        got = feature_numbers(cases)
-        return {
-            name: (_relative(x, cases[f"out_{name}"]), FEATURE_BOUND) for name, x in got.items()
-        }
     voice = import_folder(folder).voice
     got = jax.jit(lambda params: acoustic_numbers(voice.acoustic, params, cases))(voice.params)
     got |= schedule_numbers(voice, cases)
-    found = {}
+    found: Found = {}
     for name, value in got.items():
         theirs = cases[name if name in cases else f"out_{name}"]
         sampled = name.endswith("_mel") and name != "aux_mel"
-        found[name] = _relative(value, theirs), SAMPLED_BOUND if sampled else BOUND
-    return found
+        found[name] = relative(value, theirs), SAMPLED_BOUND if sampled else BOUND
+    return found | missing(cases, found, NOT_COMPARED)
 
 
 def schedule_numbers(voice, cases) -> dict[str, np.ndarray]:
@@ -85,13 +67,6 @@ def schedule_numbers(voice, cases) -> dict[str, np.ndarray]:
     return {
         name.removeprefix("out_"): buffers[name.removeprefix("out_schedule_")] for name in names
     }
-
-
-def _relative(ours, theirs) -> float:
-    if np.shape(ours) != np.shape(theirs):
-        return np.inf
-    extent = float(np.ptp(theirs)) or float(np.abs(theirs).max()) or 1.0
-    return float(np.abs(np.asarray(ours, np.float64) - theirs).max()) / extent
 
 
 def import_folder(folder: Path):
@@ -121,8 +96,8 @@ def batch_of(cases: Mapping[str, np.ndarray], names: tuple[str, ...], mix: bool 
         mel=np.zeros((*mel2ph.shape, 1), "f4"),
         mask=mel2ph > 0,
         speaker=cases.get("in_spk_id", np.zeros(len(tokens))).astype("i4"),
-        # Theirs count from 1, and 0 is none.
-        language=np.maximum(cases.get("in_languages", per_phoneme).astype("i4") - 1, 0),
+        # Theirs count from 1, and 0 is none: to these models -1 is.
+        language=cases.get("in_languages", per_phoneme).astype("i4") - 1,
         curves=curves,
     )
 
@@ -158,9 +133,8 @@ def acoustic_numbers(
     if "in_spk_mix" in cases:
         mixed = batch_of(cases, names, mix=True)
         got["decoder_inp_spk_mix"] = call("condition", got["encoder_out"], mixed)
-    prior = jnp.zeros((*batch.mask.shape, model.mel_bins))
+    prior = prior_of(acoustic, params, batch, cond)
     if model.auxiliary != "none":
-        prior = call("auxiliary_mel", cond, batch.mask)
         got["aux_mel"] = acoustic.scaling.unscale(prior) * batch.mask[..., None]
         decoded = model.apply({"params": params}, cond, batch.mask, method=_decoded)
         target = acoustic.scaling.scale(jnp.asarray(cases["in_mel"]))
@@ -176,6 +150,13 @@ def acoustic_numbers(
     got |= _training(acoustic, params, cases, batch, denoise)
     got |= _sampled(acoustic, params, cases, batch, cond, prior)
     return got
+
+
+def prior_of(acoustic: AcousticModel, params, batch: Batch, cond: jax.Array) -> jax.Array:
+    """The auxiliary mel, z [B, T, M]; zeros where the model has none."""
+    if acoustic.model.auxiliary == "none":
+        return jnp.zeros((*batch.mask.shape, acoustic.model.mel_bins))
+    return acoustic._apply(params, "auxiliary_mel", cond, batch.mask)
 
 
 def _decoded(model: DiffSinger, cond, mask):
@@ -228,25 +209,32 @@ def _sampled(acoustic, params, cases, batch, cond, prior) -> dict[str, jax.Array
         sampling, noises, recorded = found
         rows = slice(0, noises.shape[0])  # pndm is recorded for one alone
         some = jax.tree.map(lambda x, rows=rows: jnp.asarray(x)[rows], batch)
-        times, sampler = sampling.times(path), sampling.sampler
-        predict = acoustic.predictor(
-            params,
-            some,
-            cond[rows],
-            prior[rows],
-            sampling.model_times(path),
-            estimate=sampler.estimate,
+        got[name.removeprefix("out_")] = sample(
+            acoustic, params, some, cond[rows], prior[rows], sampling, noises, recorded
         )
-        start = jnp.asarray(path.at_depth(sampling.k_step))
-        x = shallow_start(process, prior[rows], start, noises, sampling.start)
-        z = sampler.run(path, predict, x, recorded, times)
-        got[name.removeprefix("out_")] = acoustic.scaling.unscale(z) * some.mask[..., None]
         if (asked := f"times_{case}") in cases:
-            calls = sampler.model_times(path, times)
+            calls = sampling.sampler.model_times(path, sampling.times(path))
             if not sampling.ends_at_data:
                 calls = np.append(calls, 0)  # theirs calls once more, in vain
             got[asked] = process.trunk_time(jnp.asarray(calls))
     return got
+
+
+def sample(  # long: what a sampling is made of
+    acoustic, params, batch, cond, prior, sampling, first, noise_at=None
+) -> jax.Array:
+    """The log mel [B, T, M], 0 on padding, from the recorded noises [B, T, M]."""
+    path, process = acoustic.path, acoustic.make_process({"prior_scale": None, **params})
+    z = prior
+    if sampling.k_step > 0:
+        sampler, model_times = sampling.sampler, sampling.model_times(path)
+        predict = acoustic.predictor(
+            params, batch, cond, prior, model_times, estimate=sampler.estimate
+        )
+        start = jnp.asarray(path.at_depth(sampling.k_step))
+        x = shallow_start(process, prior, start, first, sampling.start)
+        z = sampler.run(path, predict, x, noise_at, sampling.times(path))
+    return acoustic.scaling.unscale(z) * batch.mask[..., None]
 
 
 def _how(case, cases, path, shallow):
@@ -276,94 +264,3 @@ def _how(case, cases, path, shallow):
         depth, calls, method, start=start, plms_interval=number, ends_at_data=False, clip_x0=False
     )
     return sampling, noise, lambda t: noise
-
-
-def feature_numbers(cases: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Curves and mels of the cases' recording."""
-    spec, wav, f0 = MEL_SPECS["44k_hop512"], cases["in_wav"], cases["in_f0_raw"]
-    parts = curves.Separation(cases["in_harmonic_wav"], cases["in_aperiodic_wav"])
-    frames = len(f0)
-    raw = {
-        "energy_raw": curves.level_db(wav, frames, spec),
-        "breathiness_raw": curves.level_db(parts.aperiodic, frames, spec),
-        "voicing_raw": curves.level_db(parts.harmonic, frames, spec),
-        "tension_raw": curves.tension(parts.harmonic, f0, spec),
-    }
-    smoothed = curves.extract_curves(wav, f0, spec, separation=parts)
-    got = {
-        "mel": log_mel(wav, spec),
-        "f0_interp": interpolate_f0(f0),
-        **raw,
-        "energy_0.06": smoothed.pop("energy"),
-        "energy_0.12": curves.smooth(raw["energy_raw"], round(0.12 * spec.frames_per_sec)),
-        **smoothed,
-        "base_harmonic_wav": curves.fundamental(parts.harmonic, f0, spec),
-    }
-    for name in cases:
-        if name.startswith("out_mel_key"):
-            key, speed = name.removeprefix("out_mel_key").split("_speed")
-            got[name.removeprefix("out_")] = augmentation.augmented_mel(
-                wav, spec, key_shift=float(key), speed=float(speed)
-            )
-        if name.startswith("out_curve_ts"):
-            step, count = name.removeprefix("out_curve_ts").split("_n")
-            hop = 1.0 / spec.frames_per_sec
-            step = hop if abs(float(step) - hop) < 1e-6 else float(step)  # written with six digits
-            got[name.removeprefix("out_")] = curves.resample_curve(
-                cases["in_curve"], step, int(count), spec.frames_per_sec
-            )
-    return got
-
-
-def ds_differences(folder: Path) -> dict[str, tuple[float, float]]:
-    """`segment.ds`, read and sung as a score is, beside what theirs made of it."""
-    with np.load(folder / "cases_ds.npz") as arrays:
-        cases = dict(arrays)
-    voice = import_folder(folder).voice
-    synthesizer = Synthesizer(voice, vocoder="harmonic")
-    score = read_ds(folder / "segment.ds")
-    score = phonemize(
-        name_phonemes(score, voice.info.vocabulary), Dictionary("", {}, {}), voice.info.vocabulary
-    )
-    (piece,) = synthesizer._arrays(score, speaker=0)
-    batch = batch_of_piece(voice, piece)
-    shared = voice.model["encoder_settings"]["cross_lingual"] or ()
-    got = {
-        "batch_tokens": batch.tokens,
-        "batch_languages": np.where(np.isin(batch.tokens, shared), batch.language + 1, 0)[0],
-        "batch_mel2ph": batch.mel2ph,
-        "batch_f0": batch.f0,
-        "batch_spk_mix_value": batch.curves[SPEAKER_MIX],
-        **{f"batch_{name}": batch.curves[name] for name in voice.curves},
-    }
-    acoustic, params = seeing_padding(voice.acoustic), voice.params
-    got["out_mel"] = jax.jit(lambda params: _sung(acoustic, params, batch, cases))(params)
-    return {
-        name: (_relative(value, cases[name]), SAMPLED_BOUND if name == "out_mel" else BOUND)
-        for name, value in got.items()
-    }
-
-
-def batch_of_piece(voice, piece) -> Batch:
-    """What the synthesizer shows a voice of one piece, without padding."""
-    example = {**piece.example, "ph_frames": piece.ph_frames(np.zeros(0))}
-    bucket = Bucket(rows=1, frames=piece.frames, phonemes=len(piece.phonemes))
-    batch = collate([example], bucket, voice.info.mel.n_mels)
-    f0 = mels._f0(voice, batch, [piece])
-    return batch._replace(f0=f0, curves=mels._curves(voice, batch, [piece]))
-
-
-def _sung(acoustic, params, batch, cases) -> jax.Array:
-    """The mel from the recorded noise, by as many Euler steps."""
-    path, process = acoustic.path, acoustic.make_process(params["prior_scale"])
-    call = functools.partial(acoustic._apply, params)
-    cond = call("condition", call("encode", batch), batch)
-    prior = call("auxiliary_mel", cond, batch.mask)
-    sampling = Sampling(0.6, int(cases["out_mel_steps"]), "euler")
-    predict = acoustic.predictor(
-        params, batch, cond, prior, sampling.model_times(path), estimate="velocity"
-    )
-    noise, start = frames_first(cases["noise"]), jnp.asarray(path.at_depth(sampling.k_step))
-    x = shallow_start(process, prior, start, noise, sampling.start)
-    z = sampling.sampler.run(path, predict, x, None, sampling.times(path))
-    return acoustic.scaling.unscale(z)
