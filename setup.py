@@ -74,7 +74,7 @@ setup(
         # Projects of other editors. MIT; of what it depends on, portion is LGPL, none is GPL.
         "formats": ["libresvip>=2.9"],
         "zh": ["pypinyin>=0.50"],  # Chinese characters to pinyin
-        "onnx": ["onnxruntime>=1.18"],  # OpenUtau's vocoders
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],  # OpenUtau's voicebanks and vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
         "tensorboard": ["tensorboard"],  # shows what training writes
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],

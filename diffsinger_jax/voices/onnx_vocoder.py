@@ -10,13 +10,13 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pitch import fill_unvoiced
 from diffsinger_jax.types import Array, MelSpec
+from diffsinger_jax.voices.onnx_graph import OnnxGraph
 from diffsinger_jax.voices.vocoder_spec import (
     mel_of_settings,
     parse_settings,
@@ -36,12 +36,12 @@ class OnnxVocoder:
     Attributes:
       name: for messages.
       mel: that it reads.
-      session: onnxruntime's.
+      graph: of it.
     """
 
     name: str
     mel: MelSpec
-    session: Any
+    graph: OnnxGraph
 
     @classmethod
     def open(
@@ -59,15 +59,30 @@ class OnnxVocoder:
         """
         path = Path(path)
         if path.is_dir():
-            return cls._open(path, lambda name: _read(path / name), check)
+            return cls.of_files(path, lambda name: _read(path / name), check)
         try:
             with zipfile.ZipFile(path) as package:
-                return cls._open(path, lambda name: _unpack(package, name, path), check)
+                return cls.of_files(path, lambda name: _unpack(package, name, path), check)
         except (OSError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: is no readable package ({error}); copy it again") from error
 
     @classmethod
-    def _open(cls, path: Path, read, check) -> OnnxVocoder:
+    def of_files(
+        cls,
+        path: Path,
+        read: Callable[[str], bytes],
+        check: Callable[[MelSpec], None] = lambda mel: None,
+    ) -> OnnxVocoder:
+        """Reads its files, wherever they are.
+
+        Args:
+          path: of its folder or package, for messages.
+          read: gives a file's bytes, by its name.
+          check: told the mel that it expects, before the graph is read.
+
+        Raises:
+          InputError: as of `open`.
+        """
         where = path / ONNX_CONFIG
         try:
             settings = parse_settings(read(ONNX_CONFIG).decode("utf-8"), where)
@@ -76,7 +91,7 @@ class OnnxVocoder:
         mel = mel_of_settings(settings, where)
         check(mel)
         name = str(settings.get("model", "model.onnx"))
-        return cls(str(path), mel, _session(read(name), path / name))
+        return cls(str(path), mel, _graph(read(name), path / name))
 
     def __call__(self, mel: Array, f0: Array, keys=None, mask=None) -> np.ndarray:
         """Sound of a batch, row by row; f0 is filled where it is unvoiced, as in their training.
@@ -117,14 +132,7 @@ class OnnxVocoder:
         yield self(mel[None], f0[None])[0]
 
     def _run(self, feed: dict[str, np.ndarray]) -> np.ndarray:
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-        failures = (errors.Fail, errors.InvalidArgument, errors.RuntimeException)
-        try:
-            return self.session.run(None, feed)[0]
-        except failures as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self.name}: its graph cannot be run ({reason})") from error
+        return next(iter(self.graph.run(feed).values()))
 
 
 def _read(path: Path) -> bytes:
@@ -144,22 +152,11 @@ def _unpack(package: zipfile.ZipFile, name: str, path: Path) -> bytes:
     return package.read(found[0])
 
 
-def _session(graph: bytes, path: Path) -> Any:
-    try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
-    except ImportError as error:
+def _graph(model: bytes, path: Path) -> OnnxGraph:
+    graph = OnnxGraph.read(model, str(path))
+    if set(graph.inputs) != {"mel", "f0"}:
         raise InputError(
-            "onnxruntime is needed for ONNX vocoders; install it with pip install onnxruntime"
-        ) from error
-    failures = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented)
-    try:
-        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    except failures as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is no ONNX graph that can be run ({reason})") from error
-    if (inputs := {one.name for one in session.get_inputs()}) != {"mel", "f0"}:
-        raise InputError(
-            f"{path} takes {', '.join(sorted(inputs))}, expected mel and f0; it is no vocoder"
+            f"{path} takes {', '.join(sorted(graph.inputs))}, expected mel and f0; it is no vocoder"
         )
-    return session
+    graph.load()
+    return graph
