@@ -82,7 +82,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--voice",
         default=resources.DEFAULT_VOICE,
         metavar="DIR",
-        help="a voice folder, or the name of a voice that ships, as %(default)s",
+        help="a voice folder, the name of a voice that ships, as %(default)s, or an OpenUtau "
+        "DiffSinger voicebank, a folder, .zip or .oudep (extra `onnx`)",
     )
     score_flags.add_reading(parser)
     what.add_argument(
@@ -157,22 +158,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse_flags(arguments)
     # After the flags: `--help` and a wrong flag answer at once.
     from diffsinger_jax.synthesis.files import output_stems, require_writable
-    from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
     runtime.remember_compiled_programs()
     if flags.warmup:
-        _warm_up(Synthesizer.from_checkpoint(flags.voice, flags.vocoder), flags)
+        _warm_up(_open(flags), flags)
         return 0
     if flags.out != "-":
         require_writable(flags.out)
     stems = output_stems(flags.score)
     _keep_the_scores(flags, stems)
     named = score_flags.read_all(flags.score, stems, flags)
-    synthesizer = Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
+    synthesizer = _open(flags)
     voice = synthesizer.voice
     speaker = control_flags.speaker_name(flags)
     voice.info.vocabulary.speaker_id(speaker)
-    sampling = _sampling(voice, flags)
+    sampling = _sampling(synthesizer, flags)
     songs = [(path, stem, _prepared(synthesizer, score, flags)) for path, stem, score in named]
 
     # What is said must not stand in a sound that goes to standard output.
@@ -262,17 +262,28 @@ def _warm_up(synthesizer, flags: argparse.Namespace) -> None:
     import tqdm
 
     print("compiling for pieces of every length; later starts find it in the cache")
-    shapes = synthesizer.warm_up(sampling=_sampling(synthesizer.voice, flags))
+    shapes = synthesizer.warm_up(sampling=_sampling(synthesizer, flags))
     for _ in tqdm.tqdm(shapes, total=len(synthesizer.shapes), unit="shape"):
         pass
 
 
-def _sampling(voice, flags: argparse.Namespace):
-    """The flags, resolved against the voice."""
-    from diffsinger_jax.voices.sampling import resolve_sampling
+def _open(flags: argparse.Namespace):
+    """What sings: with a voice of ours, or a voicebank of OpenUtau."""
+    from diffsinger_jax.interop.openutau.package import is_voicebank
 
+    if is_voicebank(flags.voice):
+        from diffsinger_jax.interop.openutau.synthesizer import VoicebankSynthesizer
+
+        return VoicebankSynthesizer.from_checkpoint(flags.voice, flags.vocoder)
+    from diffsinger_jax.synthesis.synthesizer import Synthesizer
+
+    return Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
+
+
+def _sampling(synthesizer, flags: argparse.Namespace):
+    """The flags, resolved against the voice."""
     names = ("quality", "method", "k_step", "steps")
-    return resolve_sampling(voice, **{name: getattr(flags, name) for name in names})
+    return synthesizer.resolve_sampling(**{name: getattr(flags, name) for name in names})
 
 
 def _progress(synthesizer, score):

@@ -106,7 +106,7 @@ def piece_arrays(  # long: one array after the other, each from those before it
     if not piece.phonemes:
         raise ValueError("the piece has no phonemes; read its lyrics with a dictionary first")
     if timing == "openvpi":
-        piece = dataclasses.replace(piece, phonemes=_vowels_once(piece))
+        piece = dataclasses.replace(piece, phonemes=vowels_once(piece))
     phonemes = list(piece.phonemes or ())
     knows_silence = SILENCE in vocabulary.phonemes
     has_head = knows_silence and phonemes[0].symbol != SILENCE
@@ -181,7 +181,7 @@ def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:
     return np.where(voiced, between, nearest).astype(np.float32)
 
 
-def _vowels_once(piece: Piece) -> tuple[Phoneme, ...]:
+def vowels_once(piece: Piece) -> tuple[Phoneme, ...]:
     """Phonemes without the repeats of a vowel on slurs, which openvpi's voices never met."""
     merged: list[Phoneme] = []
     for phoneme in piece.phonemes or ():

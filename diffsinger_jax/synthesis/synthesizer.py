@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,6 +36,7 @@ from diffsinger_jax.synthesis.song import (
     start_sample,
 )
 from diffsinger_jax.types import Piece, Score
+from diffsinger_jax.voices.sampling import resolve_sampling
 from diffsinger_jax.voices.voice import Voice, load_voice
 
 FRAMES_PER_BATCH = {"cpu": 1}
@@ -109,6 +111,10 @@ class Synthesizer:
             sampling=sampling,
             speaker=speaker,
         )
+
+    def resolve_sampling(self, **asked: Any) -> Sampling:
+        """What is asked for, else the voice's own: see `voices.sampling.resolve_sampling`."""
+        return resolve_sampling(self.voice, **asked)
 
     def prepare(
         self,
