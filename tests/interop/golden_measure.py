@@ -18,8 +18,9 @@ def relative(ours: Any, theirs: Any) -> float:
     """The largest difference, in units of the range of theirs; infinite for another shape."""
     if np.shape(ours) != np.shape(theirs):
         return float("inf")
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     extent = float(np.ptp(theirs)) or float(np.abs(theirs).max()) or 1.0
-    return float(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs)).max()) / extent
+    return float(np.abs(ours - theirs).max()) / extent
 
 
 def missing(cases: Mapping[str, Any], found: Found, left: Iterable[str] = ()) -> Found:
