@@ -18,7 +18,12 @@ def test_flags_become_controls():
     assert controls(plain).speakers == {} and speaker_name(plain) == "a"
 
 
-@pytest.mark.parametrize("speaker", ["a:x", "a:0|b:0", "a:-1|b:2", "a:1|b"])
-def test_shares_that_are_none_are_one_sentence(speaker):
-    with pytest.raises(InputError, match="expected shares as alpha:0.7.beta:0.3"):
+@pytest.mark.parametrize(
+    "speaker, words",
+    [("a:x", "expected shares as alpha:0.7.beta:0.3"), ("a:-1|b:2", "expected shares")]
+    + [("a:1|b", "expected shares"), ("a:0|b:0", "sum to 0, expected 1"), ("a:0.7|b:0.7", "1.4")],
+)
+def test_shares_that_are_none_are_one_sentence(speaker, words):
+    with pytest.raises(InputError, match=words):
         shares(speaker)
+    assert shares("a:0.33|b:0.33|c:0.33") == {"a": 0.33, "b": 0.33, "c": 0.33}

@@ -8,6 +8,9 @@ from typing import Any
 
 from diffsinger_jax.errors import InputError
 
+SUM_TOLERANCE = 0.02
+"""By so much the shares of speakers may miss 1, as thirds of two digits do."""
+
 
 def add_flags(group: Any) -> None:
     """Adds them to a parser's group."""
@@ -56,7 +59,7 @@ def shares(speaker: str | None) -> dict[str, float]:
     """`a:0.7|b:0.3` by name; empty for one name alone.
 
     Raises:
-      InputError: for a share that is no number from 0 on, or shares of sum 0.
+      InputError: for a share that is no number from 0 on, or shares that do not sum to 1.
     """
     if speaker is None or ":" not in speaker:
         return {}
@@ -67,8 +70,13 @@ def shares(speaker: str | None) -> dict[str, float]:
             found[name.strip()] = float(share)
         except ValueError:
             found[name.strip()] = math.nan
-    if not all(0 <= share < math.inf for share in found.values()) or not sum(found.values()):
+    if not all(0 <= share < math.inf for share in found.values()):
         raise InputError(f"--speaker is {speaker!r}, expected shares as alpha:0.7|beta:0.3")
+    if abs((total := sum(found.values())) - 1.0) > SUM_TOLERANCE:
+        raise InputError(
+            f"--speaker is {speaker!r}, whose shares sum to {total:g}, expected 1, as in "
+            "alpha:0.7|beta:0.3"
+        )
     return found
 
 

@@ -79,17 +79,31 @@ def speaker_weights(
     if not given:
         weights[:, speaker] = 1.0
         return weights
-    place = piece.where or "a piece"
+    require_speakers(piece, speakers)
     for name, curve in given.items():
-        if (one := name.removeprefix(SPEAKER_PREFIX)) not in speakers:
-            raise InputError(
-                f"{place}: spk_mix: the voice has no speaker {one!r}; it has {', '.join(speakers)}"
-            )
+        one = name.removeprefix(SPEAKER_PREFIX)
         weights[:, speakers.index(one)] = resampled(curve, frames, frames_per_sec)
     total = weights.sum(axis=1, keepdims=True)
     if np.any(weights < 0) or np.any(total <= 0):
+        place = piece.where or "a piece"
         raise InputError(f"{place}: spk_mix: weights are 0 or more, and not all of them 0")
     return weights / total
+
+
+def require_speakers(piece: Piece, speakers: tuple[str, ...]) -> None:
+    """Sees that a voice has the speakers whose shares a piece gives.
+
+    Raises:
+      InputError: for one that it has not.
+    """
+    for name in piece.curves:
+        if not name.startswith(SPEAKER_PREFIX):
+            continue
+        if (one := name.removeprefix(SPEAKER_PREFIX)) not in speakers:
+            raise InputError(
+                f"{piece.where or 'a piece'}: spk_mix: the voice has no speaker {one!r}; "
+                f"it has {', '.join(speakers)}"
+            )
 
 
 def resampled(curve: Curve, frames: int, frames_per_sec: float) -> np.ndarray:

@@ -22,7 +22,7 @@ from diffsinger_jax.score.pronunciation import Pronunciation
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arrays
 from diffsinger_jax.synthesis.buckets import all_buckets, windows
-from diffsinger_jax.synthesis.controls import SOURCES, name_phonemes
+from diffsinger_jax.synthesis.controls import SOURCES, name_phonemes, require_speakers
 from diffsinger_jax.synthesis.mels import MelPiece, sing_mels, sing_padding
 from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.phrases import LONGEST_SEC, split_long_phrases
@@ -342,6 +342,8 @@ def _require_given(score: Score, voice: Voice) -> None:
         for name in voice.curves:
             if SOURCES.get(name, name) not in piece.curves:
                 neutral_value(name, place)
+        if voice.mixes_speakers:
+            require_speakers(piece, voice.info.vocabulary.speakers)
         if "durations" in voice.requires and missing:
             raise InputError(
                 f"{place}: the voice {voice.name} predicts no durations and the score gives none; "
