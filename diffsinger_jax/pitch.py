@@ -75,3 +75,25 @@ def _running_maximum(x: Array) -> Array:
 def _namespace(x: Array) -> Any:
     """The module that computes with an array; numpy for plain numbers."""
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+
+
+def f0_at(f0: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """f32[n] of an f0 curve between its values: linear in log f0, the last value held.
+
+    Between a voiced and an unvoiced value (0) the nearer one decides, so that no pitch between
+    0 and the voice's is ever made up.
+
+    Args:
+      f0: [T] Hz.
+      places: [n] from 0 on, in units of its values.
+    """
+    values = np.asarray(f0, np.float64)
+    places = np.minimum(places, len(values) - 1)
+    before = np.floor(places).astype(int)
+    after = np.minimum(before + 1, len(values) - 1)
+    weight = places - before
+    nearest = np.where(weight < 0.5, values[before], values[after])
+    log_f0 = np.log(np.maximum(values, 1e-3))
+    between = np.exp((1.0 - weight) * log_f0[before] + weight * log_f0[after])
+    voiced = (values[before] > 0) & (values[after] > 0)
+    return np.where(voiced, between, nearest).astype(np.float32)

@@ -352,6 +352,7 @@ class CorpusInfo:
       licence: SPDX-like name and the credit line that must travel with what is made of it.
       note_range: lowest and highest pitch of its training split but for rare ones, 69 = A4; None
         if not known.
+      ranges: of the key shifts (semitones) and speeds of pieces that were added to it.
     """
 
     name: str
@@ -361,6 +362,7 @@ class CorpusInfo:
     mel_max: np.ndarray
     licence: str = ""
     note_range: tuple[float, float] | None = None
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 def frames_reached(durations_sec: np.ndarray, frames_per_sec: float) -> np.ndarray:

@@ -17,6 +17,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diffsinger_jax import resources
 from diffsinger_jax.errors import InputError
@@ -40,6 +41,7 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--curves", nargs="*", default=[], metavar="NAME", help="further curves of each recording"
     )
+    _add_augmentation(parser.add_argument_group("pieces added to those that are trained on"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
         "--beam",
@@ -68,6 +70,34 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         if importlib.util.find_spec("apache_beam") is None:
             raise InputError("--beam needs Apache Beam; install it with pip install apache-beam")
     return flags
+
+
+def _add_augmentation(group: argparse._ArgumentGroup) -> None:
+    ends: Any = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
+    group.add_argument(
+        "--key_shift", **ends, help="shifted by random semitones, as -5 5; none unless given"
+    )
+    group.add_argument(
+        "--speed", **ends, help="sped up by random factors, as 0.5 2; none unless given"
+    )
+    for name in ("key_shift", "speed"):
+        group.add_argument(
+            f"--{name}_share", type=float, default=0.75, help="of the pieces; %(default)s"
+        )
+
+
+def _augmentation(flags: argparse.Namespace):
+    """`Augmentation` of the flags; None where nothing is added."""
+    from diffsinger_jax.corpus.augmentation import Augmentation
+
+    if flags.key_shift is None and flags.speed is None:
+        return None
+    return Augmentation(
+        key_shift=flags.key_shift and tuple(flags.key_shift),
+        speed=flags.speed and tuple(flags.speed),
+        key_shift_share=flags.key_shift_share,
+        speed_share=flags.speed_share,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         validation=recipe.validation if flags.validation is None else tuple(flags.validation),
         licence=recipe.licence,
         curves=tuple(flags.curves),
+        augmentation=_augmentation(flags),
     )
     if flags.check_only:
         report(build.check_only(songs, settings, flags.out, flags.jobs, beam=flags.beam))

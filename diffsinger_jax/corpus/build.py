@@ -16,6 +16,13 @@ from tqdm import tqdm
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.f0 import require_extractor
+from diffsinger_jax.audio.wav import read_wav, resample
+from diffsinger_jax.corpus.augmentation import (
+    COLUMNS,
+    Augmentation,
+    added_examples,
+    as_recorded,
+)
 from diffsinger_jax.corpus.checks import Report, check_song
 from diffsinger_jax.corpus.features import (
     FeatureJob,
@@ -51,6 +58,7 @@ class CorpusSettings:
       test, validation: prefixes of the songs held out.
       licence: see `CorpusInfo`.
       curves: names of optional features in `FEATURES`, made of each recording and kept with it.
+      augmentation: pieces added to the training split; None for none.
     """
 
     name: str
@@ -62,6 +70,12 @@ class CorpusSettings:
     validation: tuple[str, ...] = ()
     licence: str = ""
     curves: tuple[str, ...] = ()
+    augmentation: Augmentation | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all optional features of a record."""
+        return self.curves + (COLUMNS if self.augmentation else ())
 
     def validate(self) -> None:
         """Raises InputError for a name or number that cannot be."""
@@ -218,13 +232,17 @@ def _write_corpus(
     by_split = {split: songs for split, songs in by_split.items() if songs}
     measured = next(iter(by_split))  # "train" but for a corpus that is only evaluated with
     examples_of = functools.partial(
-        song_examples, spec=spec, vocabulary=vocabulary, max_piece_sec=settings.max_piece_sec
+        song_examples,
+        spec=spec,
+        vocabulary=vocabulary,
+        max_piece_sec=settings.max_piece_sec,
+        augmentation=settings.augmentation,
     )
     if beam is not None:
         from diffsinger_jax.corpus.on_beam import value_range_on_beam, write_shards_on_beam
 
         folder = write_shards_on_beam(
-            staging, spec.n_mels, by_split, examples_of, beam, settings.curves
+            staging, spec.n_mels, by_split, examples_of, beam, settings.columns
         )
         mel_min, mel_max = value_range_on_beam(staging, by_split[measured], examples_of, beam)
     else:
@@ -234,26 +252,45 @@ def _write_corpus(
                 yield from examples_of(song)
 
         splits = {split: functools.partial(examples, split) for split in by_split}
-        folder = write_shards(staging, spec.n_mels, splits, settings.curves)
+        folder = write_shards(staging, spec.n_mels, splits, settings.columns)
         mel_min, mel_max = value_range(example["mel"] for example in examples(measured))
     sung = note_range(c.song for c in by_split[measured])
-    info = CorpusInfo(settings.name, spec, vocabulary, mel_min, mel_max, settings.licence, sung)
+    info = CorpusInfo(
+        settings.name,
+        spec,
+        vocabulary,
+        mel_min,
+        mel_max,
+        settings.licence,
+        sung,
+        settings.augmentation.ranges if settings.augmentation else {},
+    )
     write_corpus_info(folder, info)
     return folder
 
 
 def song_examples(
-    checked: CheckedSong, spec: MelSpec, vocabulary: Vocabulary, max_piece_sec: float
+    checked: CheckedSong,
+    spec: MelSpec,
+    vocabulary: Vocabulary,
+    max_piece_sec: float,
+    augmentation: Augmentation | None = None,
 ) -> Iterator[Example]:
-    """The records of one song."""
+    """The records of one song; of the training split also those that are added."""
     if checked.features is None:
         raise ValueError(f"{checked.song.name} has no audio; only used songs have examples")
     features = load_features(checked.features)
+    adds = augmentation is not None and checked.split == "train"
+    wav = resample(*read_wav(checked.song.wav, downmix=True), spec.sample_rate) if adds else None
     for n, piece in enumerate(cut_song(checked.song.phonemes, max_piece_sec)):
         name = f"{checked.song.name}#{n + 1}"
         example = make_example(name, piece, checked.song, features, spec, vocabulary)
-        if example is not None:
-            yield example
+        if example is None:
+            continue
+        yield as_recorded(example) if augmentation else example
+        if augmentation is not None and wav is not None:
+            first = spec.nearest_frame(piece[0].start_sec)
+            yield from added_examples(example, wav, first, spec, augmentation)
 
 
 def _check_prefixes(songs: Sequence[SungSong], prefixes: Sequence[str]) -> None:
@@ -275,6 +312,8 @@ def _fingerprint(
     fields = dataclasses.asdict(settings)
     if not settings.curves:
         del fields["curves"]  # corpora of before there were any keep their fingerprint
+    if settings.augmentation is None:
+        del fields["augmentation"]
     digest = hashlib.sha256(json.dumps(fields).encode())
     for song in songs:
         digest.update(song.name.encode())

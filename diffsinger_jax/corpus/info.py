@@ -23,7 +23,11 @@ CORPUS_FILE = "corpus.json"
 
 def corpus_info_to_dict(info: CorpusInfo) -> dict[str, Any]:
     """What JSON can hold; float32 numbers come back exactly."""
-    known = {} if info.note_range is None else {"note_range": list(info.note_range)}
+    known: dict[str, Any] = {}
+    if info.note_range is not None:
+        known["note_range"] = list(info.note_range)
+    if info.ranges:
+        known["ranges"] = {name: list(ends) for name, ends in info.ranges.items()}
     return known | {
         "name": info.name,
         "mel": dataclasses.asdict(info.mel),
@@ -52,6 +56,7 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
             mel_max=np.asarray(fields["mel_max"], np.float32),
             licence=fields.get("licence", ""),
             note_range=_note_range(fields.get("note_range")),
+            ranges={name: _ends(ends) for name, ends in fields.get("ranges", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -68,8 +73,10 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
 
 
 def _note_range(said: Any) -> tuple[float, float] | None:
-    if said is None:
-        return None
+    return None if said is None else _ends(said)
+
+
+def _ends(said: Any) -> tuple[float, float]:
     low, high = map(float, said)
     return low, high
 

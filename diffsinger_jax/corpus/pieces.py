@@ -118,7 +118,7 @@ def make_example(
     total, count = int(ph_frames.sum()), len(piece)
     if total < count:
         return None
-    ph_frames = _at_least_one(ph_frames)
+    ph_frames = at_least_one(ph_frames)
     onset = np.asarray([p.onset for p in piece], np.int32)
     onset[0] = 1
     return {
@@ -137,7 +137,7 @@ def make_example(
     }
 
 
-def _at_least_one(ph_frames: np.ndarray) -> np.ndarray:
+def at_least_one(ph_frames: np.ndarray) -> np.ndarray:
     """Durations of the same sum with no zeros, boundaries moved as little as that needs."""
     step = np.arange(1, len(ph_frames) + 1)
     ends = np.maximum.accumulate(np.cumsum(ph_frames) - step) + step  # each a frame after the last

@@ -154,6 +154,7 @@ def open_corpora(
         vocabulary=extend(start.vocabulary, (info.vocabulary for info in infos)),
         licence="\n".join(_distinct(i.licence for i in (start, *infos) if i.licence)),
         note_range=_widest(i.note_range for i in (start, *infos) if i.note_range),
+        ranges=_widest_ranges(infos),
     )
     splits = _distinct(split for part in parts for split in part.splits)
     path = parts[0].path if len(parts) == 1 else text
@@ -163,6 +164,14 @@ def open_corpora(
 def _widest(ranges: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
     ranges = list(ranges)
     return (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
+
+
+def _widest_ranges(infos: Sequence[CorpusInfo]) -> dict[str, tuple[float, float]]:
+    names = _distinct(name for info in infos for name in info.ranges)
+    every = {name: [i.ranges[name] for i in infos if name in i.ranges] for name in names}
+    return {
+        name: (min(e[0] for e in ends), max(e[1] for e in ends)) for name, ends in every.items()
+    }
 
 
 def numbered_as(corpus: PreparedCorpus, info: CorpusInfo) -> MixedCorpus:

@@ -10,6 +10,7 @@ import numpy as np
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.collate import Example
+from diffsinger_jax.pitch import f0_at
 from diffsinger_jax.score.phonology import is_vowel
 from diffsinger_jax.synthesis.timing import fit_to_score
 from diffsinger_jax.types import (
@@ -164,21 +165,8 @@ def piece_arrays(  # long: one array after the other, each from those before it
 
 
 def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:
-    """f32[count] of an f0 curve at frame times: linear in log f0, the last value held.
-
-    Between a voiced and an unvoiced value (0) the nearer one decides, so that no pitch between
-    0 and the voice's is ever made up.
-    """
-    values = np.asarray(curve.values, np.float64)
-    position = np.minimum(np.arange(count) / frames_per_sec / curve.timestep_sec, len(values) - 1)
-    before = np.floor(position).astype(int)
-    after = np.minimum(before + 1, len(values) - 1)
-    weight = position - before
-    nearest = np.where(weight < 0.5, values[before], values[after])
-    log_f0 = np.log(np.maximum(values, 1e-3))
-    between = np.exp((1.0 - weight) * log_f0[before] + weight * log_f0[after])
-    voiced = (values[before] > 0) & (values[after] > 0)
-    return np.where(voiced, between, nearest).astype(np.float32)
+    """f32[count] of an f0 curve at frame times, see `pitch.f0_at`."""
+    return f0_at(curve.values, np.arange(count) / frames_per_sec / curve.timestep_sec)
 
 
 def vowels_once(piece: Piece) -> tuple[Phoneme, ...]:

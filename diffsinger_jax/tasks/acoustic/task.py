@@ -240,7 +240,7 @@ def make_voice(config: AcousticConfig, corpus: MixedCorpus, params: Params) -> V
         params=jax.tree.map(np.asarray, params),
         requires=start.requires if start else _requires(config.model),
         timing=start.timing if start else "nearest",
-        ranges=start.ranges if start else {},
+        ranges={**(start.ranges if start else {}), **corpus.info.ranges},
     )
 
 

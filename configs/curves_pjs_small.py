@@ -1,0 +1,14 @@
+"""`flow_pjs_small` that is told of energy, breath, tension, gender and velocity.
+
+Prepare PJS with --mel 24k_hop256 --curves energy breathiness tension --key_shift -5 5 --speed 0.5 2.
+"""
+
+from diffsinger_jax.configs import flow_pjs_small
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = flow_pjs_small.get_config()
+    config.name = "pjs_curves"
+    config.model.curves = ("energy", "breathiness", "tension", "key_shift", "speed")
+    return config
