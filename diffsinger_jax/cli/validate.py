@@ -1,4 +1,4 @@
-"""Checks scores: one line a finding, with its place and what to do."""
+"""Checks scores and OpenUtau voicebanks: one line a finding, with its place and what to do."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ examples:
       what keeps it from being read, and what is assumed
   %(prog)s songs/ --voice pjs --phoneme_map de
       every score in a folder, with the lyrics as this voice would sing them
+  %(prog)s singers/Anna.zip
+      what OpenUtau refuses of a DiffSinger voicebank, or does in silence (extra `onnx`)
   %(prog)s songs/ --json > findings.json
       a list of {file, level, place, what, remedy}
 """
@@ -29,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="scores, or folders of them")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="scores, voicebanks, or folders of scores"
+    )
     parser.add_argument("--voice", metavar="DIR", help="also check the lyrics for this voice")
     parser.add_argument(
         "--phoneme_map", metavar="NAME|FILE", help="for lyrics in a language that it does not know"
@@ -52,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _findings(flags: argparse.Namespace):
     """(path, findings) of each file."""
+    from diffsinger_jax.interop.openutau.package import is_voicebank
     from diffsinger_jax.score.options import ReadOptions
     from diffsinger_jax.score.pronunciation import Pronunciation
     from diffsinger_jax.score.validate import files_in, finding_of, findings
@@ -63,7 +68,12 @@ def _findings(flags: argparse.Namespace):
         vocabulary, own = _vocabulary(resources.find_voice(flags.voice))
         language = flags.language or ""
         dictionary = pronunciation.dictionary(language, vocabulary.languages, own)
-    for path in files_in(flags.files):
+    voicebanks = [path for path in flags.files if is_voicebank(path)]
+    for path in voicebanks:
+        from diffsinger_jax.interop.openutau.findings import voicebank_findings
+
+        yield path, voicebank_findings(path)
+    for path in files_in([path for path in flags.files if path not in voicebanks]):
         try:
             yield path, findings(path, options, dictionary=dictionary, vocabulary=vocabulary)
         except InputError as error:

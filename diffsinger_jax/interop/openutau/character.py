@@ -9,6 +9,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.openutau.package import VoicebankFiles
 from diffsinger_jax.score.pitch_names import midi_of_name
 
+CHARACTER_FILE = "character.txt"
 _DEFAULT_ENCODING = "shift_jis"
 
 
@@ -59,16 +60,11 @@ def read_character(files: VoicebankFiles) -> Character:
     """The two files, what character.yaml says before what character.txt says.
 
     Raises:
-      InputError: if there is no character.txt, or one of them is none.
+      InputError: if one of them is none.
     """
     said = files.yaml("character.yaml") if files.has("character.yaml") else {}
     encoding = str(said.get("text_file_encoding") or _DEFAULT_ENCODING)
-    if not files.has("character.txt"):
-        raise InputError(
-            f"{files.where('character.txt')}: is not there, but OpenUtau finds singers by it; "
-            "write one with a line as name=Anna"
-        )
-    data = files.read("character.txt", 2**20)
+    data = files.read(CHARACTER_FILE, 2**20) if files.has(CHARACTER_FILE) else b""
     try:
         text = data.decode(encoding)
     except (UnicodeDecodeError, LookupError):

@@ -145,7 +145,9 @@ def _require_possible(settings: Settings) -> None:
         raise InputError(f"{where}: use_lang_id is true, but languages names no file; name it")
     for name, known in (("mel_base", ("10", "e")), ("mel_scale", ("slaney", "htk"))):
         if (value := getattr(settings, name)) not in known:
-            raise InputError(f"{where}: {name} is {value!r}, expected {' or '.join(known)}")
+            raise InputError(
+                f"{where}: {name} is {value!r}, expected {' or '.join(known)}; correct it"
+            )
     if not 0 <= settings.mel_fmin < settings.mel_fmax:
         raise InputError(
             f"{where}: mel_fmin is {settings.mel_fmin:g} and mel_fmax {settings.mel_fmax:g}; the "
@@ -166,10 +168,10 @@ def _typed(name: str, kind: str, value: Plain, where: str) -> object:
             )
         return tuple(value)
     if not isinstance(value, str):
-        raise InputError(f"{where}: {name} has lines below it, expected one value")
+        raise InputError(f"{where}: {name} has lines below it, expected one value; correct it")
     if kind == "bool":
         if value.lower() not in _TRUE + _FALSE:
-            raise InputError(f"{where}: {name} is {value!r}, expected true or false")
+            raise InputError(f"{where}: {name} is {value!r}, expected true or false; correct it")
         return value.lower() in _TRUE
     if kind.startswith("str"):
         return value
@@ -177,10 +179,11 @@ def _typed(name: str, kind: str, value: Plain, where: str) -> object:
     whole = number == int(number) if math.isfinite(number) else False
     if kind == "int" and not (whole and 1 <= number <= _MOST[name]):
         raise InputError(
-            f"{where}: {name} is {value!r}, expected a whole number from 1 to {_MOST[name]}"
+            f"{where}: {name} is {value!r}, expected a whole number from 1 to {_MOST[name]}; "
+            "correct it"
         )
     if not math.isfinite(number):
-        raise InputError(f"{where}: {name} is {value!r}, expected a number")
+        raise InputError(f"{where}: {name} is {value!r}, expected a number; correct it")
     return int(number) if kind == "int" else number
 
 
