@@ -51,6 +51,7 @@ from diffsinger_jax.diffusion.samplers import SAMPLERS  # noqa: E402
 from diffsinger_jax.diffusion.sampling import shallow_start  # noqa: E402
 from diffsinger_jax.diffusion.schedule import linear_schedule  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
+from diffsinger_jax.modules.trunks.lynxnet2 import LYNXNet2  # noqa: E402
 from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 from diffsinger_jax.types import MEL_SPECS, MelSpec  # noqa: E402
 
@@ -92,7 +93,7 @@ def make_inputs(rows: int, frames: int, data: int, condition: int, k_step: int) 
     )
 
 
-def make_params(net: WaveNet, condition: int) -> dict[str, Any]:
+def make_params(net: WaveNet | LYNXNet2, condition: int) -> dict[str, Any]:
     """As after training: the last layer is not zero, and what it puts out has unit size."""
     x, mask = jnp.zeros((1, 8, net.data)), jnp.ones((1, 8), bool)
     cond = jnp.zeros((1, 8, condition))

@@ -43,6 +43,7 @@ from sampling import make_params  # noqa: E402
 
 from diffsinger_jax.cli import runtime  # noqa: E402
 from diffsinger_jax.engine.optimizers import adamw  # noqa: E402
+from diffsinger_jax.modules.trunks.lynxnet2 import LYNXNet2  # noqa: E402
 from diffsinger_jax.modules.trunks.wavenet import WaveNet  # noqa: E402
 
 LEARNING_RATE, BETAS, CLIP_NORM = 1e-3, (0.9, 0.98), 1.0
@@ -71,7 +72,9 @@ def make_inputs(rows: int, frames: int, data: int, condition: int) -> Inputs:
     )
 
 
-def our_step(net: WaveNet, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+def our_step(
+    net: WaveNet | LYNXNet2, optimizer: optax.GradientTransformation
+) -> Callable[..., Any]:
     """((params, optimizer's state), inputs) -> (the next ones, loss); to be jitted."""
 
     def loss_of(params: Any, inputs: Inputs) -> jax.Array:

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import accelerator  # noqa: E402
+import flow_speed  # noqa: E402
 import measure  # noqa: E402
 import reading  # noqa: E402
 import sampling  # noqa: E402
@@ -90,6 +91,10 @@ def test_peers_are_the_same_model(monkeypatch, capsys, tmp_path):
     (row,) = json.loads(out.read_text())["numbers"]
     assert row["difference"] < 1e-4
     assert np.isfinite(row["p50 s"])
+    flags = ["--seconds", "0.3", "--steps", "3", "--frames", "30", "--kernel_size", "5"]
+    flow_speed.main([*SMALL, *flags, "--out", str(out)])
+    rows = json.loads(out.read_text())["numbers"]
+    assert len(rows) == 2 and all(row["difference"] < 1e-4 for row in rows)
 
 
 def test_reading_counts_the_frames_that_each_host_reads(tmp_path, prepared_mini, capsys):

@@ -1,0 +1,278 @@
+"""Quality against calls for a flow beside a diffusion, trained alike on top of one voice.
+
+    python benchmarks/flow.py --corpus prepared/pjs --steps 3000 --folder workdir/flow
+
+Encoder and auxiliary decoder are the voice's and stay as they are. Two denoisers of its size start
+from the same random numbers and are trained on the same crops, at the same rate, for the same
+number of steps: one for the process of configs/pjs_small.py, one for that of
+configs/flow_pjs_small.py. What is trained is kept in --folder and is not trained again.
+
+Then both sample pieces that they were not trained on, with the singer's durations and f0:
+
+    MCD         mel cepstral distortion in dB to the recordings
+    detail      how much the mel moves, from frame to frame and from bin to bin, over how much the
+                recording's does: 1 is right, below is blurred, above is noise
+    CPU s       of all threads together, for 10 s of mel, compiling left out
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+import measure  # noqa: E402
+import quality  # noqa: E402
+
+from diffsinger_jax.cli import runtime  # noqa: E402
+from diffsinger_jax.evaluation.systems import mels_of  # noqa: E402
+from diffsinger_jax.pipeline.collate import collate  # noqa: E402
+from diffsinger_jax.pipeline.plan import Bucket  # noqa: E402
+from diffsinger_jax.pipeline.prepared import Example, open_corpus  # noqa: E402
+from diffsinger_jax.voices.sampling import resolve_sampling  # noqa: E402
+from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, voice_shapes  # noqa: E402
+
+CONFIGS = {"diffusion": "pjs_small", "flow": "flow_pjs_small"}
+METHODS = {"diffusion": ("ddpm", "dpm_solver_pp_2m"), "flow": ("euler",)}
+CALLS = (1, 2, 5, 10, 20)
+EMA = 0.99
+FRAMES_PER_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditioned:
+    """A piece as a denoiser is trained on it: f32[T, H], f32[T, M] and f32[T, M].
+
+    Attributes:
+      cond: what is sung.
+      prior: the auxiliary mel, z.
+      x0: the recording's, z.
+    """
+
+    cond: np.ndarray
+    prior: np.ndarray
+    x0: np.ndarray
+
+
+def untrained(voice: Voice, kind: str, corpus: Path, seed: int) -> tuple[Voice, float]:
+    """The voice with the process of a config and a random denoiser; the depth that it learns."""
+    config = measure.load_config(ROOT / "configs" / f"{CONFIGS[kind]}.py", corpus)
+    made = dataclasses.replace(
+        voice,
+        process=config.process,
+        schedule=config.schedule.to_dict(),
+        sampling=dataclasses.replace(
+            voice.sampling,
+            k_step=config.sampling.k_step,
+            steps=config.sampling.steps,
+            method=config.sampling.method,
+            temperature=1.0,
+        ),
+    )
+    shapes = voice_shapes(made.acoustic)["denoiser"]
+    return (
+        dataclasses.replace(made, params={**voice.params, "denoiser": _random(shapes, seed)}),
+        float(config.denoiser.t_below),
+    )
+
+
+def _random(shapes: Any, seed: int) -> Any:
+    """Kernels of spread 1 / sqrt(inputs), biases of 0; a head of 0, as models begin."""
+    rng, found = np.random.default_rng(seed), {}
+    for path, shape in flax.traverse_util.flatten_dict(shapes).items():
+        size = shape.shape
+        kernel = len(size) > 1 and "head" not in path
+        spread = 1.0 / np.sqrt(np.prod(size[:-1])) if kernel else 0.0
+        found[path] = (spread * rng.normal(size=size)).astype(np.float32)
+    return flax.traverse_util.unflatten_dict(found)
+
+
+def conditioned(voice: Voice, examples: Sequence[Example]) -> list[Conditioned]:
+    """Every piece through the voice's encoder and auxiliary decoder."""
+    frames = -(-max(len(e["mel"]) for e in examples) // 64) * 64
+    bucket = Bucket(rows=1, frames=frames, phonemes=max(len(e["tokens"]) for e in examples))
+    acoustic = voice.acoustic
+
+    @jax.jit
+    def pair(params: Any, batch: Any) -> tuple[jax.Array, jax.Array]:
+        cond = acoustic.condition(params, batch)
+        return cond[0], acoustic._apply(params, "auxiliary_mel", cond, batch.mask)[0]
+
+    found = []
+    for example in examples:
+        batch = collate([example], bucket, voice.info.mel.n_mels, voice.curves)
+        cond, prior = (np.asarray(x)[: len(example["mel"])] for x in pair(voice.params, batch))
+        x0 = np.asarray(acoustic.scaling.scale(jnp.asarray(example["mel"])[None])[0])
+        found.append(Conditioned(cond, prior, x0))
+    return found
+
+
+def crops(
+    pieces: Sequence[Conditioned], rows: int, frames: int, seed: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Batches (cond, prior, x0) of random places, [rows, frames, ...], without end."""
+    rng = np.random.default_rng(seed)
+    pieces = [piece for piece in pieces if len(piece.x0) >= frames]
+    shares = np.array([len(piece.x0) for piece in pieces]) / sum(len(p.x0) for p in pieces)
+    while True:
+        chosen = [pieces[i] for i in rng.choice(len(pieces), rows, p=shares)]
+        starts = [int(rng.integers(len(piece.x0) - frames + 1)) for piece in chosen]
+        yield tuple(
+            np.stack(
+                [getattr(p, name)[i : i + frames] for p, i in zip(chosen, starts, strict=True)]
+            )
+            for name in ("cond", "prior", "x0")
+        )
+
+
+def train(
+    voice: Voice, depth: float, batches: Iterator, steps: int, peak: float
+) -> tuple[Voice, list[float]]:
+    """The voice with its denoiser trained, averaged; the losses."""
+    acoustic, fixed = voice.acoustic, dict(voice.params)
+    process = acoustic.make_process(fixed)
+    warmup = min(100, steps // 10)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.98))
+
+    def loss_of(denoiser: Any, batch: tuple, key: jax.Array) -> jax.Array:
+        cond, prior, x0 = batch
+        time_key, noise_key = jax.random.split(key)
+        places = (jax.random.uniform(time_key) + jnp.arange(len(x0)) / len(x0)) % 1.0
+        t, eps = process.training_times(places, depth), jax.random.normal(noise_key, x0.shape)
+        x_t = process.marginal(x0, t, eps)
+        shown, told = process.trunk_input(x_t, t, prior), process.trunk_time(t)
+        mask = jnp.ones(x0.shape[:2], bool)
+        params = {**fixed, "denoiser": denoiser}
+        output = acoustic._apply(params, "denoise", shown, told, cond, prior, mask)
+        return jnp.square(output - process.target(x0, x_t, t, eps, prior)).mean()
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state: tuple, batch: tuple, key: jax.Array) -> tuple[tuple, jax.Array]:
+        denoiser, average, optimizer_state = state
+        loss, gradient = jax.value_and_grad(loss_of)(denoiser, batch, key)
+        updates, optimizer_state = optimizer.update(gradient, optimizer_state)
+        denoiser = optax.apply_updates(denoiser, updates)
+        average = optax.incremental_update(denoiser, average, 1.0 - EMA)
+        return (denoiser, average, optimizer_state), loss
+
+    first = jax.tree.map(jnp.asarray, fixed["denoiser"])
+    state = first, jax.tree.map(jnp.array, first), optimizer.init(first)
+    losses: list[float] = []
+    for number in range(steps):
+        key = jax.random.fold_in(jax.random.key(0), number)
+        state, loss = step(state, next(batches), key)
+        losses.append(float(loss))
+        if (number + 1) % 50 == 0:
+            print(f"{number + 1} of {steps} steps, loss {np.mean(losses[-50:]):.4f}", flush=True)
+    params = {**fixed, "denoiser": jax.tree.map(np.asarray, state[1])}
+    return dataclasses.replace(voice, params=params), losses
+
+
+def rows_of(
+    kind: str, voice: Voice, examples: Sequence[Example], calls: Sequence[int]
+) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+    """A row of the table for each method and number of calls, and its mels."""
+    seconds = sum(len(e["mel"]) for e in examples) / voice.info.mel.frames_per_sec
+    sing = functools.partial(mels_of, voice, examples, seed=0, frames_per_batch=FRAMES_PER_BATCH)
+    for method in METHODS[kind]:
+        for steps in calls:
+            sampling = resolve_sampling(voice, method=method, steps=steps)
+            mels = sing(sampling)
+            started = time.process_time()
+            sing(sampling)
+            spent = time.process_time() - started
+            found = quality.measured(voice, examples, mels, None)
+            row = {"": kind, "method": method, "calls": steps, **found}
+            yield row | {"CPU s": 10.0 * spent / seconds}, mels
+
+
+def draw(path: Path, rows: Sequence[dict[str, Any]], auxiliary: dict[str, float]) -> None:
+    """One panel for each measure against the calls, a line for each method."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = ("MCD", "detail time", "detail frequency")
+    figure, axes = pyplot.subplots(1, len(names), figsize=(12, 4), layout="constrained")
+    for axis, name in zip(axes, names, strict=True):
+        for label in dict.fromkeys((row[""], row["method"]) for row in rows):
+            points = [(r["calls"], r[name]) for r in rows if (r[""], r["method"]) == label]
+            axis.plot(*zip(*points, strict=True), marker="o", label=", ".join(label))
+        axis.axhline(auxiliary[name], color="gray", linestyle=":", label="auxiliary mel")
+        axis.set(xscale="log", xlabel="calls of the denoiser", title=name)
+    axes[0].legend()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains what is not trained yet, then measures both."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--voice", default=ROOT / "data" / "voices" / "pjs", metavar="DIR")
+    parser.add_argument("--corpus", required=True, type=Path, help="the voice's, prepared")
+    parser.add_argument("--folder", required=True, type=Path, help="for what is trained")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rows", type=int, default=8, help="of a batch")
+    parser.add_argument("--frames", type=int, default=192, help="of a crop")
+    parser.add_argument("--peak", type=float, default=1.5e-3, help="of the learning rate")
+    parser.add_argument("--calls", type=int, nargs="+", default=CALLS)
+    parser.add_argument("--pieces", type=int, help="of the test split, the first so many")
+    parser.add_argument("--picture", type=Path, help="file for the plot, a png")
+    measure.add_report_flags(parser)
+    options = parser.parse_args(arguments)
+    voice, corpus = load_voice(options.voice), open_corpus(options.corpus)
+    runtime.remember_compiled_programs()
+    pieces: list[Conditioned] = []
+    voices = {}
+    for kind in CONFIGS:
+        folder = options.folder / kind
+        if not folder.is_dir():
+            pieces = pieces or conditioned(voice, list(corpus.source("train")))
+            print(f"training the {kind}", flush=True)
+            start, depth = untrained(voice, kind, options.corpus, seed=0)
+            batches = crops(pieces, options.rows, options.frames, seed=0)
+            trained, _ = train(start, depth, batches, options.steps, options.peak)
+            save_voice(folder, trained)
+        voices[kind] = load_voice(folder)
+    examples = list(corpus.source("test"))[: options.pieces]
+    sampling = resolve_sampling(voices["flow"], k_step=0)
+    prior = mels_of(voices["flow"], examples, sampling, seed=0, frames_per_batch=FRAMES_PER_BATCH)
+    auxiliary = quality.measured(voice, examples, prior, None)
+    rows: list[dict[str, Any]] = []
+    for kind, one in voices.items():
+        for row, _ in rows_of(kind, one, examples, options.calls):
+            rows.append(row)
+            print(measure.line(row), flush=True)
+    if options.picture:
+        draw(options.picture, rows, auxiliary)
+    seconds = sum(len(e["mel"]) for e in examples) / voice.info.mel.frames_per_sec
+    about = (
+        f"Each trained for {options.steps} steps of {options.rows} x {options.frames} frames; "
+        f"{len(examples)} pieces of the test split, {seconds:.0f} s; diffusion from "
+        f"k = {voices['diffusion'].sampling.k_step}, flow from t = "
+        f"{1 - float(voices['flow'].sampling.k_step):g}."
+    )
+    first = {"": "auxiliary mel", "method": "", "calls": 0, **auxiliary}
+    measure.report(options, "Flow beside diffusion", [first, *rows], about)
+
+
+if __name__ == "__main__":
+    runtime.run(main)
