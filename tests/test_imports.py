@@ -10,7 +10,7 @@ PACKAGE = "diffsinger_jax"
 
 BASE = {"types", "errors", "atomic_write", "pitch", "resources", "ranges", "old_names"}
 TABLE = {"features"}
-HOST = BASE | TABLE | {"score", "audio", "metrics", "corpus", "pipeline", "plots"}
+HOST = BASE | TABLE | {"score", "text", "audio", "metrics", "corpus", "pipeline", "plots"}
 PURE = {"types", "pitch", "ranges", "diffusion", "modules", "models"}
 VOICES = HOST | PURE | {"voices"}
 NO_DEVICE = {"jax", "flax", "optax", "orbax"}
@@ -27,6 +27,7 @@ RULES = {
     "old_names": (set(), NO_DEVICE),
     "features": (BASE | {"audio"}, NO_DEVICE | {"tensorflow_datasets"}),
     "score": (BASE, NO_DEVICE | {"tensorflow_datasets"}),
+    "text": (BASE | {"score"}, NO_DEVICE | {"tensorflow_datasets"}),
     "audio": (BASE, {"flax", "optax", "orbax", "tensorflow_datasets"}),
     "metrics": (BASE | {"audio"}, NO_DEVICE | {"tensorflow_datasets"}),
     "plots": (BASE | {"audio"}, NO_DEVICE),
