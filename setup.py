@@ -73,6 +73,8 @@ setup(
         "perceptual": ["onnxruntime>=1.18", "speechmos"],
         # Projects of other editors. MIT; of what it depends on, portion is LGPL, none is GPL.
         "formats": ["libresvip>=2.9"],
+        # English words for speech: only the tables in misaki are read (Apache-2.0).
+        "en": ["misaki>=0.9.4; python_version < '3.13'"],
         "zh": ["pypinyin>=0.50"],  # Chinese characters to pinyin
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],  # OpenUtau's voicebanks and vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not
