@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -231,6 +231,10 @@ class Score:
       source: the file it came from, for error messages.
       part: the name of the part that it is, where the file has several, as "Alto".
       remarks: what the reader assumed or left out, a sentence each.
+      singer: who sings it, by a name in the file, as OpenUtau's projects have it.
+      phonemizer: what reads its lyrics, likewise.
+      expressions: curves in the units of the file's editor, by its names for them: seconds of the
+        song f64[n] -> values f64[n].
     """
 
     title: str
@@ -239,6 +243,11 @@ class Score:
     source: str = ""
     part: str = ""
     remarks: tuple[str, ...] = ()
+    singer: str = ""
+    phonemizer: str = ""
+    expressions: Mapping[str, Callable[[np.ndarray], np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def duration_sec(self) -> float:

@@ -65,6 +65,8 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         flags.save = [] if flags.stream else [*flags.save, "picture"]
     flags.score = [resources.find_score(score) for score in flags.score]
     flags.save = list(dict.fromkeys(flags.save))
+    if flags.singers is not None and flags.part is None:
+        flags.part = "all"
     return flags
 
 
@@ -84,6 +86,11 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a voice folder, the name of a voice that ships, as %(default)s, or an OpenUtau "
         "DiffSinger voicebank, a folder, .zip or .oudep (extra `onnx`)",
+    )
+    what.add_argument(
+        "--singers",
+        metavar="DIR",
+        help="OpenUtau voicebanks: each track of a .ustx by the one it names, into stems and a mix",
     )
     score_flags.add_reading(parser)
     what.add_argument(
@@ -161,24 +168,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     runtime.remember_compiled_programs()
     if flags.warmup:
-        _warm_up(_open(flags), flags)
+        _warm_up(_open(flags.voice, flags), flags)
         return 0
     if flags.out != "-":
         require_writable(flags.out)
     stems = output_stems(flags.score)
     _keep_the_scores(flags, stems)
     named = score_flags.read_all(flags.score, stems, flags)
-    synthesizer = _open(flags)
-    voice = synthesizer.voice
     speaker = control_flags.speaker_name(flags)
-    voice.info.vocabulary.speaker_id(speaker)
-    sampling = _sampling(synthesizer, flags)
-    songs = [(path, stem, _prepared(synthesizer, score, flags)) for path, stem, score in named]
+    singers = _singers(named, flags)
+    for synthesizer in dict.fromkeys(singers):
+        synthesizer.voice.info.vocabulary.speaker_id(speaker)
+    samplings = {synthesizer: _sampling(synthesizer, flags) for synthesizer in singers}
+    songs = [
+        (path, stem, _prepared(synthesizer, score, flags))
+        for synthesizer, (path, stem, score) in zip(singers, named, strict=True)
+    ]
 
     # What is said must not stand in a sound that goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if flags.out == "-" else sys.stdout):
-        print(f"voice: {voice.name} ({voice.info.licence})")
-        for path, stem, score in songs:
+        for voice in (synthesizer.voice for synthesizer in dict.fromkeys(singers)):
+            print(f"voice: {voice.name} ({voice.info.licence})")
+        for synthesizer, (path, stem, score) in zip(singers, songs, strict=True):
             print(f"{path}: {f'{score.part}, ' if score.part else ''}{score.duration_sec:.1f} s")
             for remark in score.remarks:
                 print(f"  {remark}")
@@ -186,7 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"ignored, since the voice has no input for them: {', '.join(ignored)}")
             for take in range(flags.takes):
                 name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
-                how = {"seed": flags.seed + take, "speaker": speaker, "sampling": sampling}
+                how = {"seed": flags.seed + take, "speaker": speaker}
+                how["sampling"] = samplings[synthesizer]
                 (_stream if flags.stream else _sing)(synthesizer, score, name, how, flags)
         if not flags.stream:
             score_flags.mix_parts(songs, flags)
@@ -267,17 +279,35 @@ def _warm_up(synthesizer, flags: argparse.Namespace) -> None:
         pass
 
 
-def _open(flags: argparse.Namespace):
+def _singers(named: Sequence[tuple], flags: argparse.Namespace) -> list:
+    """What sings each score: the singer that it names, found in --singers, or else --voice."""
+    if flags.singers is None:
+        return [_open(flags.voice, flags)] * len(named)
+    from diffsinger_jax.interop.openutau.singers import Singers
+
+    folder = Singers(flags.singers)
+    paths = [folder.find(score.singer, f"{score.source}: {score.part}") for _, _, score in named]
+    found = {path: _open(path, flags) for path in dict.fromkeys(paths)}
+    rates = {synthesizer.voice.info.mel.sample_rate for synthesizer in found.values()}
+    if len(rates) > 1 and flags.sample_rate is None:
+        raise InputError(
+            f"the singers have the sample rates {', '.join(map(str, sorted(rates)))}, which cannot "
+            "be mixed; give the one that is wanted with --sample_rate"
+        )
+    return [found[path] for path in paths]
+
+
+def _open(voice, flags: argparse.Namespace):
     """What sings: with a voice of ours, or a voicebank of OpenUtau."""
     from diffsinger_jax.interop.openutau.package import is_voicebank
 
-    if is_voicebank(flags.voice):
+    if is_voicebank(voice):
         from diffsinger_jax.interop.openutau.synthesizer import VoicebankSynthesizer
 
-        return VoicebankSynthesizer.from_checkpoint(flags.voice, flags.vocoder)
+        return VoicebankSynthesizer.from_checkpoint(voice, flags.vocoder)
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
-    return Synthesizer.from_checkpoint(flags.voice, flags.vocoder)
+    return Synthesizer.from_checkpoint(voice, flags.vocoder)
 
 
 def _sampling(synthesizer, flags: argparse.Namespace):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -31,6 +31,7 @@ class Part:
       sung: False for an instrument, which is sung only if it is asked for by name.
       f0: the pitch that the file draws: seconds f64[n] -> Hz f64[n]; None to predict it.
       remarks: what was assumed of this part alone.
+      singer, phonemizer, expressions: as of `Score`.
     """
 
     name: str
@@ -38,6 +39,11 @@ class Part:
     sung: bool = True
     f0: Callable[[np.ndarray], np.ndarray] | None = None
     remarks: tuple[str, ...] = ()
+    singer: str = ""
+    phonemizer: str = ""
+    expressions: Mapping[str, Callable[[np.ndarray], np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def has_lyrics(self) -> bool:
@@ -94,7 +100,14 @@ def scores_of(song: Song, options: ReadOptions) -> list[Score]:
             piece = dataclasses.replace(piece, curves={"f0": curve})
         name = part.name if len(song.parts) > 1 else ""
         score = Score(song.title, song.language, (piece,), song.source, name, tuple(remarks))
-        scores.append(score)
+        scores.append(
+            dataclasses.replace(
+                score,
+                singer=part.singer,
+                phonemizer=part.phonemizer,
+                expressions=part.expressions,
+            )
+        )
     return scores
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -57,7 +57,14 @@ def change_tempo(score: Score, factor: float) -> Score:
             },
         )
 
-    return dataclasses.replace(score, pieces=tuple(map(at_tempo, score.pieces)))
+    def faster(at: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda seconds: at(np.asarray(seconds) * factor)
+
+    return dataclasses.replace(
+        score,
+        pieces=tuple(map(at_tempo, score.pieces)),
+        expressions={name: faster(at) for name, at in score.expressions.items()},
+    )
 
 
 def is_silent(piece: Piece) -> bool:

@@ -31,10 +31,8 @@ TICKS = 480
 
 _MOST_ITEMS = 1_000_000
 
-_UNUSED = {
-    "dyn": "dynamics", "genc": "gender", "brec": "breathiness", "tenc": "tension",
-    "voic": "voicing", "ene": "energy", "velc": "velocity", "shfc": "tone shift",
-}  # fmt: skip
+_NEUTRAL = {"velc": 100.0, "voic": 100.0, "pexp": 100.0}
+"""What expressions are where no curve is drawn; 0 for the others."""
 
 
 def read_ustx(path: str | Path, options: ReadOptions) -> Song:
@@ -42,7 +40,7 @@ def read_ustx(path: str | Path, options: ReadOptions) -> Song:
 
     Pitch points with their shapes, vibrato and `pitd` become the f0 that is sung; so are
     phonemes in brackets ("か[k a]") and phoneme overrides. `+`, `+~` and `-` are slurs, R is a
-    rest. Curves that no voice of this project takes are named in the remarks.
+    rest. Other curves are expressions, in OpenUtau's units.
 
     Raises:
       InputError: if it is no such project, or a number in it cannot be.
@@ -87,7 +85,8 @@ class _Project:
             part, last = self._part(name, voice_parts)
             if part.notes:
                 names.append(name)
-                parts.append(part)
+                singer, phonemizer = self._singer(tracks, track)
+                parts.append(dataclasses.replace(part, singer=singer, phonemizer=phonemizer))
                 end = max(end, last)
         named = zip(parts, unique_names(names), strict=True)
         return Song(
@@ -98,6 +97,12 @@ class _Project:
             tempo=self.tempo,
             end=Fraction(end).limit_denominator(TICKS) / TICKS,
         )
+
+    def _singer(self, tracks: Sequence[Any], number: int) -> tuple[str, str]:
+        """Who sings a track, and what reads its lyrics."""
+        track = tracks[number] if 0 <= number < len(tracks) else {}
+        said = track if isinstance(track, dict) else {}
+        return str(said.get("singer") or ""), str(said.get("phonemizer") or "")
 
     def fail(self, place: str, what: str) -> None:
         raise InputError(f"{self.source}: {place}: {what}; mend it in OpenUtau and save it again")
@@ -168,7 +173,8 @@ class _Project:
         """All voice parts of a track as one line, and its last tick."""
         notes: list[tuple[WrittenNote, DrawnNote, Mapping, str]] = []
         place = f"track {name!r}" if name else "the track"
-        deviations, unused, last = [], set(), 0.0
+        drawn_curves: dict[str, list[tuple[list[float], list[float]]]] = {}
+        last = 0.0
         for voice_part in voice_parts:
             offset = self.number(voice_part, "position", place, 0.0)
             for i, raw in enumerate(_list(voice_part, "notes"), 1):
@@ -176,24 +182,28 @@ class _Project:
                 if note := self._note(raw, offset, f"{place}, note {i}"):
                     notes.append(note)
             for curve in _list(voice_part, "curves"):
-                if isinstance(curve, dict) and (of_curve := self._pitd(curve, offset, name)):
-                    deviations.append(of_curve)
-                elif isinstance(curve, dict) and any(y != "0" for y in _list(curve, "ys")):
-                    unused.add(_UNUSED.get(str(curve.get("abbr")), str(curve.get("abbr"))))
+                if isinstance(curve, dict):
+                    abbr = str(curve.get("abbr"))
+                    points = self._points(curve, offset, f"part {name!r}, curve {abbr}")
+                    drawn_curves.setdefault(abbr, []).append(points)
             last = max([last] + [drawn.end for _, drawn, _, _ in notes])
         notes.sort(key=lambda note: note[1].start)
         drawn = self._with_lines(notes)
-        remarks = []
-        if unused:
-            remarks.append(f"its curves of {', '.join(sorted(unused))} are not sung")
+        deviations = [
+            deviation_curve(*points) for points in drawn_curves.pop("pitd", []) if points[0]
+        ]
 
         def deviation(ticks: np.ndarray) -> np.ndarray:
             return sum((d(ticks) for d in deviations), np.zeros(len(ticks)))
 
         f0 = drawn_f0(drawn, lambda sec: self.tempo.quarters(sec) * TICKS, deviation)
         line = tuple(sung for sung, _, _, _ in notes)
-        part = Part(name, line, f0=f0 if line else None, remarks=tuple(remarks))
-        return part, last
+        expressions = {
+            abbr: self._expression(curves, _NEUTRAL.get(abbr, 0.0))
+            for abbr, curves in drawn_curves.items()
+            if any(len(ticks) for ticks, _ in curves)
+        }
+        return Part(name, line, f0=f0 if line else None, expressions=expressions), last
 
     def _note(
         self, raw: Any, offset: float, place: str
@@ -280,20 +290,35 @@ class _Project:
         values["period"] = min(max(values["period"], 5.0), 500.0) / length_ms
         return Vibrato(**values)
 
-    def _pitd(
-        self, curve: Mapping, offset: float, name: str
-    ) -> Callable[[np.ndarray], np.ndarray] | None:
-        if curve.get("abbr") != "pitd":
-            return None
+    def _points(self, curve: Mapping, offset: float, place: str) -> tuple[list[float], list[float]]:
+        """Ticks of the song and values of a curve's points, in order."""
         xs, ys = _list(curve, "xs"), _list(curve, "ys")
-        place = f"part {name!r}, pitch deviation"
         if len(xs) != len(ys):
             self.fail(place, f"it has {len(xs)} times and {len(ys)} values")
-        if not xs:
-            return None
         self._spend(len(xs), place)
         ticks = [offset + self.number({"x": x}, "x", place) for x in xs]
-        return deviation_curve(ticks, [self.number({"y": y}, "y", place) for y in ys])
+        values = [self.number({"y": y}, "y", place) for y in ys]
+        points = sorted(zip(ticks, values, strict=True))
+        return [tick for tick, _ in points], [value for _, value in points]
+
+    def _expression(
+        self, curves: Sequence[tuple[list[float], list[float]]], neutral: float
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Values of the curves of a track's voice parts, by seconds of the song.
+
+        Straight lines between points, at whole ticks as OpenUtau has it; neutral outside of them.
+        """
+
+        def at(seconds: np.ndarray) -> np.ndarray:
+            ticks = np.round(self.tempo.quarters(np.asarray(seconds, np.float64)) * TICKS)
+            values = np.full(len(ticks), neutral)
+            for xs, ys in curves:
+                if xs:
+                    inside = (ticks >= xs[0]) & (ticks <= xs[-1])
+                    values = np.where(inside, np.interp(ticks, xs, ys), values)
+            return values
+
+        return at
 
 
 def _list(mapping: Mapping, key: str) -> list:

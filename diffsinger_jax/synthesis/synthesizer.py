@@ -271,7 +271,7 @@ class Synthesizer:
 
     def ignored_curves(self, score: Score) -> list[str]:
         """Names of the curves that a score gives and the voice has no input for, sorted."""
-        given = {name for piece in score.pieces for name in piece.curves}
+        given = {name for piece in score.pieces for name in piece.curves} | {*score.expressions}
         read = {"f0"} | {SOURCES.get(name, name) for name in self.voice.curves}
         if self.voice.mixes_speakers:
             read |= {name for name in given if name.startswith(SPEAKER_PREFIX)}

@@ -37,11 +37,13 @@ class OnnxVocoder:
       name: for messages.
       mel: that it reads.
       graph: of it.
+      pitch_controllable: whether its f0 may be another than the mel was made for.
     """
 
     name: str
     mel: MelSpec
     graph: OnnxGraph
+    pitch_controllable: bool = False
 
     @classmethod
     def open(
@@ -91,7 +93,8 @@ class OnnxVocoder:
         mel = mel_of_settings(settings, where)
         check(mel)
         name = str(settings.get("model", "model.onnx"))
-        return cls(str(path), mel, _graph(read(name), path / name))
+        controllable = settings.get("pitch_controllable") is True
+        return cls(str(path), mel, _graph(read(name), path / name), controllable)
 
     def __call__(self, mel: Array, f0: Array, keys=None, mask=None) -> np.ndarray:
         """Sound of a batch, row by row; f0 is filled where it is unvoiced, as in their training.

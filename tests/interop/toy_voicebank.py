@@ -76,7 +76,6 @@ mel_base: e
 mel_scale: slaney
 """
 CHARACTER = """\
-name: Toy
 text_file_encoding: utf-8
 singer_type: diffsinger
 subbanks:

@@ -9,6 +9,7 @@ import yaml
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.reader import read_score, read_scores
+from diffsinger_jax.score.transform import change_tempo
 from diffsinger_jax.types import Vocabulary
 
 POINTS = {"data": [{"x": -40, "y": 0, "shape": "io"}, {"x": 40, "y": 0, "shape": "io"}],
@@ -78,12 +79,20 @@ def test_phoneme_overrides_replace_the_dictionary(tmp_path):
     assert [p.symbol for p in read.pieces[0].phonemes] == ["s", "a"]
 
 
-def test_curves_that_are_not_sung_are_named(tmp_path):
-    curve = {"abbr": "tenc", "xs": [0, 480], "ys": [0, 50]}
-    (remark,) = read_score(
-        save(tmp_path, project([note(0, 480, 60, "か")], curves=[curve]))
-    ).remarks
-    assert remark == "its curves of tension are not sung"
+def test_other_curves_are_expressions_in_seconds_of_the_song(tmp_path):
+    curves = [
+        {"abbr": "tenc", "xs": [0, 480], "ys": [0, 50]},
+        {"abbr": "velc", "xs": [0, 240], "ys": [50, 150]},
+        {"abbr": "dyn", "xs": [], "ys": []},
+    ]
+    content = project([note(0, 480, 60, "か")], curves=curves)
+    content["tempos"] = [{"position": 0, "bpm": 120}, {"position": 240, "bpm": 60}]
+    score = change_tempo(read_score(save(tmp_path, content)), 2.0)
+    assert sorted(score.expressions) == ["tenc", "velc"]
+    # 240 ticks take 0.25 s, those after the change 0.5 s; twice as fast, half of it.
+    at = np.array([-1.0, 0.0, 0.0625, 0.125, 0.25, 0.375, 1.0])
+    assert score.expressions["tenc"](at).tolist() == [0.0, 0.0, 12.5, 25.0, 37.5, 50.0, 0.0]
+    assert score.expressions["velc"](at).tolist() == [100.0, 50.0, 100.0, 150.0, 100, 100, 100]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.interop.openutau import expressions
 from diffsinger_jax.interop.openutau.curves import (
     FrameGrid,
     TimedCurve,
@@ -20,6 +21,7 @@ from diffsinger_jax.interop.openutau.dictionary import SoundTable
 from diffsinger_jax.interop.openutau.melody import melody
 from diffsinger_jax.interop.openutau.model_folder import ModelFolder
 from diffsinger_jax.interop.openutau.phrases import Phone, Phrase
+from diffsinger_jax.interop.openutau.settings import Settings
 from diffsinger_jax.interop.openutau.speakers import Cast
 from diffsinger_jax.interop.openutau.timing import (
     NoteGroups,
@@ -58,7 +60,7 @@ class PhraseMel:
       phrase: what it is of.
       phones: where each phoneme is.
       grid: the acoustic model's frames.
-      pitch: f64[T] MIDI numbers.
+      pitch: f64[T] MIDI numbers, without the tone shift.
       curves: f64[T] each, that the acoustic model was shown.
       mel: f32[T, M].
     """
@@ -76,8 +78,17 @@ class PhraseMel:
         return midi_to_hz(self.pitch).astype(np.float32)
 
 
-def sing_phrase(voicebank: Voicebank, phrase: Phrase, cast: Cast, steps: Steps) -> PhraseMel:
+def sing_phrase(
+    voicebank: Voicebank, phrase: Phrase, cast: Cast, steps: Steps, *, shifts_tone: bool = False
+) -> PhraseMel:
     """Durations, pitch, curves and mel of a phrase, each predicted where the score gives none.
+
+    Args:
+      voicebank: that sings.
+      phrase: of a prepared score.
+      cast: who of it sings.
+      steps: how the acoustic graph samples.
+      shifts_tone: whether its vocoder takes another f0 than the mel was made for.
 
     Raises:
       InputError: for what neither the score gives nor the voicebank predicts, or a graph that
@@ -92,11 +103,12 @@ def sing_phrase(voicebank: Voicebank, phrase: Phrase, cast: Cast, steps: Steps) 
     curves = _curves(voicebank, phrase, phones, grid, grid.curve(pitch), cast)
     part = voicebank.acoustic
     symbols = _padded(phones)
+    shift = expressions.tone_shift(phrase, grid.times_sec) if shifts_tone else 0.0
     feed = {
         "tokens": part.tokens(symbols, phrase.piece.where),
         **part.language_ids(symbols),
         "durations": grid.ph_dur[None],
-        "f0": midi_to_hz(pitch).astype(np.float32)[None],
+        "f0": midi_to_hz(pitch + shift).astype(np.float32)[None],
         **{name: values.astype(np.float32)[None] for name, values in curves.items()},
         **cast.by_frame(part, phrase, phones, grid),
         **acoustic_steps(part, steps),
@@ -162,8 +174,10 @@ def predict_pitch(
         feed["note_rest"] = notes.rest[None]
     if part.settings.use_expr:
         expr = given_curve(phrase, "expr")
-        values = 1.0 if expr is None else np.clip(expr.at(grid.times_sec), 0.0, 1.0)
-        feed["expr"] = frames * np.asarray(values, np.float32)
+        values = expressions.expressiveness(phrase, grid.times_sec)
+        if expr is not None:
+            values = np.clip(expr.at(grid.times_sec), 0.0, 1.0)
+        feed["expr"] = frames if values is None else values.astype(np.float32)[None]
     predicted = next(iter(part.run("pitch", feed).values())).reshape(-1)
     _require_frames(predicted, grid, part, "pitch")
     return grid.curve(predicted)
@@ -175,11 +189,12 @@ def predict_curves(
     """Curves f[T] by name, by the variance model, and its frames."""
     grid = FrameGrid.of(phones, part.settings.frame_sec)
     names = part.settings.predicted_curves
+    shifted = pitch.at(grid.times_sec) + expressions.tone_shift(phrase, grid.times_sec)
     nothing = np.zeros((1, grid.frames), np.float32)
     feed = {
         **_encoded(part, phrase, phones, grid),
         "ph_dur": grid.ph_dur[None],
-        "pitch": pitch.at(grid.times_sec).astype(np.float32)[None],
+        "pitch": shifted.astype(np.float32)[None],
         **dict.fromkeys(names, nothing),
         "retake": np.ones((1, grid.frames, len(names)), bool),
         **cast.by_frame(part, phrase, phones, grid),
@@ -213,17 +228,29 @@ def _curves(
             "the voicebank does not predict and the score does not give; add a dsvariance that "
             f"predicts it, or give {lost[0]} in a .ds"
         )
+    times = grid.times_sec
     shown = {
-        name: predicted[name] if curve is None else curve.at(grid.times_sec)
+        name: expressions.offset(phrase, name, times)
+        + (predicted[name] if curve is None else curve.at(times))
         for name, curve in given.items()
     }
-    neutral = {"gender": (settings.use_key_shift_embed, 0.0)}
-    neutral["velocity"] = (settings.use_speed_embed, 1.0)
-    for name, (used, value) in neutral.items():
-        if used:
-            curve = given_curve(phrase, name)
-            shown[name] = np.full(grid.frames, value) if curve is None else curve.at(grid.times_sec)
+    drawn = {
+        "gender": (settings.use_key_shift_embed, 0.0, lambda: _gender(settings, phrase, times)),
+        "velocity": (settings.use_speed_embed, 1.0, lambda: expressions.velocity(phrase, times)),
+    }
+    for name, (used, neutral, expressed) in drawn.items():
+        if not used:
+            continue
+        if (curve := given_curve(phrase, name)) is not None:
+            shown[name] = curve.at(times)
+        else:
+            values = expressed()
+            shown[name] = np.full(grid.frames, neutral) if values is None else values
     return shown
+
+
+def _gender(settings: Settings, phrase: Phrase, times_sec: np.ndarray) -> np.ndarray | None:
+    return expressions.gender(phrase, settings.range, times_sec)
 
 
 def acoustic_steps(part: ModelFolder, steps: Steps) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -73,6 +73,7 @@ class Phrase:
       notes: in order, without gaps between them but for given durations.
       room_sec: silence before its first note.
       given: its phones where the score says when they are sung; None to predict that.
+      expressions: those of the score.
     """
 
     piece: Piece
@@ -82,6 +83,9 @@ class Phrase:
     notes: tuple[PhraseNote, ...]
     room_sec: float
     given: tuple[Phone, ...] | None
+    expressions: Mapping[str, Callable[[np.ndarray], np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -104,8 +108,14 @@ def phrases_of(score: Score, sung_pieces: Sequence[Piece]) -> list[Phrase]:
         for first, last in _sounding(phonemes):
             phrase = _phrase(piece, index, phonemes[first:last], starts[first : last + 1])
             room_sec = max(phrase.notes[0].start_sec - end_sec, 0.0)
-            language = piece.language or score.language
-            phrases.append(dataclasses.replace(phrase, room_sec=room_sec, language=language))
+            phrases.append(
+                dataclasses.replace(
+                    phrase,
+                    room_sec=room_sec,
+                    language=piece.language or score.language,
+                    expressions=score.expressions,
+                )
+            )
             end_sec = phrase.notes[-1].end_sec
     return phrases
 

@@ -10,6 +10,7 @@ import numpy as np
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.openutau.character import Character
 from diffsinger_jax.interop.openutau.curves import FrameGrid, given_curve
+from diffsinger_jax.interop.openutau.expressions import color_shares
 from diffsinger_jax.interop.openutau.model_folder import ModelFolder
 from diffsinger_jax.interop.openutau.phrases import Phone, Phrase
 from diffsinger_jax.score.ds_schema import SPEAKER_PREFIX
@@ -52,10 +53,26 @@ class Cast:
             return {}
         midis = [phones[0].midi, *(phone.midi for phone in phones), phones[-1].midi]
         rows = np.repeat([_row(part, self.suffix(midi)) for midi in midis], grid.ph_dur)
-        shares = np.eye(len(part.settings.speakers))[rows]
+        shares = self._colors(part, phrase, grid, rows)
         if (mix := self._mix(part, phrase, grid)) is not None:
             shares = mix
         return {"spk_embed": (shares.astype(np.float32) @ part.embeddings)[None]}
+
+    def _colors(
+        self, part: ModelFolder, phrase: Phrase, grid: FrameGrid, rows: np.ndarray
+    ) -> np.ndarray:
+        """Shares of the subbanks that are drawn, at most 1 in all; the rest is the phoneme's own.
+
+        Args:
+          rows: [T] the speaker of each frame.
+        """
+        own = np.eye(len(part.settings.speakers))[rows]
+        drawn = np.zeros_like(own)
+        for number, values in color_shares(phrase, grid.times_sec).items():
+            if 0 <= number < len(self.character.subbanks):
+                drawn[:, _row(part, self.character.subbanks[number].suffix)] += values
+        total = drawn.sum(axis=1, keepdims=True)
+        return np.where(total > 1, drawn / np.maximum(total, 1.0), drawn + (1.0 - total) * own)
 
     def _mix(self, part: ModelFolder, phrase: Phrase, grid: FrameGrid) -> np.ndarray | None:
         named = [name for name in phrase.piece.curves if name.startswith(SPEAKER_PREFIX)]

@@ -13,10 +13,16 @@ import numpy as np
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.openutau.assembly import assembled, song_samples, start_sample
 from diffsinger_jax.interop.openutau.dictionary import SingerDictionary
+from diffsinger_jax.interop.openutau.expressions import is_known, loudness
 from diffsinger_jax.interop.openutau.models import PhraseMel, Steps, sing_phrase
 from diffsinger_jax.interop.openutau.phrases import Phrase, phrases_of
 from diffsinger_jax.interop.openutau.speakers import Cast
-from diffsinger_jax.interop.openutau.voicebank import Voicebank, model_roles, open_voicebank
+from diffsinger_jax.interop.openutau.voicebank import (
+    Voicebank,
+    language_of_phonemizer,
+    model_roles,
+    open_voicebank,
+)
 from diffsinger_jax.score.dictionary import Dictionary
 from diffsinger_jax.score.ds_schema import SPEAKER_PREFIX
 from diffsinger_jax.score.phonemize import Reading, phonemize
@@ -139,7 +145,8 @@ class VoicebankSynthesizer:
         vocabulary = self.voice.info.vocabulary
         if not any(note.midi is not None for piece in score.pieces for note in piece.notes):
             raise InputError(f"{score.source or score.title}: there is no note in it to sing")
-        language = score.language.lower().split("-")[0]
+        said = score.language or language_of_phonemizer(score.phonemizer)
+        language = said.lower().split("-")[0]
         if language not in vocabulary.languages:
             language = vocabulary.languages[0]
         dictionary = self._dictionary(score, language, pronunciation or Pronunciation())
@@ -165,7 +172,7 @@ class VoicebankSynthesizer:
         sung, sounds = [], []
         for mel in self._mels(score, seed, sampling, speaker, on_pieces):
             sung.append(mel)
-            sounds.append(np.concatenate(list(self._sound(mel))))
+            sounds.append(self._sound(mel))
         return assembled(score, sung, sounds, self.voice.info.mel)
 
     def stream(
@@ -184,7 +191,7 @@ class VoicebankSynthesizer:
             start = start_sample(mel, spec)
             if (block := mixer.settled(max(start, 0))).size:
                 yield block
-            mixer.add(np.concatenate(list(self._sound(mel))), start)
+            mixer.add(self._sound(mel), start)
         yield mixer.settled()
 
     def warm_up(self, *, sampling: Steps | None = None) -> Iterator[int]:
@@ -218,6 +225,7 @@ class VoicebankSynthesizer:
         pitch = self.voice.pitch
         read |= {"expr"} if pitch is not None and pitch.settings.use_expr else set()
         given = {name for piece in score.pieces for name in piece.curves}
+        given |= {name for name in score.expressions if not is_known(name)}
         if settings.speakers:
             given = {name for name in given if not name.startswith(SPEAKER_PREFIX)}
         return sorted(given - read)
@@ -256,7 +264,7 @@ class VoicebankSynthesizer:
         self._begin_noise(seed)
         phrases: list[Phrase] = phrases_of(score, pieces)
         for phrase, following in zip(phrases, (*phrases[1:], None), strict=True):
-            yield sing_phrase(self.voice, phrase, cast, steps)
+            yield sing_phrase(self.voice, phrase, cast, steps, shifts_tone=self._shifts_tone)
             on_pieces((following.index if following else len(pieces)) - phrase.index)
 
     def _begin_noise(self, seed: int) -> None:
@@ -265,5 +273,14 @@ class VoicebankSynthesizer:
             for role in roles:
                 part.graph(role).seed(seed)
 
-    def _sound(self, mel: PhraseMel) -> Iterator[np.ndarray]:
-        return self._render.stream(mel.mel, mel.f0, len(mel.mel), jax.random.key(mel.phrase.index))
+    def _sound(self, mel: PhraseMel) -> np.ndarray:
+        """f32[T * hop], as loud as the score says."""
+        key = jax.random.key(mel.phrase.index)
+        wav = np.concatenate(list(self._render.stream(mel.mel, mel.f0, len(mel.mel), key)))
+        times = mel.grid.start_sec + np.arange(len(wav)) / self.voice.info.mel.sample_rate
+        factor = loudness(mel.phrase, times)
+        return wav if factor is None else (wav * factor).astype(np.float32)
+
+    @property
+    def _shifts_tone(self) -> bool:
+        return getattr(self._render.vocoder, "pitch_controllable", False)

@@ -125,10 +125,14 @@ class Voicebank:
         prefixes = {s.partition("/")[0] for s in self.acoustic.phonemes if "/" in s}
         if prefixes:
             return tuple(sorted(prefixes))
-        for word, language in _LANGUAGE_OF_PHONEMIZER.items():
-            if word in self.character.phonemizer:
-                return (language,)
+        if language := language_of_phonemizer(self.character.phonemizer):
+            return (language,)
         return ("zh",) if "zh" in self.acoustic.phonemes else ("ja",)
+
+
+def language_of_phonemizer(name: str) -> str:
+    """The language whose lyrics one of OpenUtau's phonemizers reads, "" for one of no language."""
+    return next((tag for word, tag in _LANGUAGE_OF_PHONEMIZER.items() if word in name), "")
 
 
 def open_voicebank(path: str | os.PathLike) -> Voicebank:
