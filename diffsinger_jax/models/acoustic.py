@@ -14,10 +14,10 @@ import numpy as np
 from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.processes import PROCESSES, Process
 from diffsinger_jax.diffusion.samplers.estimates import PredictX0
-from diffsinger_jax.diffusion.sampling import Sampling, shallow_sample
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.models.diffsinger import DiffSinger
+from diffsinger_jax.models.generator import AppliedTrunk, Generator
 from diffsinger_jax.models.scaling import MelScaling
-from diffsinger_jax.modules.layers import masked
 from diffsinger_jax.pitch import midi_to_hz
 from diffsinger_jax.types import Batch, CorpusInfo
 
@@ -106,11 +106,9 @@ class AcousticModel:
             prior = jnp.zeros((*batch.mask.shape, self.model.mel_bins))
         if sampling.k_step == 0:
             return self.scaling.unscale(prior)
-        times = sampling.model_times(self.path)
-        estimate = sampling.sampler.estimate
-        predict = self.predictor(params, batch, cond, prior, times, estimate=estimate)
-        process = self.make_process(params)
-        z = shallow_sample(process, predict, prior, keys, sampling, temperature)
+        generator = self.generator(params)
+        shown = self._shown(cond, prior)
+        z = generator.sample(shown, prior, batch.mask, keys, sampling, temperature)
         return self.scaling.unscale(z)
 
     def needs_prior(self, start: str) -> bool:
@@ -138,20 +136,23 @@ class AcousticModel:
           times: [n] of the path, sorted: all that will be asked for.
           estimate: what is predicted, "x0" or another that the process has.
         """
-        process = self.make_process(params)
-        projected = self._apply(params, "project_condition", cond, prior)
-        known = jnp.asarray(times)
-        embedded = self._apply(params, "embed_times", process.trunk_time(known))  # [n, layers, C]
+        shown = self._shown(cond, prior)
+        return self.generator(params).predictor(shown, prior, batch.mask, times, estimate=estimate)
 
-        def predict(x_t: jax.Array, t: jax.Array) -> jax.Array:
-            if self.model.prior_field:  # its estimate looks at neighbouring frames
-                x_t = masked(x_t, batch.mask)
-            shown = process.trunk_input(x_t, t, prior)
-            step = embedded[jnp.searchsorted(known, t)]
-            output = self._apply(params, "denoise_prepared", shown, step, projected, batch.mask)
-            return getattr(process, estimate)(output, x_t, t, prior)
+    def generator(self, params: Any) -> Generator:
+        """The denoiser with its process, which makes z of noise."""
+        return Generator(
+            self.make_process(params),
+            AppliedTrunk(self.model, params, "denoiser"),
+            sees_padding=self.model.unmasked_convs,
+            masks_input=self.model.prior_field,
+        )
 
-        return predict
+    def _shown(self, cond: jax.Array, prior: jax.Array) -> jax.Array:
+        """What the denoiser is shown of each frame beside x_t."""
+        if self.model.condition_on_prior:
+            return jnp.concatenate([cond, prior], axis=-1)
+        return cond
 
     def _apply(self, params: Any, method: str, *args: Any) -> Any:
         return self.model.apply({"params": params}, *args, method=method)
