@@ -40,11 +40,11 @@ def measure_reading(config: ConfigDict, stage: str, hosts: int, batches: int) ->
     from diffsinger_jax.pipeline.batches import train_batches
     from diffsinger_jax.pipeline.plan import PADDING_ROW
     from diffsinger_jax.tasks.acoustic.config import acoustic_config
-    from diffsinger_jax.tasks.acoustic.stages import make_plan
     from diffsinger_jax.tasks.acoustic.task import open_run
+    from diffsinger_jax.tasks.shards import make_plan
 
     run = open_run(acoustic_config(as_dict(config)), Workdir(Path(tempfile.gettempdir())))
-    plan, buckets = make_plan(run, config[stage].frames_per_batch)
+    plan, buckets = make_plan(run.config, run.corpus, config[stage].frames_per_batch)
     read = train_batches(
         run.corpus,
         "train",

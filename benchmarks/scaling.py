@@ -61,8 +61,9 @@ class Stepper:
         from diffsinger_jax.engine.workdir import Workdir
         from diffsinger_jax.pipeline.collate import collate
         from diffsinger_jax.tasks.acoustic.config import acoustic_config
-        from diffsinger_jax.tasks.acoustic.stages import denoiser_stage, make_plan
+        from diffsinger_jax.tasks.acoustic.stages import denoiser_stage
         from diffsinger_jax.tasks.acoustic.task import initial_params, open_run
+        from diffsinger_jax.tasks.shards import make_plan
 
         mesh = data_mesh(devices)
         workdir = Workdir(Path(tempfile.gettempdir()))
@@ -72,7 +73,7 @@ class Stepper:
         trained, frozen = split_params(initial_params(run), stage.trained)
         self.state = shard(create_state(trained, optimizer), replicated(mesh))
         self.frozen = shard(frozen, replicated(mesh))
-        bucket = make_plan(run, 1)[1][-1]._replace(rows=rows * len(devices))
+        bucket = make_plan(run.config, run.corpus, 1)[1][-1]._replace(rows=rows * len(devices))
         fitting = run.corpus.lengths("train").frames <= bucket.frames
         source = run.corpus.source("train")
         examples = [source[int(i)] for i in fitting.nonzero()[0][: bucket.rows]]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from diffsinger_jax.engine.checkpoint import Checkpoints
@@ -21,10 +20,10 @@ from diffsinger_jax.models.acoustic import AcousticModel
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.pipeline.mix import MixedCorpus
-from diffsinger_jax.pipeline.plan import BatchPlan, Bucket, default_bucket_edges, make_buckets
 from diffsinger_jax.tasks.acoustic.boundary_losses import BOUNDARY_PARAMS, boundary_loss
 from diffsinger_jax.tasks.acoustic.config import AcousticConfig
 from diffsinger_jax.tasks.acoustic.stage_losses import auxiliary_loss, denoiser_loss
+from diffsinger_jax.tasks.shards import hash_name
 
 DENOISER_PARAMS = ("denoiser",)
 """What stage 2 trains."""
@@ -134,32 +133,3 @@ def require_finished(run: AcousticRun, name: str) -> None:
             f"the stage {name} in {run.workdir} stands at step {done} of {wanted}; "
             f"finish it first, with diffsinger-jax train --stage={name}"
         )
-
-
-def make_plan(run: AcousticRun, frames_per_batch: int) -> tuple[BatchPlan, tuple[Bucket, ...]]:
-    """The batches of the training split; the shapes take the validation split's examples too.
-
-    They follow from the config and the corpus alone: on however many devices and hosts they are
-    trained, who is in which batch stays the same (rows of padding make them divide).
-    """
-    splits = [s for s in ("train", "validation") if s in run.corpus.splits]
-    if "train" not in splits:
-        raise InputError(f"the corpus {run.corpus.path} has no examples to train on")
-    lengths = [run.corpus.lengths(split) for split in splits]
-    frames = np.concatenate([one.frames for one in lengths])
-    edges = run.config.bucket_edges or default_bucket_edges(frames, run.config.buckets)
-    buckets = make_buckets(
-        frames,
-        np.concatenate([one.phonemes for one in lengths]),
-        bucket_edges=edges,
-        frames_per_batch=frames_per_batch,
-        names=[name for one in lengths for name in one.names],
-    )
-    shares = run.corpus.shares("train")
-    plan = BatchPlan(lengths[0].frames, buckets, seed=run.config.seed, shares=shares)
-    return plan, buckets
-
-
-def hash_name(name: str) -> int:
-    """A number for `fold_in`, the same in every run (Python's own hash is not)."""
-    return int.from_bytes(name.encode()[:4], "little") & 0x7FFFFFFF

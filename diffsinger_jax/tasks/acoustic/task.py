@@ -57,8 +57,6 @@ from diffsinger_jax.tasks.acoustic.stages import (
     boundary_predictor,
     boundary_stage,
     denoiser_stage,
-    hash_name,
-    make_plan,
     require_finished,
 )
 from diffsinger_jax.tasks.acoustic.start import (
@@ -70,6 +68,7 @@ from diffsinger_jax.tasks.acoustic.start import (
     start_voice,
     with_voice,
 )
+from diffsinger_jax.tasks.shards import hash_name, make_plan
 from diffsinger_jax.voices.voice import Voice, empty_batch, save_voice, voice_shapes
 
 AUXILIARY_VOICE = "voice_auxiliary"
@@ -188,7 +187,8 @@ def check_run(run: AcousticRun, stage: str) -> None:
                     f"give it no steps (--config.{name}.steps=0)"
                 )
     for name in ("auxiliary", "denoiser") if stage == "all" else (stage,):
-        make_plan(run, config.stage(name).frames_per_batch)  # says which example fits no bucket
+        # Says which example fits no bucket.
+        make_plan(config, run.corpus, config.stage(name).frames_per_batch)
     if stage in ("boundary", "denoiser"):
         require_finished(run, "auxiliary")
 

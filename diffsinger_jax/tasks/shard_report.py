@@ -1,29 +1,43 @@
-"""What a stage reports before it trains: shapes, padding, FLOP, memory."""
+"""What a training on shards reports before it starts: shapes, padding, FLOP, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from diffsinger_jax.engine.compile import CompiledStep
 from diffsinger_jax.engine.hosts import log_primary
+from diffsinger_jax.engine.loop import RunContext
 from diffsinger_jax.pipeline.batches import padded_rows
 from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan
-from diffsinger_jax.tasks.acoustic.stages import AcousticRun
 
 
-def describe_stage(
-    run: AcousticRun,
+def describe_training(
+    run: RunContext,
+    frames: np.ndarray,
     name: str,
+    section: Any,
     compiled: Mapping[Any, CompiledStep],
     plan: BatchPlan,
     *,
     rows_multiple: int,
     start: int,
 ) -> None:
-    """Shapes, padding, FLOP and memory of a stage, and where its checkpoints go."""
-    section, devices = run.config.stage(name), run.mesh.size
-    frames = run.corpus.lengths("train").frames
+    """Shapes, padding, FLOP and memory of a training, and where its checkpoints go.
+
+    Args:
+      run: where it is trained.
+      frames: i[examples] of the training split.
+      name: of the stage.
+      section: of the config, with `steps` and `frames_per_batch`.
+      compiled: its programs by shape.
+      plan: of its batches.
+      rows_multiple: that the rows of a batch divide by.
+      start: steps that are done.
+    """
+    devices = run.mesh.size
     real = dict.fromkeys(compiled, 0)
     batches = dict.fromkeys(compiled, 0)
     for number in range(plan.batches_per_epoch):
