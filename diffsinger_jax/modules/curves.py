@@ -66,12 +66,23 @@ class CurveEmbedding(nn.Module):
     scaled: bool = True
 
     @nn.compact
-    def __call__(self, values: Mapping[str, jax.Array]) -> jax.Array:
-        """f32[B, T] by name (f32[B] for one value in a row) -> f32[B, T, H] ([B, 1, H])."""
+    def __call__(
+        self, values: Mapping[str, jax.Array], given: Mapping[str, jax.Array] | None = None
+    ) -> jax.Array:
+        """The vector of all curves.
+
+        Args:
+          values: f32[B, T] by name, f32[B] for one value in a row.
+          given: bool[B, T] by name, where a curve is shown; None for everywhere.
+
+        Returns:
+          f32[B, T, H], [B, 1, H] for values of rows.
+        """
         embedded = jnp.zeros((1, 1, 1))
         for name in self.curves:
             curve = values[name]
             curve = curve[:, None] if curve.ndim == 1 else curve  # [B] -> [B, 1]
             scale = CURVE_SCALES.get(name, 1.0) if self.scaled else 1.0
-            embedded += ScalarEmbed(self.hidden, name=name)(curve * scale)
+            vector = ScalarEmbed(self.hidden, name=name)(curve * scale)
+            embedded += vector if given is None else vector * given[name][..., None]
         return embedded

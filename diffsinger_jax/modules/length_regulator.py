@@ -52,3 +52,52 @@ def segment_sum(values: jax.Array, onset: jax.Array) -> tuple[jax.Array, jax.Arr
     member = group[:, :, None] == jnp.arange(length)[None, None, :]  # [B, N, groups]
     sums = jnp.einsum("bn,bng->bg", values, member.astype(values.dtype))
     return sums, jnp.arange(length)[None, :] < onset.sum(axis=1, keepdims=True)
+
+
+def word_of(onset: jax.Array) -> jax.Array:
+    """The 1-based word of each phoneme; those before the first onset are of the first word.
+
+    Args:
+      onset: i32[B, N], 1 where a word starts.
+
+    Returns:
+      i32[B, N] in 1 .. N, on padding that of the last word.
+    """
+    return jnp.maximum(jnp.cumsum(onset, axis=1), 1)
+
+
+def word_sums(values: jax.Array, word: jax.Array) -> jax.Array:
+    """Sums over the phonemes of each word.
+
+    Args:
+      values: f32[B, N], zero on padding.
+      word: i32[B, N] 1-based, 0 for none.
+
+    Returns:
+      f32[B, N]: word w at w - 1, zeros behind the last.
+    """
+    words = jnp.arange(1, values.shape[1] + 1)
+    member = word[:, :, None] == words[None, None, :]  # [B, N, words]
+    return jnp.einsum("bn,bnw->bw", values, member.astype(values.dtype))
+
+
+def fit_to_words(frames: jax.Array, word: jax.Array, word_frames: jax.Array) -> jax.Array:
+    """The rhythm regulator: durations scaled so that they fill their words, rounded one by one.
+
+    Rounding may miss a word's frames by some; a word without duration stays so.
+
+    Args:
+      frames: f32[B, N] predicted, >= 0, zero on padding.
+      word: i32[B, N] 1-based, 0 on padding.
+      word_frames: [B, W] wanted; W may be fewer than N.
+
+    Returns:
+      i32[B, N], half to even.
+    """
+    sums = word_sums(frames, word)[:, : word_frames.shape[1]]
+    scales = word_frames.astype(jnp.float32) / jnp.maximum(sums, LEAST_WORD_FRAMES)
+    return jnp.round(frames * expand_to_frames(scales, word)).astype(jnp.int32)
+
+
+LEAST_WORD_FRAMES = 1e-5
+"""By no less the frames of a word are divided."""

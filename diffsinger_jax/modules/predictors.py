@@ -50,6 +50,42 @@ class DurationPredictor(nn.Module):
         return Linear(1, name="out")(x)[..., 0] * mask
 
 
+class ResidualDurationPredictor(nn.Module):
+    """log(1 + frames) of each phoneme, by residual convolutions with the norm before each.
+
+    x + pointwise(relu(conv(norm(x)))); the first layer's x is projected where its width differs.
+
+    Attributes:
+      layers, hidden, kernel_size, dropout: of the convolutions.
+      unmasked_convs: whether they see what padding holds.
+    """
+
+    layers: int
+    hidden: int
+    kernel_size: int
+    dropout: float
+    unmasked_convs: bool = False
+
+    @nn.compact
+    def __call__(self, encoded: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
+        """encoded [B, N, H], mask bool[B, N] -> f32[B, N], zero on padding."""
+        x = encoded if self.unmasked_convs else masked(encoded, mask)
+        for i in range(self.layers):
+            h = nn.LayerNorm(1e-12, use_fast_variance=False, name=f"norm_{i}")(x)
+            h = h if self.unmasked_convs else masked(h, mask)
+            h = nn.relu(Conv1D(self.hidden, self.kernel_size, name=f"convolution_{i}")(h))
+            h = Linear(self.hidden, name=f"pointwise_{i}")(h)
+            h = nn.Dropout(self.dropout, deterministic=not train)(h)
+            if x.shape[-1] != self.hidden:
+                x = Linear(self.hidden, name="project")(x)
+            x = masked(x + h, mask)
+        return Linear(1, name="out")(x)[..., 0] * mask
+
+
+DURATION_PREDICTORS = {"fs2": DurationPredictor, "resnet": ResidualDurationPredictor}
+"""How durations may be predicted, by the name in a config; "none" is the other choice."""
+
+
 class PitchPredictor(nn.Module):
     """The distance from the note to the sung pitch, and whether the frame is voiced.
 

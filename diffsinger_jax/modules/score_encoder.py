@@ -18,7 +18,12 @@ from diffsinger_jax.modules.layers import (
     espnet_relative_table,
     sinusoidal_positions,
 )
-from diffsinger_jax.modules.length_regulator import frames_per_phoneme
+from diffsinger_jax.modules.length_regulator import (
+    expand_to_frames,
+    frames_per_phoneme,
+    word_of,
+    word_sums,
+)
 from diffsinger_jax.modules.transformer import FFTStack
 from diffsinger_jax.types import Batch
 
@@ -54,7 +59,8 @@ class ScoreEncoder(nn.Module):
       score_inputs: what is read beside the phonemes, a name in `SCORE_INPUTS`.
       positions: a name in `POSITIONS`.
       scaled_durations: whether "durations" are read as ln(1 + frames) or as frames.
-      cross_lingual: ids of the phonemes whose language is read with "durations"; None reads none.
+      cross_lingual: ids of the phonemes whose language is read with "durations" or "words"; None
+        reads none.
       block_settings: further keyword arguments of the `FFTStack`.
     """
 
@@ -127,6 +133,21 @@ class ScoreEncoder(nn.Module):
         frames = frames_per_phoneme(batch.mel2ph, batch.tokens.shape[1]).astype(jnp.float32)
         frames = jnp.log1p(frames) if self.scaled_durations else frames
         x += ScalarEmbed(self.hidden, name="duration")(frames)
+        return self._add_language(x, batch)
+
+    def _add_words(self, x: jax.Array, batch: Batch) -> jax.Array:
+        """Where words start and how many frames they fill: of `ph_frames` only their sums.
+
+        What predicts durations is shown those of the words alone, which the score says.
+        """
+        word = word_of(batch.onset)
+        frames = expand_to_frames(word_sums(batch.ph_frames.astype(jnp.float32), word), word)
+        x += Embed(2, self.hidden, name="onset")(batch.onset)
+        x += ScalarEmbed(self.hidden, name="word_frames")(frames)
+        return self._add_language(x, batch)
+
+    def _add_language(self, x: jax.Array, batch: Batch) -> jax.Array:
+        """The language of those phonemes that several share."""
         if self.cross_lingual is None:
             return x
         shared = jnp.isin(batch.tokens, jnp.asarray(self.cross_lingual, jnp.int32))
@@ -139,6 +160,7 @@ SCORE_INPUTS = {
     "midi": ScoreEncoder._add_midi,
     "phonemes": lambda encoder, x, batch: x,
     "durations": ScoreEncoder._add_durations,
+    "words": ScoreEncoder._add_words,
 }
 """What the encoder reads beside the phonemes: ours, the reference's with MIDI and without, and
-openvpi's."""
+openvpi's with frames of phonemes or of words."""

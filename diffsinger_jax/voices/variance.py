@@ -1,0 +1,245 @@
+"""A variance model as an artefact: a folder that gives durations, pitch and curves.
+
+variance.json        name, vocabulary, frames, model, process, sampling
+params.safetensors   the weights
+
+It lies beside a voice, or in the folder `variance` of one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+
+from diffsinger_jax import features
+from diffsinger_jax.diffusion.path import Path as NoisePath
+from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.errors import InputError
+from diffsinger_jax.models.scaling import PITCH
+from diffsinger_jax.models.variance import VarianceInputs
+from diffsinger_jax.models.variance_model import VarianceModel, variance_model
+from diffsinger_jax.modules.melody import Notes
+from diffsinger_jax.types import Vocabulary
+from diffsinger_jax.voices.sampling import require_possible, sampling_from_dict, sampling_to_dict
+from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
+from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
+
+FORMAT_VERSION = 1
+VARIANCE_FILE = "variance.json"
+FOLDER = "variance"
+"""In a voice's folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VarianceVoice:
+    """A trained variance model.
+
+    Attributes:
+      name: for metadata and people.
+      vocabulary: of what it was trained on.
+      sample_rate, hop: in samples; one frame is a hop.
+      model: keyword arguments of the model.
+      schedule: name and keyword arguments of the process's path.
+      process: what the trunks predict.
+      sampling: of pitch and of curves, unless told otherwise.
+      params: of the model, f32.
+      ranges: of what is generated, see `VarianceModel`.
+      timing: how seconds become frames, a name in `synthesis.arrays.TIMINGS`.
+      licence: of what it was trained on, with its credit.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    sample_rate: int
+    hop: int
+    model: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+    process: str
+    sampling: Sampling
+    params: Mapping[str, Any]
+    ranges: Mapping[str, tuple[float, float, float, float]] = dataclasses.field(
+        default_factory=dict
+    )
+    timing: str = "nearest"
+    licence: str = ""
+
+    @property
+    def frames_per_sec(self) -> float:
+        """Of all that it is shown and gives."""
+        return self.sample_rate / self.hop
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Names of those that it generates."""
+        return tuple(self.model.get("curves", ()))
+
+    @functools.cached_property
+    def variance(self) -> VarianceModel:
+        """Its pure functions."""
+        return variance_model(self.model, self.schedule, self.process, self.vocabulary, self.ranges)
+
+    @property
+    def path(self) -> NoisePath:
+        """Along which it samples."""
+        return self.variance.path
+
+    def predict_frames(self, inputs: VarianceInputs) -> jax.Array:
+        """See `VarianceModel.predict_frames`; jitted and kept, as the others."""
+        return self._programs["predict_frames"](self.params, inputs)
+
+    def voiced(self, inputs: VarianceInputs) -> jax.Array:
+        """See `VarianceModel.voiced`."""
+        return self._programs["voiced"](self.params, inputs)
+
+    def sample_pitch(
+        self, inputs: VarianceInputs, keys: jax.Array, sampling: Sampling | None = None
+    ) -> jax.Array:
+        """See `VarianceModel.sample_pitch`; None samples as the voice does by itself.
+
+        Raises:
+          InputError: if sampling's numbers are out of range.
+        """
+        return self._sample("sample_pitch", inputs, keys, sampling)
+
+    def sample_curves(
+        self, inputs: VarianceInputs, keys: jax.Array, sampling: Sampling | None = None
+    ) -> dict[str, jax.Array]:
+        """See `VarianceModel.sample_curves`; as `sample_pitch`."""
+        return self._sample("sample_curves", inputs, keys, sampling)
+
+    def _sample(
+        self, name: str, inputs: VarianceInputs, keys: jax.Array, sampling: Sampling | None
+    ) -> Any:
+        sampling = sampling or self.sampling
+        require_possible(sampling, self.path)
+        temperature = np.float32(sampling.temperature)  # one program serves all
+        static = dataclasses.replace(sampling, temperature=1.0)
+        return self._programs[name](self.params, inputs, keys, temperature, sampling=static)
+
+    @functools.cached_property
+    def _programs(self) -> dict[str, TraceCache]:
+        variance = self.variance
+        about = variance.model, dict(variance.ranges), self.schedule, self.process
+        return {
+            "predict_frames": TraceCache(variance.predict_frames, about),
+            "voiced": TraceCache(variance.voiced, about),
+            "sample_pitch": TraceCache(variance.sample_pitch, about, ("sampling",)),
+            "sample_curves": TraceCache(variance.sample_curves, about, ("sampling",)),
+        }
+
+
+def save_variance(path: str | os.PathLike, voice: VarianceVoice) -> None:
+    """Writes the folder; it is a variance model only once both of its files are whole.
+
+    Raises:
+      InputError: if it cannot be written to.
+    """
+    flat = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
+    description = {
+        "format": FORMAT_VERSION,
+        "name": voice.name,
+        "licence": voice.licence,
+        "sample_rate": voice.sample_rate,
+        "hop": voice.hop,
+        "timing": voice.timing,
+        "process": voice.process,
+        "schedule": dict(voice.schedule),
+        "sampling": sampling_to_dict(voice.sampling),
+        "ranges": {name: list(row) for name, row in voice.ranges.items()},
+        "model": dict(voice.model),
+        "vocabulary": dataclasses.asdict(voice.vocabulary),
+    }
+    stored = {name: jax.numpy.asarray(value, np.float32) for name, value in flat.items()}
+    write_folder(Path(path), "variance model", stored, VARIANCE_FILE, description)
+
+
+def load_variance(path: str | os.PathLike) -> VarianceVoice:
+    """Reads a variance model's folder.
+
+    Raises:
+      InputError: if it, a file in it, a field or a weight is missing or misshapen.
+    """
+    folder = Path(path)
+    file = folder / VARIANCE_FILE
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(
+            f"{folder} is no variance model: there is no {VARIANCE_FILE} in it; give a folder that "
+            "training or import has written"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not JSON ({error}); copy it again") from error
+    if said.get("format") != FORMAT_VERSION:
+        raise InputError(
+            f"{file} has format {said.get('format')!r}, this program reads {FORMAT_VERSION}; use "
+            "the program version that wrote it"
+        )
+    params = read_weights(folder, "variance model")
+    nested = flax.traverse_util.unflatten_dict(
+        {name: np.asarray(value, np.float32) for name, value in params.items()}, sep="/"
+    )
+    try:
+        words = {name: tuple(value) for name, value in said["vocabulary"].items()}
+        voice = VarianceVoice(
+            name=said["name"],
+            vocabulary=Vocabulary(**{**words, "merged": tuple(map(tuple, words["merged"]))}),
+            sample_rate=said["sample_rate"],
+            hop=said["hop"],
+            model=said["model"],
+            schedule=said["schedule"],
+            process=said["process"],
+            sampling=sampling_from_dict(said["sampling"], str(file)),
+            params=jax.device_put(nested),
+            ranges={name: tuple(row) for name, row in said["ranges"].items()},
+            timing=said["timing"],
+            licence=said["licence"],
+        )
+    except KeyError as error:
+        raise InputError(f"{file} lacks the field {error}; write the model again") from error
+    require_weights(params, variance_shapes(voice.variance), folder, f"{VARIANCE_FILE}")
+    return voice
+
+
+def variance_shapes(variance: VarianceModel) -> dict[str, Any]:
+    """Shapes of all params, without computing anything."""
+
+    def init() -> Any:
+        return variance.model.init(jax.random.key(0), empty_inputs(variance))["params"]
+
+    return cached_shapes(init, variance.model)
+
+
+def empty_inputs(
+    variance: VarianceModel, *, rows: int = 1, frames: int = 1, phonemes: int = 1, notes: int = 1
+) -> VarianceInputs:
+    """All padding, all to be generated, in numpy; by default enough to initialize a model."""
+    curves = variance.model.curves
+    batch = features.empty_batch(
+        rows=rows, frames=frames, phonemes=phonemes, mel_bins=1, curves=curves
+    )
+    of_notes, of_frames = np.zeros((rows, notes)), np.zeros((rows, frames))
+    return VarianceInputs(
+        batch=batch,
+        key=np.zeros((rows, phonemes), np.int32),
+        notes=Notes(
+            midi=np.full((rows, notes), -1.0, np.float32),
+            rest=of_notes.astype(bool),
+            frames=of_notes.astype(np.int32),
+            glide=of_notes.astype(np.int32),
+            mel2note=of_frames.astype(np.int32),
+        ),
+        line=of_frames.astype(np.float32),
+        pitch=of_frames.astype(np.float32),
+        retake={name: np.ones((rows, frames), bool) for name in (PITCH, *curves)},
+        expressiveness=np.ones((rows, frames), np.float32),
+    )
