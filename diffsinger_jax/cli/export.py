@@ -2,6 +2,7 @@
 
 diffsinger-jax export voice voices/name --out name.ckpt       MoonInTheRiver/DiffSinger
 diffsinger-jax export openvpi voices/name --out name.ckpt     openvpi/DiffSinger
+diffsinger-jax export openvpi_variance voices/name/variance --out name.ckpt
 diffsinger-jax export vocoder vocoders/name --out model.ckpt  openvpi's NSF-HiFiGAN
 diffsinger-jax export program pjs --out pjs.jaxexp            for JAX alone
 """
@@ -26,6 +27,8 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     voice.set_defaults(write=_write_voice)
     openvpi = kinds.add_parser("openvpi", help="as a PyTorch checkpoint of openvpi's")
     openvpi.set_defaults(write=_write_openvpi_voice)
+    variance = kinds.add_parser("openvpi_variance", help="as openvpi's variance checkpoint")
+    variance.set_defaults(write=_write_openvpi_variance)
     vocoder = kinds.add_parser("vocoder", help="as a PyTorch checkpoint of openvpi's")
     vocoder.set_defaults(write=_write_vocoder)
     program = kinds.add_parser("program", help="as one file that JAX alone can run")
@@ -33,8 +36,8 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     program.add_argument("--frames", type=int, default=736, help="T of one call; 736 unless given")
     program.add_argument("--quality", choices=QUALITIES, help="the voice's own unless given")
     program.add_argument("--wav", action="store_true", help="sound instead of the mel")
-    voices, vocoders = (voice, openvpi, program), (vocoder,)
-    for kind, what in [(v, "voice") for v in voices] + [(v, "vocoder") for v in vocoders]:
+    whats = {"voice": (voice, openvpi, program), "vocoder": (vocoder,), "model": (variance,)}
+    for what, kind in [(what, kind) for what, found in whats.items() for kind in found]:
         kind.add_argument("source", metavar=what.upper(), help=f"a {what} folder")
         kind.add_argument("--out", required=True, metavar="FILE", help="to write")
     return parser.parse_args(arguments)
@@ -59,6 +62,14 @@ def _write_openvpi_voice(flags: argparse.Namespace) -> None:
     from diffsinger_jax.voices.voice import load_voice
 
     export_checkpoint(load_voice(flags.source), flags.out)
+    print(f"wrote {flags.out}; it wants use_conditioner_cache: true in its config.yaml")
+
+
+def _write_openvpi_variance(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.interop.openvpi.variance import export_variance
+    from diffsinger_jax.voices.variance import load_variance
+
+    export_variance(load_variance(flags.source), flags.out)
     print(f"wrote {flags.out}; it wants use_conditioner_cache: true in its config.yaml")
 
 

@@ -3,6 +3,7 @@
     diffsinger-jax import voice model_ckpt_steps_160000.ckpt --config config.yaml \
         --phone_set phone_set.json --out voices/name
     diffsinger-jax import openvpi checkpoints/name --out voices/name
+    diffsinger-jax import openvpi_variance checkpoints/name --out voices/name/variance
     diffsinger-jax import vocoder model.ckpt --config config.json --out vocoders/name
 """
 
@@ -34,12 +35,20 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         "checkpoint", help="an experiment's folder, or a model_ckpt_steps_*.ckpt in it"
     )
 
+    variance = kinds.add_parser(
+        "openvpi_variance", help="of an openvpi/DiffSinger variance model: durations, pitch, curves"
+    )
+    variance.set_defaults(make=_make_openvpi_variance)
+    variance.add_argument(
+        "checkpoint", help="an experiment's folder, or a model_ckpt_steps_*.ckpt in it"
+    )
+
     vocoder = kinds.add_parser("vocoder", help="of an NSF-HiFiGAN checkpoint")
     vocoder.set_defaults(make=_make_vocoder)
     vocoder.add_argument("checkpoint", help="model.ckpt")
     vocoder.add_argument("--config", required=True, help="the config.json or .yaml beside it")
 
-    for kind in (voice, openvpi, vocoder):
+    for kind in (voice, openvpi, variance, vocoder):
         kind.add_argument("--out", required=True, metavar="DIR", help="folder to write")
         kind.add_argument("--name", help="the checkpoint's folder unless given")
         kind.add_argument("--licence", default="", help="of its data, with the credit line")
@@ -87,6 +96,20 @@ def _make_openvpi_voice(flags: argparse.Namespace) -> None:
     print(f"curves that it is told: {', '.join(done.voice.curves) or 'none'}")
     _print_tensors(done.used, done.left_out)
     print(f"the voice is in {flags.out}")
+
+
+def _make_openvpi_variance(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.interop.openvpi.variance import import_variance
+    from diffsinger_jax.voices.variance import save_variance
+
+    done = import_variance(flags.checkpoint, name=flags.name, licence=flags.licence)
+    save_variance(flags.out, done.voice)
+    model, made = done.voice.model, []
+    made += ["durations"] if model.get("durations", "none") != "none" else []
+    made += ["pitch"] if model.get("pitch_settings") else []
+    print(f"it predicts {', '.join([*made, *done.voice.curves])}")
+    _print_tensors(done.used, done.left_out)
+    print(f"the variance model is in {flags.out}")
 
 
 def _print_tensors(used: int, left_out: Mapping[str, str]) -> None:

@@ -79,7 +79,8 @@ def fft_blocks(
     )
 
 
-def _convolution_stack(ours: str, theirs: str) -> tuple[Row, ...]:
+def convolution_stack(ours: str, theirs: str) -> tuple[Row, ...]:
+    """The rows of a `ConvolutionStack`."""
     return (
         *convolution(f"{ours}/convolution_{{i}}", f"{theirs}.conv.{{i}}.1"),
         *norm(f"{ours}/norm_{{i}}", f"{theirs}.conv.{{i}}.3"),
@@ -89,7 +90,7 @@ def _convolution_stack(ours: str, theirs: str) -> tuple[Row, ...]:
 def _contours(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
         Row(f"{ours}/position_scale", f"{theirs}.pos_embed_alpha"),
-        *_convolution_stack(f"{ours}/stack", theirs),
+        *convolution_stack(f"{ours}/stack", theirs),
         *linear(f"{ours}/out", f"{theirs}.linear"),
     )
 
@@ -104,7 +105,7 @@ TABLE: tuple[Row, ...] = (
     Row("encoder/slur/embedding", "fs2.is_slur_embed.weight"),
     *fft_blocks("encoder/blocks", "fs2.encoder"),
     # What is predicted of each phoneme and frame; a checkpoint has one kind of pitch or none.
-    *_convolution_stack("duration_predictor/stack", "fs2.dur_predictor"),
+    *convolution_stack("duration_predictor/stack", "fs2.dur_predictor"),
     *linear("duration_predictor/out", "fs2.dur_predictor.linear"),
     Row("pitch_embedding/table/embedding", "fs2.pitch_embed.weight"),
     *_contours("pitch_predictor/contours", "fs2.pitch_predictor"),

@@ -25,6 +25,7 @@ import golden_muon
 import golden_onnx
 import golden_onnx_graphs
 import golden_reference
+import golden_variance
 import golden_vocoder
 import jax
 from golden_measure import Found
@@ -60,6 +61,7 @@ KINDS = {
     "features": Kind(golden_features.matches, golden_features.differences),
     "mel": Kind(golden_features.has_mels, golden_features.mel_differences),
     "Muon": Kind(golden_muon.matches, golden_muon.differences),
+    "variance": Kind(golden_variance.matches, golden_variance.differences, ("torch",)),
     "vocoder": Kind(golden_vocoder.matches, golden_vocoder.differences, ("torch",)),
 }
 

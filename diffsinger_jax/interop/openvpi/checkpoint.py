@@ -79,14 +79,14 @@ def import_experiment(
       InputError: if a file is missing, damaged or not trusted, a tensor is missing, misshapen or
         left over, or the files contradict each other.
     """
-    checkpoint = _checkpoint(Path(path))
+    checkpoint = find_checkpoint(Path(path))
     config = read_config(checkpoint.parent / "config.yaml")
-    tensors = _tensors(checkpoint)
+    tensors = read_tensors(checkpoint, "acoustic")
     names = read_names(config, checkpoint.parent)
     process = PROCESSES[config.word("diffusion_type", "ddpm", tuple(PROCESSES))]
     spec = mel_spec(config)
-    schedule = _path_settings(config, process, tensors, checkpoint)
-    _require_rows(tensors, len(names.phonemes.names) + 1, checkpoint)
+    schedule = path_settings(config, process, tensors, checkpoint)
+    require_rows(tensors, len(names.phonemes.names) + 1, checkpoint)
     low, high = _mel_range(config, tensors, spec.n_mels)
     voice = Voice(
         name=name or checkpoint.resolve().parent.name,
@@ -114,7 +114,7 @@ def import_experiment(
         ranges=augmentation_ranges(config),
     )
     table = _links(voice, cached=conditioner_is_cached(config))
-    _check_tensors(tensors, voice, table, checkpoint)
+    check_tensors(tensors, voice_shapes(voice.acoustic), table, checkpoint)
     params = {link.ours: link.to_ours(tensors) for link in table}
     params["prior_scale"] = np.full(spec.n_mels, PRIOR_SCALE, np.float32)
     used = {name for link in table for name in link.theirs}
@@ -168,7 +168,12 @@ def export_checkpoint(voice: Voice, path: str | os.PathLike, *, cached: bool = T
     write_content(path, content)
 
 
-def _checkpoint(path: Path) -> Path:
+def find_checkpoint(path: Path) -> Path:
+    """The last checkpoint of an experiment's folder, or the one that is named.
+
+    Raises:
+      InputError: if the folder has none.
+    """
     if path.suffix == ".ckpt":
         return path
     found = list(path.glob("model_ckpt_steps_*.ckpt"))
@@ -180,13 +185,21 @@ def _checkpoint(path: Path) -> Path:
     return max(found, key=lambda file: int("".join(filter(str.isdigit, file.stem)) or 0))
 
 
-def _tensors(path: Path) -> dict[str, np.ndarray]:
-    """Its tensors under today's names, without the prefix."""
+def read_tensors(path: Path, category: str) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint under today's names, without the prefix.
+
+    Args:
+      path: the file.
+      category: "acoustic" or "variance", which it must be of.
+
+    Raises:
+      InputError: if it is of another category, or not such a file.
+    """
     content = read_content(path)
-    category = content.get("category", "acoustic") if isinstance(content, Mapping) else None
-    if category != "acoustic":
+    found = content.get("category", category) if isinstance(content, Mapping) else None
+    if found != category:
         raise InputError(
-            f"{path} is of the category {category!r}, expected an acoustic model's; give another"
+            f"{path} is of the category {found!r}, expected one of {category!r}; give another"
         )
     tensors = content.get("state_dict")
     if not isinstance(tensors, Mapping) or not tensors:
@@ -201,16 +214,31 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
     return with_todays_names({key.removeprefix(PREFIX): array for key, array in arrays.items()})
 
 
-def _path_settings(
-    config: FlatConfig, process: str, tensors: Mapping[str, np.ndarray], path: Path
+def path_settings(
+    config: FlatConfig,
+    process: str,
+    tensors: Mapping[str, np.ndarray],
+    path: Path,
+    part: str = "diffusion",
 ) -> dict[str, Any]:
     """Of the process's path. A schedule is that of the file's buffers, whatever its config says:
-    releases up to 2.5.1 built another one than they said."""
+    releases up to 2.5.1 built another one than they said.
+
+    Args:
+      config: beside the checkpoint.
+      process: our name.
+      tensors: of the checkpoint.
+      path: of it, for messages.
+      part: under whose name the buffers are.
+
+    Raises:
+      InputError: if the buffers are missing, or of a schedule that is unknown.
+    """
     if process == "velocity":
         return {"name": "straight", "time_scale": config.number("time_scale_factor", 1000)}
-    betas = tensors.get("diffusion.betas")
+    betas = tensors.get(f"{part}.betas")
     if betas is None or betas.ndim != 1:
-        raise InputError(f"{path} has no {PREFIX}diffusion.betas, the schedule of a diffusion")
+        raise InputError(f"{path} has no {PREFIX}{part}.betas, the schedule of a diffusion")
     steps, last = len(betas), float(betas[-1])
     candidates = {"cosine": {}, "linear": {"beta_max": round(last, 6)}}
     for kind, settings in candidates.items():
@@ -218,7 +246,7 @@ def _path_settings(
         if np.allclose(make(steps, **settings).betas, betas, rtol=1e-4, atol=1e-7):
             return {"name": kind, "steps": steps, **settings}
     raise InputError(
-        f"{path}: {PREFIX}diffusion.betas is neither a linear nor a cosine schedule, which are "
+        f"{path}: {PREFIX}{part}.betas is neither a linear nor a cosine schedule, which are "
         "those this program knows"
     )
 
@@ -234,7 +262,12 @@ def _mel_range(
     return mel_range(config, bins)
 
 
-def _require_rows(tensors: Mapping[str, np.ndarray], rows: int, path: Path) -> None:
+def require_rows(tensors: Mapping[str, np.ndarray], rows: int, path: Path) -> None:
+    """Sees that the table of phonemes has as many rows as the dictionaries give.
+
+    Raises:
+      InputError: if not.
+    """
     table = tensors.get("fs2.txt_embed.weight")
     if table is not None and len(table) != rows:
         raise InputError(
@@ -243,10 +276,21 @@ def _require_rows(tensors: Mapping[str, np.ndarray], rows: int, path: Path) -> N
         )
 
 
-def _check_tensors(
-    tensors: Mapping[str, np.ndarray], voice: Voice, table: Sequence[Link], path: Path
+def check_tensors(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any], table: Sequence[Link], path: Path
 ) -> None:
-    ours = flax.traverse_util.flatten_dict(voice_shapes(voice.acoustic), sep="/")
+    """Sees that a checkpoint has what the model of its config has, and nothing else.
+
+    Args:
+      tensors: of the checkpoint.
+      shapes: of our model's params.
+      table: which tensors each of them is made of.
+      path: of the checkpoint, for messages.
+
+    Raises:
+      InputError: naming the first tensor that is missing, misshapen or left over.
+    """
+    ours = flax.traverse_util.flatten_dict(dict(shapes), sep="/")
     expected: dict[str, tuple[int, ...]] = {}
     for link in table:
         expected |= link.shapes(ours[link.ours].shape)

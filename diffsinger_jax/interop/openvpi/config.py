@@ -121,27 +121,23 @@ def model_settings(config: FlatConfig, names: Names) -> dict[str, Any]:
     config.word("f0_embed_type", "continuous", ("continuous",))
     hidden, heads = config.count("hidden_size"), config.count("num_heads", 2)
     rope = config.flag("use_rope", False)
-    if hidden % (heads * (2 if rope else 1)):
-        raise InputError(
-            f"{config.path}: hidden_size {hidden} is no multiple of num_heads {heads}"
-            + (" times 2, which use_rope needs" if rope else "")
-        )
+    require_heads(config, hidden, heads, rope)
     scaled = config.flag("use_variance_scaling", False)
     shallow = config.flag("use_shallow_diffusion", False)
     return {
         "hidden": hidden,
         "encoder_layers": config.count("enc_layers"),
         "heads": heads,
-        "kernel_size": _odd(config, "enc_ffn_kernel_size", 9),
+        "kernel_size": odd_count(config, "enc_ffn_kernel_size", 9),
         "dropout": config.number("dropout", 0.1),
         "score_inputs": "durations",
-        "positions": _positions(config, rope),
+        "positions": positions(config, rope),
         "encoder_settings": {
             "scaled_durations": scaled,
             "cross_lingual": (
                 list(names.phonemes.cross_lingual) if config.flag("use_lang_id", False) else None
             ),
-            "block_settings": _block_settings(config, rope),
+            "block_settings": block_settings(config, rope),
         },
         **NO_PREDICTORS,
         "durations": False,
@@ -152,10 +148,23 @@ def model_settings(config: FlatConfig, names: Names) -> dict[str, Any]:
         "stretch": config.flag("use_stretch_embed", False),
         "speaker_in_condition": config.flag("use_spk_id", False),
         **(_auxiliary(config) if shallow else {"auxiliary": "none"}),
-        **_trunk(config),
+        **trunk_settings(config),
         "condition_on_prior": False,
         "dtype": "float32",
     }
+
+
+def require_heads(config: FlatConfig, hidden: int, heads: int, rope: bool) -> None:
+    """Sees that the heads of an attention divide its width.
+
+    Raises:
+      InputError: if not.
+    """
+    if hidden % (heads * (2 if rope else 1)):
+        raise InputError(
+            f"{config.path}: hidden_size {hidden} is no multiple of num_heads {heads}"
+            + (" times 2, which use_rope needs" if rope else "")
+        )
 
 
 def sampling_settings(config: FlatConfig, process: str, steps: int) -> Sampling:
@@ -229,13 +238,15 @@ def _speakers(config: FlatConfig) -> tuple[str, ...]:
     return tuple(named) if isinstance(named, list) and named else ("default",)
 
 
-def _positions(config: FlatConfig, rope: bool) -> str:
+def positions(config: FlatConfig, rope: bool) -> str:
+    """How places are told, a name in `score_encoder.POSITIONS`."""
     if rope or not config.flag("use_pos_embed", True):
         return "none"
     return "espnet_relative" if config.flag("rel_pos", False) else "sinusoid"
 
 
-def _block_settings(config: FlatConfig, rope: bool) -> dict[str, Any]:
+def block_settings(config: FlatConfig, rope: bool) -> dict[str, Any]:
+    """Further keyword arguments of an encoder's `FFTStack`."""
     settings: dict[str, Any] = {
         "activation": config.word("ffn_act", "gelu", ("gelu", "relu", "swish", *GATES))
     }
@@ -256,13 +267,14 @@ def _auxiliary(config: FlatConfig) -> dict[str, Any]:
         "auxiliary_settings": {
             "channels": args.count("num_channels", 512),
             "layers": args.count("num_layers", 6),
-            "kernel_size": _odd(args, "kernel_size", 7),
+            "kernel_size": odd_count(args, "kernel_size", 7),
             "dropout": args.number("dropout_rate", 0.1),
         },
     }
 
 
-def _trunk(config: FlatConfig) -> dict[str, Any]:
+def trunk_settings(config: FlatConfig) -> dict[str, Any]:
+    """The trunk of a config or of a section of it, as keyword arguments of `DiffSinger`."""
     kind = config.values.get("backbone_type") or config.values.get("diff_decoder_type")
     if (kind := kind or "wavenet") not in TRUNKS:
         raise InputError(
@@ -288,7 +300,7 @@ def _lynxnet(args: FlatConfig) -> dict[str, Any]:
     return {
         "trunk_settings": {
             "expansion": args.count("expansion_factor", 2),
-            "kernel_size": _odd(args, "kernel_size", 31),
+            "kernel_size": odd_count(args, "kernel_size", 31),
             "activation": activation.lower(),
             "strong_condition": args.flag("strong_cond", False),
         }
@@ -299,7 +311,7 @@ def _lynxnet2(args: FlatConfig) -> dict[str, Any]:
     return {
         "trunk_settings": {
             "expansion": args.count("expansion_factor", 1),
-            "kernel_size": _odd(args, "kernel_size", 31),
+            "kernel_size": odd_count(args, "kernel_size", 31),
             "gate": args.word("glu_type", "swiglu", GATES),
         }
     }
@@ -314,7 +326,8 @@ def conditioner_is_cached(config: FlatConfig) -> bool:
     return bool(args.get("use_conditioner_cache", False))
 
 
-def _odd(config: FlatConfig, key: str, default: int) -> int:
+def odd_count(config: FlatConfig, key: str, default: int) -> int:
+    """A whole number that is odd."""
     if (size := config.count(key, default)) % 2 == 0:
         raise InputError(f"{config.path}: {key} is {size}, expected an odd number")
     return size

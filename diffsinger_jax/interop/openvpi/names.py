@@ -29,15 +29,17 @@ RENAMED = (("self_attn.in_proj_weight", "self_attn.in_proj.weight"),)
 LEFT_OUT: Mapping[str, str] = {
     r".*\.rotary_embed\..*": "a table of rotary positions, computed anew",
     r".*embed_positions\._float_tensor": "a marker of the position code, no number",
-    r"diffusion\.((alphas_cumprod|posterior|sqrt|log)_.*|betas|alphas_cumprod)": (
+    r"(diffusion|\w+_predictor)\.((alphas_cumprod|posterior|sqrt|log)_.*|betas|alphas_cumprod)": (
         "the schedule, kept in voice.json"
     ),
     r"diffusion\.spec_(min|max)": "the range of the mel, kept in voice.json",
+    r"\w+_predictor\.spec_(min|max)": "the range of pitch or curves, kept in variance.json",
 }
 """Tensors that are no parameters of ours: pattern -> what becomes of them."""
 
 
-def _scalar(ours: str, theirs: str) -> tuple[Row, ...]:
+def scalar(ours: str, theirs: str) -> tuple[Row, ...]:
+    """The rows of a `ScalarEmbed`."""
     return Row(f"{ours}/weight", f"{theirs}.weight", COLUMN), Row(f"{ours}/bias", f"{theirs}.bias")
 
 
@@ -55,31 +57,37 @@ def _depthwise(ours: str, theirs: str) -> tuple[Row, ...]:
     )
 
 
+def stretch(theirs: str) -> tuple[Row, ...]:
+    """The rows of a `StretchEmbedding`."""
+    ours, rnn = "stretch_embedding/recurrent", f"{theirs}_rnn"
+    return (
+        *linear("stretch_embedding/in", f"{theirs}.1"),
+        *linear("stretch_embedding/out", f"{theirs}.3"),
+        Row(f"{ours}/input_kernel", f"{rnn}.weight_ih_l0", MATRIX),
+        Row(f"{ours}/input_bias", f"{rnn}.bias_ih_l0"),
+        Row(f"{ours}/recurrent_kernel", f"{rnn}.weight_hh_l0", MATRIX),
+        Row(f"{ours}/recurrent_bias", f"{rnn}.bias_hh_l0"),
+    )
+
+
 _LAYER = "fs2.encoder.layers.{i}.op"
 
 CONDITION: tuple[Row, ...] = (
     Row("encoder/phoneme/embedding", "fs2.txt_embed.weight"),
     Row("encoder/language/embedding", "fs2.lang_embed.weight"),
-    *_scalar("encoder/duration", "fs2.dur_embed"),
+    *scalar("encoder/duration", "fs2.dur_embed"),
     *fft_blocks("encoder/blocks", "fs2.encoder", in_projection="self_attn.in_proj.weight"),
     *_style_norm("encoder/blocks/block_{i}/attention_norm", f"{_LAYER}.layer_norm1"),
     *_style_norm("encoder/blocks/block_{i}/feed_forward_norm", f"{_LAYER}.layer_norm2"),
-    *linear("stretch_embedding/in", "fs2.stretch_embed.1"),
-    *linear("stretch_embedding/out", "fs2.stretch_embed.3"),
-    Row("stretch_embedding/recurrent/input_kernel", "fs2.stretch_embed_rnn.weight_ih_l0", MATRIX),
-    Row("stretch_embedding/recurrent/input_bias", "fs2.stretch_embed_rnn.bias_ih_l0"),
-    Row(
-        "stretch_embedding/recurrent/recurrent_kernel", "fs2.stretch_embed_rnn.weight_hh_l0", MATRIX
-    ),
-    Row("stretch_embedding/recurrent/recurrent_bias", "fs2.stretch_embed_rnn.bias_hh_l0"),
+    *stretch("fs2.stretch_embed"),
     Row("speaker_embedding/embedding", "fs2.spk_embed.weight"),
-    *_scalar("pitch_embedding/scalar", "fs2.pitch_embed"),
-    *_scalar("curve_embedding/key_shift", "fs2.key_shift_embed"),
-    *_scalar("curve_embedding/speed", "fs2.speed_embed"),
+    *scalar("pitch_embedding/scalar", "fs2.pitch_embed"),
+    *scalar("curve_embedding/key_shift", "fs2.key_shift_embed"),
+    *scalar("curve_embedding/speed", "fs2.speed_embed"),
     *(
         row
         for curve in ("energy", "breathiness", "voicing", "tension")
-        for row in _scalar(f"curve_embedding/{curve}", f"fs2.variance_embeds.{curve}")
+        for row in scalar(f"curve_embedding/{curve}", f"fs2.variance_embeds.{curve}")
     ),
 )
 
@@ -152,6 +160,20 @@ def _lynxnet2(backbone: str, cached: bool) -> tuple[Row, ...]:
 
 TRUNK_ROWS = {"wavenet": _wavenet, "lynxnet": _lynxnet, "lynxnet2": _lynxnet2}
 """(name of the backbone, whether its condition is a convolution) -> rows."""
+
+
+def trunk_rows(kind: str, backbone: str, *, cached: bool, ours: str) -> tuple[Row, ...]:
+    """The rows of a trunk.
+
+    Args:
+      kind: a name in `TRUNK_ROWS`.
+      backbone: its name there.
+      cached: whether its condition is a convolution there.
+      ours: its name in our params.
+    """
+    rows = TRUNK_ROWS[kind](backbone, cached)
+    return tuple(row._replace(ours=ours + row.ours.removeprefix("denoiser")) for row in rows)
+
 
 BACKBONES = {"eps": "diffusion.denoise_fn", "velocity": "diffusion.velocity_fn"}
 """What the trunk is called there, by our name of the process."""
