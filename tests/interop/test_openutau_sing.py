@@ -254,6 +254,15 @@ def test_without_a_pitch_model_notes_are_joined_by_lines(tmp_path):
     np.testing.assert_allclose(cents[[10, 50, 90]], [0.0, 100.0, 200.0], atol=0.1)
 
 
+def test_a_duration_model_may_lie_beside_the_acoustic_one(tmp_path):
+    config = f"{toy.ACOUSTIC}linguistic: dsdur\\linguistic.onnx\ndur: dsdur\\dur.onnx\n"
+    table = toy.write_voicebank(tmp_path / "other") / "dsdur/dsdict.yaml"
+    files = {"dsconfig.yaml": config, "dsdict.yaml": table.read_text()}
+    bank = toy.write_voicebank(tmp_path / "bank", files | {"dsdur/dsconfig.yaml": None})
+    song = VoicebankSynthesizer.from_checkpoint(bank)(score(REST, Note(0.5, 60.0, "ka")))
+    assert [p[:2] for p in phones(song)] == [("k", 0.97), ("a", 1.0)]
+
+
 def test_lyrics_that_the_voicebank_does_not_spell_are_named(singer):
     with pytest.raises(InputError, match="'xyz'"):
         singer.prepare(score(REST, Note(0.5, 60.0, "xyz")))

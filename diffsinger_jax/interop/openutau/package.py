@@ -69,7 +69,7 @@ class VoicebankFiles:
         """Whether there is such a file."""
         if self.package is not None:
             return self._entry(name) in self.package
-        return (self.path / self.root / name).is_file()
+        return self._file(name).is_file()
 
     def names(self) -> list[str]:
         """The files in this folder itself, sorted."""
@@ -88,7 +88,7 @@ class VoicebankFiles:
         """
         if self.package is not None:
             return self._unpack(name, most)
-        file = self.path / self.root / name
+        file = self._file(name)
         try:
             real = file.resolve(strict=True)
             if not real.is_relative_to(self.path.resolve()):
@@ -123,6 +123,9 @@ class VoicebankFiles:
         if not isinstance(root, dict):
             raise InputError(f"{self.where(name)}: holds no settings, expected lines as key: value")
         return root
+
+    def _file(self, name: str) -> Path:
+        return self.path / self.root / name.replace("\\", "/")
 
     def _entry(self, name: str) -> str:
         return posixpath.normpath(posixpath.join(self.root, name.replace("\\", "/")))

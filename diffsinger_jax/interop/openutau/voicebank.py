@@ -82,6 +82,15 @@ class Voicebank:
         Raises:
           InputError: if a file is none.
         """
+        if language not in self._tables:
+            self._tables[language] = self._read_table(language)
+        return self._tables[language]
+
+    @functools.cached_property
+    def _tables(self) -> dict[str, SoundTable]:
+        return {}
+
+    def _read_table(self, language: str) -> SoundTable:
         for part in (self.dur, self.acoustic, self.pitch, self.variance):
             if part is None:
                 continue
@@ -153,26 +162,30 @@ def open_voicebank(path: str | os.PathLike) -> Voicebank:
     _ = voicebank.info
     for part, roles in model_roles(voicebank):
         for role in roles:
-            part.graph(role).load()
+            if not (graph := part.graph(role)).draws:  # the others are made anew for every seed
+                graph.load()
     return voicebank
 
 
 def parts_of(files: VoicebankFiles) -> Voicebank:
     """Its folders; those of models that it does not have are None.
 
+    As in OpenUtau, the duration model may lie beside the acoustic one.
+
     Raises:
-      InputError: if it is no voicebank.
+      InputError: if its dsconfig.yaml or character files are none.
     """
 
     def part(folder: str) -> ModelFolder | None:
         inside = files.inside(folder)
         return ModelFolder(inside) if inside.has(CONFIG_FILE) else None
 
+    acoustic = ModelFolder(files)
     return Voicebank(
         files,
         read_character(files),
-        ModelFolder(files),
-        part("dsdur"),
+        acoustic,
+        part("dsdur") or (acoustic if acoustic.settings.dur is not None else None),
         part("dspitch"),
         part("dsvariance"),
     )
