@@ -29,7 +29,7 @@ from diffsinger_jax.modules.layers import masked
 from diffsinger_jax.pipeline.batches import eval_batches
 from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.pipeline.plan import default_bucket_edges, make_buckets
-from diffsinger_jax.tasks.acoustic.measurements import measure_covariances
+from diffsinger_jax.tasks.acoustic.measurements import measure_residuals
 from diffsinger_jax.tasks.acoustic.stage_losses import denoiser_inputs
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.voice import Voice
@@ -94,14 +94,14 @@ def measure_noise_levels(
             f"the voice {voice.name} has the process {acoustic.process}, whose estimates do not "
             "start from the auxiliary mel; give a voice with another process, as residual or field"
         )
-    covariances = measure_covariances(
+    sums = measure_residuals(
         acoustic, params, corpus, data_mesh(), frames_per_batch=frames_per_batch, split=split
     )
-    variance = np.diagonal(covariances[0])
-    each_bin = covariances * np.eye(len(variance))
+    variance = np.diagonal(sums.pooled[0])
+    covariances = sums.pooled[None]  # all frames are one group
     fields = {
-        name: GaussianField(*map(jnp.asarray, field_of_covariances(c)))
-        for name, c in ((BINS_ALONE, each_bin), (FIELD, covariances))
+        name: GaussianField(*map(jnp.asarray, field_of_covariances(c, np.ones(1))))
+        for name, c in ((BINS_ALONE, covariances * np.eye(len(variance))), (FIELD, covariances))
     }
     depth = acoustic.path.depth
     levels = np.sort(acoustic.path.at_depth((np.asarray(times) + 1) * depth / 100))
@@ -161,7 +161,8 @@ def _squared_errors(
         x_t = masked(process.marginal(z, t, eps), batch.mask)
         alpha, sigma = process.path.coefficients(t)
         noisy, noise2 = x_t / alpha - prior, (sigma / alpha) ** 2
-        estimates = {name: prior + field.estimate(noisy, noise2) for name, field in fields.items()}
+        one = jnp.zeros(batch.mask.shape, jnp.int32)
+        estimates = {name: prior + f.estimate(noisy, noise2, one) for name, f in fields.items()}
         estimates[UNTRAINED] = process.x0(jnp.zeros_like(z), x_t, t, prior)
         estimates[DENOISER] = predict_x0(x_t, t)
         return {

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.field import FREQUENCIES
+from diffsinger_jax.diffusion.field import FREQUENCIES, GROUPS, MOVEMENTS
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.modules.convnext import ConvNeXtDecoder
 from diffsinger_jax.modules.curves import CurveEmbedding, MelScalePitchEmbedding
@@ -277,8 +277,9 @@ class DiffSinger(nn.Module):
             m = self.mel_bins
             self.prior_basis = self.param("prior_basis", lambda key, *a: jnp.eye(*a), m)
             self.prior_spectrum = self.param(
-                "prior_spectrum", nn.initializers.constant(0.01), (m, FREQUENCIES)
+                "prior_spectrum", nn.initializers.constant(0.01), (GROUPS, m, FREQUENCIES)
             )
+            self.prior_edges = self.param("prior_edges", nn.initializers.zeros, (MOVEMENTS,))
 
     def encode(self, batch: Batch, *, train: bool = False) -> jax.Array:
         """What is sung, for each phoneme: f32[B, N, H]."""

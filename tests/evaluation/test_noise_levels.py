@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from random_batches import INFO, random_example, random_params, small_acoustic_model
 
-from diffsinger_jax.diffusion.field import FREQUENCIES, PERIOD
+from diffsinger_jax.diffusion.field import FREQUENCIES, GROUPS, PERIOD
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.evaluation.noise_levels import (
@@ -70,7 +70,9 @@ def measured():
     cosine = np.cos(2 * np.pi * np.arange(FREQUENCIES) / PERIOD)
     power = (1 - DECAY**2) / (1 - 2 * DECAY * cosine + DECAY**2)
     params["prior_basis"] = jnp.asarray(basis, jnp.float32)
-    params["prior_spectrum"] = jnp.asarray(VARIANCE[:, None] * power, jnp.float32)
+    params["prior_spectrum"] = jnp.asarray(
+        np.tile(VARIANCE[:, None] * power, (GROUPS, 1, 1)), jnp.float32
+    )
     params["prior_scale"] = jnp.asarray(np.sqrt((basis**2) @ VARIANCE), jnp.float32)
     voice = types.SimpleNamespace(name="made up", acoustic=acoustic, params=params)
     return measure_noise_levels(voice, Corpus(acoustic, params, basis), times=(5, 20, 60))

@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import closed_form_boundary
-from diffsinger_jax.diffusion.field import LAGS, field_of_covariances
+from diffsinger_jax.diffusion.field import (
+    GROUPS,
+    LAGS,
+    field_of_covariances,
+    frame_groups,
+    group_edges,
+    lagged_covariances,
+)
 from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.engine.hosts import broadcast, is_primary
 from diffsinger_jax.engine.sharding import global_batch, replicated
@@ -27,19 +35,38 @@ from diffsinger_jax.pipeline.batches import train_batches
 from diffsinger_jax.pipeline.plan import BatchPlan, default_bucket_edges, make_buckets
 from diffsinger_jax.pipeline.prepared import Corpus
 from diffsinger_jax.tasks.acoustic.boundary_losses import mel_squares, step_margins
-from diffsinger_jax.tasks.acoustic.stage_losses import residual_covariances
+from diffsinger_jax.tasks.acoustic.stage_losses import residuals
 from diffsinger_jax.tasks.acoustic.stages import AcousticRun
 from diffsinger_jax.types import Batch
 
-PRIOR_BATCHES = 64
-"""How many batches the law of real mels around the auxiliary ones is measured on, at most."""
+PRIOR_FRAMES = 200_000
+"""How many frames the law of real mels around the auxiliary ones is measured on, at most."""
 PRIOR_FILE = "prior.json"
 OLD_PRIOR_FILE = "prior_scale.json"
 """Of runs that began when the spread was measured on the training split; they keep it."""
-PRIOR_PARAMS = ("prior_scale", "prior_basis", "prior_spectrum")
-"""What is measured and not trained; the last two of a process that uses a field."""
+PRIOR_PARAMS = ("prior_scale", "prior_basis", "prior_spectrum", "prior_edges")
+"""What is measured and not trained; the last three of a process that uses a field."""
 SHAPES = 3
 """Buckets of a measurement: compiling a shape costs more than some padding."""
+
+
+class ResidualSums(NamedTuple):
+    """How real mels lie around the auxiliary ones, in units of z^2.
+
+    Attributes:
+      covariances: f64[GROUPS, LAGS, M, M], see `lagged_covariances`.
+      frames: f64[GROUPS], how many there are.
+      edges: f32[MOVEMENTS] between the groups.
+    """
+
+    covariances: np.ndarray
+    frames: np.ndarray
+    edges: np.ndarray
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """f64[LAGS, M, M], means over all frames."""
+        return self.covariances.sum(axis=0) / self.frames.sum()
 
 
 class MelError(NamedTuple):
@@ -67,8 +94,8 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
     long as these stay the same.
 
     Returns:
-      prior_scale f32[M] in units of z; prior_basis and prior_spectrum of a `GaussianField` too, if
-      the process uses one.
+      prior_scale f32[M] in units of z; prior_basis, prior_spectrum and prior_edges of a
+      `GaussianFieldProcess` too, if the process is one.
     """
     file = run.workdir.folder / CHECKPOINTS / PRIOR_FILE
     split = "validation" if "validation" in run.corpus.splits else "train"
@@ -85,7 +112,7 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
     prior = broadcast(known or empty)
     if not any(np.isnan(value).any() for value in prior.values()):
         return prior
-    covariances = measure_covariances(
+    sums = measure_residuals(
         run.acoustic,
         params,
         run.corpus,
@@ -93,9 +120,9 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
         frames_per_batch=run.config.denoiser.frames_per_batch,
         split=split,
     )
-    basis, spectrum = field_of_covariances(covariances)
-    scale = np.sqrt(np.diagonal(covariances[0])).astype(np.float32)
-    law = {"prior_scale": scale, "prior_basis": basis, "prior_spectrum": spectrum}
+    basis, spectrum = field_of_covariances(sums.covariances, sums.frames)
+    scale = np.sqrt(np.diagonal(sums.pooled[0])).astype(np.float32)
+    law = dict(zip(PRIOR_PARAMS, (scale, basis, spectrum, sums.edges), strict=True))
     prior = {name: law[name] for name in shapes}
     if is_primary():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +155,7 @@ def _old_prior(
     return {"prior_scale": scale} if kept.items() <= about.items() else None
 
 
-def measure_covariances(
+def measure_residuals(
     acoustic: AcousticModel,
     params: Params,
     corpus: Corpus,
@@ -136,23 +163,30 @@ def measure_covariances(
     *,
     frames_per_batch: int,
     split: str,
-) -> np.ndarray:
-    """Lagged covariances of real mels around the auxiliary ones, f64[LAGS, M, M] in units of z^2.
-
-    Means over the frames of a split, or of its first `PRIOR_BATCHES`; see `lagged_covariances`.
-    """
-    sums = jax.jit(
-        functools.partial(residual_covariances, acoustic.model, acoustic.scaling),
+) -> ResidualSums:
+    """The sums over a split, or over the first batches of it with some `PRIOR_FRAMES` frames."""
+    of_batch = jax.jit(
+        functools.partial(residuals, acoustic.model, acoustic.scaling),
         out_shardings=replicated(mesh),
     )
-    bins = acoustic.model.mel_bins
-    total, count = np.zeros((LAGS, bins, bins)), 0.0
     plan = _plan(corpus, split, frames_per_batch)
     title = "law of real mels around the auxiliary ones"
-    for batch in _batches(corpus, split, mesh, plan, title, most=PRIOR_BATCHES):
-        covariances, frames = jax.device_get(sums(params, batch))
-        total, count = total + covariances, count + float(frames)
-    return total / count
+    most = max(1, PRIOR_FRAMES // frames_per_batch)
+    pieces: list[list[np.ndarray]] = []  # of each: residual [T, M], level [T], movement [T]
+    for batch in _batches(corpus, split, mesh, plan, title, most=most):
+        mask, *found = jax.device_get(of_batch(params, batch))
+        for real, *row in zip(mask, *found, strict=True):
+            pieces.append([x[real] for x in row])
+    level, movement = (np.concatenate([piece[i] for piece in pieces]) for i in (1, 2))
+    edges = group_edges(level, movement)
+    groups = np.asarray(frame_groups(*map(jnp.asarray, (level, movement, edges))))
+    ends = np.cumsum([len(residual) for residual, *_ in pieces])
+    bins = acoustic.model.mel_bins
+    total = np.zeros((GROUPS, LAGS, bins, bins))
+    for (residual, *_), group in zip(pieces, np.split(groups, ends[:-1]), strict=True):
+        total += lagged_covariances(residual, group)
+    frames = np.bincount(groups, minlength=GROUPS).astype(np.float64)
+    return ResidualSums(total, frames, edges)
 
 
 def measure_error(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.field import lagged_covariances
+from diffsinger_jax.diffusion.field import frame_features
 from diffsinger_jax.diffusion.processes import TIME_WEIGHTS, Process
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
 from diffsinger_jax.engine.metrics import Mean
@@ -187,14 +187,14 @@ def spread_places(key: jax.Array, rows: jax.Array) -> jax.Array:
 GOLDEN = (5**0.5 - 1) / 2
 
 
-def residual_covariances(
+def residuals(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
-) -> tuple[jax.Array, jax.Array]:
-    """Sums for the law of real mels around the auxiliary ones.
+) -> tuple[jax.Array, ...]:
+    """What auxiliary mels lack, and what frames are grouped by.
 
     Returns:
-      f32[LAGS, M, M] see `lagged_covariances`, of z - auxiliary z; f32[] number of frames.
+      bool[B, T] the mask; f32[B, T, M] z - auxiliary z; f32[B, T] level and f32[B, T] movement, see
+      `frame_features`.
     """
     _, prior = denoiser_inputs(model, scaling, params, batch)
-    residual = masked(scaling.scale(batch.mel) - prior, batch.mask)
-    return lagged_covariances(residual), batch.mask.sum().astype(jnp.float32)
+    return batch.mask, scaling.scale(batch.mel) - prior, *frame_features(prior)
