@@ -3,7 +3,8 @@
     python benchmarks/pack_corpus.py --corpus prepared/pjs --config pjs_gpu --out pjs.npz
     python benchmarks/accelerator.py --corpus pjs.npz --workdir workdir/accelerator
 
-The sizes are those of `pjs_mid.py`. Steps only say how the stages share the minutes.
+The sizes are those of `pjs_mid.py`, the process and what the denoiser is shown those of
+`pjs_field.py`. Steps only say how the stages share the minutes.
 """
 
 from diffsinger_jax.configs import pjs_mid
@@ -20,6 +21,11 @@ def get_config() -> ConfigDict:
     config.save_every_minutes = 1.0
     config.keep_checkpoints = 1
     config.songs_shown = 0
+
+    config.process = "field"
+    config.denoiser.drop_condition = 0.6
+    config.denoiser.drop_prior = 0.3
+    config.denoiser.weight_decay = 0.05
 
     config.auxiliary.steps = 200_000
     config.auxiliary.learning_rate = by_time(1e-3, 200)

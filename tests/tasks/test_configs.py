@@ -8,6 +8,8 @@ from diffsinger_jax.configs import (
     opencpop,
     openvpi_acoustic,
     pjs,
+    pjs_field,
+    pjs_gpu,
     pjs_mid,
     pjs_small,
     popcs,
@@ -31,7 +33,19 @@ def check(config, stage="all"):
     check_stage(acoustic_config(as_dict(config)), stage)
 
 
-SHIPPED = [base, flow_pjs_small, opencpop, openvpi_acoustic, pjs, pjs_mid, pjs_small, popcs, tiny]
+SHIPPED = [
+    base,
+    flow_pjs_small,
+    opencpop,
+    openvpi_acoustic,
+    pjs,
+    pjs_field,
+    pjs_gpu,
+    pjs_mid,
+    pjs_small,
+    popcs,
+    tiny,
+]
 
 
 @pytest.mark.parametrize("module", SHIPPED)
