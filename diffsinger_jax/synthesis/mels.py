@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.diffsinger import SPEAKER_MIX
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
@@ -24,6 +25,10 @@ from diffsinger_jax.synthesis.controls import (
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.trace_cache import TraceCache
 from diffsinger_jax.voices.voice import Voice
+
+
+LOUDEST = 1e3
+"""Amplitude in a band of a mel that no recording at full scale reaches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +87,24 @@ def sing_mels(
         curves = _curves(voice, batch, arrays)
         mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
         batch = batch._replace(f0=f0, curves=curves)
-        mel = np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32)
+        mel = _audible(np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32), voice)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
             yield MelPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
+
+
+def _audible(mel: np.ndarray, voice: Voice) -> np.ndarray:
+    """Log mels no louder than a recording can be: a voice that was hardly trained may ask for it.
+
+    Raises:
+      InputError: for what is no number.
+    """
+    if np.isnan(mel).any():
+        raise InputError(
+            f"the voice {voice.name} sings what is no number; its weights are damaged or were "
+            "never trained, so import or train it again"
+        )
+    return np.minimum(mel, np.float32(voice.info.mel.log(LOUDEST)))
 
 
 def sing_padding(voice: Voice, bucket: Bucket, sampling: Sampling | None) -> MelPiece:

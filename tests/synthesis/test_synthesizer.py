@@ -206,3 +206,13 @@ def test_a_long_song():
     assert abs(song.duration_sec - score.duration_sec) < 0.1
     assert max(rows * frames for rows, frames, _ in voice.shapes) <= 2048
     assert measure_song(song.wav, song.sample_rate, score).passed
+
+
+def test_a_voice_that_is_too_loud_is_kept_to_what_a_recording_can_be(monkeypatch):
+    score = short_score()
+    monkeypatch.setattr(FakeVoice, "sample_mel", lambda self, batch, *_: batch.mel + np.inf)
+    song = Synthesizer(FakeVoice())(score)
+    assert np.isfinite(song.wav).all() and song.mel.max() == pytest.approx(3.0)
+    monkeypatch.setattr(FakeVoice, "sample_mel", lambda self, batch, *_: batch.mel * np.nan)
+    with pytest.raises(InputError, match="the voice fake sings what is no number"):
+        Synthesizer(FakeVoice())(score)
