@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -142,6 +142,8 @@ def open_corpora(
                 f"the mel of {base.name if base else parts[0].path} is not that of {part.path} "
                 f"({'; '.join(differences)}); prepare the corpus again with the same --mel"
             )
+    if base is not None:
+        parts = tuple(_named_as(part, base.vocabulary) for part in parts)
     infos = [part.info for part in parts]
     start = base or dataclasses.replace(
         infos[0],
@@ -180,6 +182,7 @@ def numbered_as(corpus: PreparedCorpus, info: CorpusInfo) -> MixedCorpus:
     Raises:
       InputError: for a phoneme, speaker or language that the voice does not have.
     """
+    corpus = _named_as(corpus, info.vocabulary)
     whole = extend(info.vocabulary, [corpus.info.vocabulary])
     for field in dataclasses.fields(Vocabulary):
         new = getattr(whole, field.name)[len(getattr(info.vocabulary, field.name)) :]
@@ -190,6 +193,27 @@ def numbered_as(corpus: PreparedCorpus, info: CorpusInfo) -> MixedCorpus:
             )
     info = dataclasses.replace(info, name=corpus.info.name)
     return MixedCorpus(corpus.path, info, corpus.splits, (corpus,), (Fraction(1),))
+
+
+Corpus = TypeVar("Corpus", PreparedCorpus, PackedCorpus)
+
+
+def _named_as(corpus: Corpus, base: Vocabulary) -> Corpus:
+    """The corpus with a voice's names of its phonemes: `a` of one in ja is `ja/a` if that is known.
+
+    A name of a merged group becomes its first. Phonemes of several languages keep their names.
+    """
+    own = corpus.info.vocabulary
+    first = {name: group[0] for group in base.merged for name in group}
+
+    def named(phoneme: str) -> str:
+        if phoneme not in base.names and len(own.languages) == 1:
+            full = f"{own.languages[0]}/{phoneme}"
+            phoneme = full if full in base.names else phoneme
+        return first.get(phoneme, phoneme)
+
+    renamed = dataclasses.replace(own, phonemes=tuple(map(named, own.phonemes)))
+    return dataclasses.replace(corpus, info=dataclasses.replace(corpus.info, vocabulary=renamed))
 
 
 def extend(vocabulary: Vocabulary, others: Iterable[Vocabulary]) -> Vocabulary:

@@ -26,7 +26,6 @@ from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.trace_cache import TraceCache
 from diffsinger_jax.voices.voice import Voice
 
-
 LOUDEST = 1e3
 """Amplitude in a band of a mel that no recording at full scale reaches."""
 

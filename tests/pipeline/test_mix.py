@@ -106,6 +106,22 @@ def test_a_voice_that_training_starts_from_keeps_its_numbers_and_range(corpus, o
         open_corpora(other_path, base=hop)
 
 
+def test_phonemes_get_the_names_of_a_voice_of_several_languages(corpus, corpus_path):
+    words = Vocabulary(
+        ("SP", "ja/a", "ja/i", "zh/a", "zh/u"),
+        ("one",),
+        ("ja", "zh"),
+        merged=(("zh/u", "ja/u"),),
+    )
+    base = dataclasses.replace(corpus.info, vocabulary=words)
+    mixed = open_corpora(corpus_path, base=base)
+    assert mixed.info.vocabulary.phonemes == words.phonemes
+    names = {"SP": "SP", "a": "ja/a", "i": "ja/i", "u": "zh/u"}
+    before = spelt(corpus, "train")
+    for name, (phonemes, *_) in spelt(mixed, "train").items():
+        assert phonemes == [names[phoneme] for phoneme in before[name][0]]
+
+
 def test_a_corpus_is_numbered_as_a_voice_that_learnt_from_more(corpus, other_path):
     voice = open_corpora(other_path, base=corpus.info).info
     again = numbered_as(open_corpus(other_path), voice)

@@ -22,12 +22,12 @@ from diffsinger_jax.tasks.acoustic.config import AcousticConfig
 from diffsinger_jax.voices.voice import Voice, load_voice
 
 TABLES = {
-    "phonemes": "encoder/phoneme/embedding",
-    "speakers": "encoder/speaker/embedding",
-    "languages": "encoder/language/embedding",
+    "phonemes": ("encoder/phoneme/embedding",),
+    "speakers": ("encoder/speaker/embedding", "speaker_embedding/embedding"),
+    "languages": ("encoder/language/embedding",),
 }
-"""The params with a row for each name of a vocabulary; a reference model has the first only."""
-MEAN_AT_FIRST = (TABLES["speakers"], TABLES["languages"])
+"""The params with a row for each name of a vocabulary, of which a model has some."""
+MEAN_AT_FIRST = (*TABLES["speakers"], *TABLES["languages"])
 """A new speaker or language begins as the mean of those that are known, a phoneme at random."""
 
 
@@ -96,7 +96,7 @@ def join_voice(fresh: Params, trained: Mapping[str, Any]) -> Params:
     joined = {}
     for path, value in flax.traverse_util.flatten_dict(fresh, sep="/").items():
         old = jnp.array(known[path])  # a copy: training donates its buffers
-        if path in TABLES.values():
+        if any(path in tables for tables in TABLES.values()):
             new = value[len(old) :]
             if path in MEAN_AT_FIRST:
                 new = jnp.broadcast_to(old.mean(axis=0), new.shape)
@@ -145,10 +145,11 @@ def describe_start(config: AcousticConfig, corpus: MixedCorpus) -> list[str]:
         "process and mel range are kept"
     ]
     known = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
-    for kind, table in TABLES.items():
+    for kind, tables in TABLES.items():
         old, now = (getattr(info.vocabulary, kind) for info in (voice.info, corpus.info))
         if new := ", ".join(now[len(old) :]):
-            rows = "with rows of their own" if table in known else "which its model sings alike"
+            has = any(table in known for table in tables)
+            rows = "with rows of their own" if has else "which its model sings alike"
             said.append(f"new {kind}, {rows}: {new}")
     low, high = (np.asarray(edge) for edge in (voice.info.mel_min, voice.info.mel_max))
     infos = [part.info for part in corpus.parts]

@@ -135,6 +135,13 @@ def test_the_longer_model_reads_a_score_as_the_voice_does(config, voice_path):
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_speakers_of_the_condition_get_rows_behind_too():
+    old = {"speaker_embedding": {"embedding": np.arange(6.0).reshape(2, 3)}}
+    fresh = {"speaker_embedding": {"embedding": np.zeros((3, 3))}}
+    joined = join_voice(fresh, old)["speaker_embedding"]["embedding"]
+    np.testing.assert_array_equal(joined, [[0, 1, 2], [3, 4, 5], [1.5, 2.5, 3.5]])
+
+
 def test_a_voice_brings_its_model_but_not_how_it_is_computed(config, voice_path):
     config.model.dtype = "bfloat16"
     ours = typed(config)
