@@ -195,7 +195,7 @@ def numbered_as(corpus: PreparedCorpus, info: CorpusInfo) -> MixedCorpus:
     return MixedCorpus(corpus.path, info, corpus.splits, (corpus,), (Fraction(1),))
 
 
-Corpus = TypeVar("Corpus", PreparedCorpus, PackedCorpus)
+Corpus = TypeVar("Corpus", bound=PreparedCorpus | PackedCorpus)
 
 
 def _named_as(corpus: Corpus, base: Vocabulary) -> Corpus:
