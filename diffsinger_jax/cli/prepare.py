@@ -125,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f0=flags.f0,
         max_piece_sec=flags.max_piece_sec,
         keep_faulty=() if keep is None else tuple(keep) or ("",),
-        test=recipe.test if flags.test is None else tuple(flags.test),
-        validation=recipe.validation if flags.validation is None else tuple(flags.validation),
+        test=_held_out(recipe.test, flags.test, songs),
+        validation=_held_out(recipe.validation, flags.validation, songs),
         licence=recipe.licence,
         curves=tuple(flags.curves),
         augmentation=_augmentation(flags),
@@ -139,6 +139,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wrote {flags.out}")
     else:
         print(f"{flags.out} holds this corpus already")
+
+
+def _held_out(usual: Sequence[str], told: Sequence[str] | None, songs: list) -> tuple[str, ...]:
+    """Prefixes of the songs of a split: as told, or the usual ones, of a part those it has."""
+    if told is not None:
+        return tuple(told)
+    return tuple(p for p in usual if any(song.song.startswith(p) for song in songs))
 
 
 def report(checked: list) -> None:

@@ -277,14 +277,16 @@ def song_examples(
     augmentation: Augmentation | None = None,
 ) -> Iterator[Example]:
     """The records of one song; of the training split also those that are added."""
+    song = checked.song
     if checked.features is None:
-        raise ValueError(f"{checked.song.name} has no audio; only used songs have examples")
+        raise ValueError(f"{song.name} has no audio; only used songs have examples")
     features = load_features(checked.features)
     adds = augmentation is not None and checked.split == "train"
-    wav = resample(*read_wav(checked.song.wav, downmix=True), spec.sample_rate) if adds else None
-    for n, piece in enumerate(cut_song(checked.song.phonemes, max_piece_sec)):
-        name = f"{checked.song.name}#{n + 1}"
-        example = make_example(name, piece, checked.song, features, spec, vocabulary)
+    wav = resample(*read_wav(song.wav, downmix=True), spec.sample_rate) if adds else None
+    pieces = cut_song(song.phonemes, max_piece_sec, only_long=song.spoken)
+    for n, piece in enumerate(pieces):
+        name = f"{song.name}#{n + 1}"
+        example = make_example(name, piece, song, features, spec, vocabulary)
         if example is None:
             continue
         yield as_recorded(example) if augmentation else example

@@ -10,12 +10,15 @@ import numpy as np
 from diffsinger_jax.corpus.features import SongFeatures
 from diffsinger_jax.corpus.nuclei import is_nucleus
 from diffsinger_jax.corpus.songs import SungPhoneme, SungSong
+from diffsinger_jax.corpus.speech_checks import speech_findings
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.types import MelSpec
 
 # Thresholds stand where PJS has a gap between its good and its faulty songs.
 END_FAIL_SEC = 0.1  # 81 songs within 0.03 s, the others off by 0.15 s and more
 CLIPPED_RUNS_FAIL = 20
+# Audiobooks are made loud: clips of LJSpeech have up to 20 runs in a second and sound well.
+CLIPPED_RUNS_PER_SEC_FAIL = 50.0  # of speech
 LATE_FAIL_SEC = 0.08  # median of a song: 88 songs within 0.02 s, the others 0.26 s and more
 LATE_NOTE_SEC, LATE_NOTES_FAIL = 0.15, 0.1
 # Notes shorter than this are slid over rather than sung, and tell little of the pitch.
@@ -43,11 +46,17 @@ def check_song(song: SungSong, features: SongFeatures | None, spec: MelSpec) -> 
       features: of its audio; None if there is no sound file.
     """
     findings: list[Finding] = [("fail", fault) for fault in song.faults]
+    findings += [("warn", doubt) for doubt in song.doubts]
     if features is None:
         findings.append(("fail", f"there is no audio, expected {song.wav.name}"))
     else:
-        findings += _sound(features)
-    if song.phonemes:
+        per_sec = CLIPPED_RUNS_PER_SEC_FAIL * features.duration_sec
+        findings += _sound(features, per_sec if song.spoken else CLIPPED_RUNS_FAIL)
+    if song.phonemes and song.spoken:
+        if features is not None:
+            findings += _extent(song, features)
+            findings += speech_findings(song, features, spec)
+    elif song.phonemes:
         findings += _score(song)
         if features is not None:
             findings += _extent(song, features)
@@ -57,14 +66,14 @@ def check_song(song: SungSong, features: SongFeatures | None, spec: MelSpec) -> 
     return Report(VERDICTS[worst], "; ".join(reason for _, reason in findings))
 
 
-def _sound(features: SongFeatures) -> Iterator[Finding]:
+def _sound(features: SongFeatures, clipped_runs_fail: float) -> Iterator[Finding]:
     """The samples by themselves."""
     if features.channels != 1:
         yield "fail", f"the audio has {features.channels} channels, expected one"
     if features.peak == 0.0:
         yield "fail", "the audio is silent"
     if features.clipped_runs:
-        verdict = "fail" if features.clipped_runs >= CLIPPED_RUNS_FAIL else "warn"
+        verdict = "fail" if features.clipped_runs >= clipped_runs_fail else "warn"
         yield verdict, f"the audio is clipped, in {features.clipped_runs} place(s)"
     for name, curve in features.curves.items():
         if curve.shape != features.f0.shape:

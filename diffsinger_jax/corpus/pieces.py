@@ -23,7 +23,7 @@ MIN_PIECE_SEC = 2.0
 
 
 def cut_song(
-    phonemes: Sequence[SungPhoneme], max_piece_sec: float
+    phonemes: Sequence[SungPhoneme], max_piece_sec: float, *, only_long: bool = False
 ) -> list[tuple[SungPhoneme, ...]]:
     """Pieces of a song, each beginning and ending with a rest where the song lets it.
 
@@ -33,12 +33,15 @@ def cut_song(
 
     Args:
       phonemes: of the song, in order.
+      max_piece_sec: see above.
+      only_long: cuts only what is longer than `max_piece_sec`, as speech is.
     """
     rests = [
         i
         for i, p in enumerate(phonemes)
         if is_rest(p.symbol) and p.duration_sec >= CUT_REST_SEC and 0 < i < len(phonemes) - 1
     ]
+    rests = [] if only_long else rests
     edges = [0, *rests, len(phonemes) - 1]
     spans: list[tuple[int, int]] = []  # first and last phoneme; neighbours share a rest
     for span in itertools.pairwise(edges):

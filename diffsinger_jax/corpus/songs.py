@@ -69,6 +69,8 @@ class SungSong:
       language: tag, as "ja".
       notes: the notes of the score in time, where the corpus has them apart from the labels.
       faults: what the reader found wrong, in words; a song with faults fails the check.
+      doubts: what it noticed, in words; a song with doubts is used with a warning.
+      spoken: True for speech: it has no notes, and is left whole where it is short enough.
     """
 
     name: str
@@ -80,6 +82,8 @@ class SungSong:
     language: str
     notes: tuple[SungNote, ...] | None = None
     faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    spoken: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from diffsinger_jax.score.options import ReadOptions
 from diffsinger_jax.score.phonology import CODAS, is_rest, is_vowel
 from diffsinger_jax.score.pitch_names import midi_of_name
 from diffsinger_jax.score.text_file import read_text
+from diffsinger_jax.score.textgrid import SHORTEST_SEC, phone_tier, read_tiers
 from diffsinger_jax.score.timeline import LONGEST_SEC, MOST_NOTES
 from diffsinger_jax.types import BREATH, SILENCE, Score
 
@@ -28,8 +29,6 @@ _HTS_UNITS_PER_SEC = 10_000_000
 _FULL_CONTEXT = re.compile(r"\^[^-]*-([^+]+)\+.*?/E:([^\]]*)\](.*?)/F:")
 _RESTS = {"pau": SILENCE, "sil": SILENCE, "sp": SILENCE, "spn": SILENCE, "": SILENCE, "br": BREATH,
           "ap": BREATH, "xx": SILENCE}  # fmt: skip
-_SHORTEST_SEC = 1e-4
-_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)|<(\w+)>')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,21 +82,7 @@ def read_textgrid(path: str | Path, options: ReadOptions) -> Score:
       InputError: if it is none, or has no tier of phones.
     """
     source = str(path)
-    tokens = [
-        (match.group(1), match.group(2))
-        for match in _TOKEN.finditer(read_text(Path(path), options.encoding))
-    ]
-    try:
-        tiers = _tiers(tokens)
-    except (ValueError, IndexError, TypeError) as error:
-        raise InputError(f"{source}: not a Praat TextGrid; save it as text in Praat") from error
-    wanted = ("phones", "phonemes", "phoneme", "phone", "ph")
-    tier = next((tiers[name] for name in wanted if name in tiers), None)
-    if tier is None:
-        raise InputError(
-            f"{source}: it has no tier of phones (it has {', '.join(tiers) or 'none'}); align its "
-            "words first"
-        )
+    tier = phone_tier(read_tiers(Path(path), options.encoding), source)
     labels = [
         _label(re.sub(r"(?<=[A-Z])[012]$", "", text), start, end, f"interval {i}", source)
         for i, (start, end, text) in enumerate(tier, 1)
@@ -123,34 +108,6 @@ def _label(text: str, start: float, end: float, place: str, source: str) -> Time
     if len(symbol.split()) != 1:
         raise InputError(f"{source}: {place}: {symbol[:40]!r} is not a phoneme; correct the label")
     return TimedPhoneme(symbol, start, end, midi, note)
-
-
-def _tiers(tokens: Sequence[tuple[str, str]]) -> dict[str, list[tuple[float, float, str]]]:
-    """Interval tiers by their names; as Praat, only numbers and quoted texts count."""
-    values = [
-        float(number) if number else text for text, number in tokens if number or text is not None
-    ]
-    if "TextGrid" not in values[:3]:
-        raise ValueError("no TextGrid")
-    tiers: dict[str, list[tuple[float, float, str]]] = {}
-    i = 0
-    while i < len(values):
-        if values[i] not in ("IntervalTier", "TextTier"):
-            i += 1
-            continue
-        name, count = values[i + 1], int(values[i + 4])
-        width = 3 if values[i] == "IntervalTier" else 2
-        items = values[i + 5 : i + 5 + width * count]
-        if len(items) < width * count:
-            raise ValueError("it ends early")
-        if width == 3:
-            rows = [
-                (float(a), float(b), str(c).replace('""', '"').strip())
-                for a, b, c in zip(items[0::3], items[1::3], items[2::3], strict=True)
-            ]
-            tiers.setdefault(str(name).lower(), [r for r in rows if r[1] - r[0] > _SHORTEST_SEC])
-        i += 5 + width * count
-    return tiers
 
 
 def _score(labels: Sequence[TimedPhoneme], path: Path, source: str) -> Score:
@@ -207,10 +164,10 @@ def _without_gaps(labels: Sequence[TimedPhoneme], source: str) -> list[TimedPhon
                 f"{source}: label {i} ({label.symbol}) starts at {label.start_sec:.3f} s, before "
                 f"the one before it ends ({now:.3f} s); correct the times"
             )
-        if label.start_sec > now + _SHORTEST_SEC:
+        if label.start_sec > now + SHORTEST_SEC:
             filled.append(TimedPhoneme(SILENCE, now, label.start_sec))
         start = filled[-1].end_sec if filled else 0.0
-        if label.end_sec - start > _SHORTEST_SEC:
+        if label.end_sec - start > SHORTEST_SEC:
             filled.append(dataclasses.replace(label, start_sec=start))
             now = label.end_sec
     return filled

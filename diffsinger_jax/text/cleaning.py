@@ -45,6 +45,12 @@ def left_out(text: str) -> str:
     return "".join(dict.fromkeys(lost))
 
 
+def plain_letters(word: str) -> str:
+    """A word without accents and ligatures: "cafe", "muller"."""
+    word = word.replace("æ", "ae").replace("œ", "oe").replace("ø", "o").replace("ß", "ss")
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+
+
 def _greek_word(c: str) -> str:
     return f" {_GREEK[c]} "
 

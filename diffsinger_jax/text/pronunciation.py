@@ -6,13 +6,13 @@ import functools
 import importlib.util
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.letter_to_sound import LetterToSound
 from diffsinger_jax.score.tables import TABLES, read_lines
+from diffsinger_jax.text.cleaning import plain_letters
 from diffsinger_jax.text.phones import from_ipa, is_phone, with_stress
 
 Phones = tuple[str, ...]
@@ -90,7 +90,7 @@ class Pronouncer:
 
     def known(self, word: str) -> Phones | None:
         """The phones of a word by dictionary, with or without an ending; None for others."""
-        for spelled in dict.fromkeys((word, _plain(word))):
+        for spelled in dict.fromkeys((word, plain_letters(word))):
             found = self._known(spelled) or self._inflected(spelled)
             if found:
                 return found
@@ -137,16 +137,10 @@ def by_rule(word: str) -> Phones:
     """The phones of a word that no dictionary has, by the project's letter-to-sound rules."""
     rules = LetterToSound.of("en")
     assert rules is not None  # its table ships
-    spelled = "".join(c for c in _plain(word) if "a" <= c <= "z")
+    spelled = "".join(c for c in plain_letters(word) if "a" <= c <= "z")
     phones = [phone for syllable in rules.syllables([spelled]) for phone in syllable]
     stressed = with_stress(phones)
     return stressed if all(map(is_phone, stressed)) and stressed else ("AH0",)
-
-
-def _plain(word: str) -> str:
-    """Without accents and ligatures."""
-    word = word.replace("æ", "ae").replace("œ", "oe").replace("ø", "o").replace("ß", "ss")
-    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
 
 
 @functools.cache
