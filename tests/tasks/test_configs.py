@@ -82,6 +82,15 @@ WRONG = {
     "a schedule of no name": ({"schedule.name": "sine"}, "linear, cosine, straight, got 'sine'"),
     "a process": ({"process": "flow"}, "config.process is one of eps, residual.*got 'flow'"),
     "a distance": ({"denoiser.distance": "l3"}, "distance is one of l1, l2, got 'l3'"),
+    "no auxiliary mel, but predictors": (
+        {"model.auxiliary": "none"},
+        "durations is True, expected False with config.model.auxiliary .none.",
+    ),
+    "no auxiliary mel to start from": (
+        {"model.auxiliary": "none", "model.durations": False, "model.pitch": "none"}
+        | {"model.condition_on_prior": False, "process": "eps"},
+        "k_step is 8; with config.model.auxiliary .none. there is noise alone.* and here 100",
+    ),
     "a dtype": ({"model.dtype": "float16"}, "dtype is one of float32, bfloat16"),
     "a method": ({"boundary.method": "guess"}, "method is one of learned, closed_form"),
     "a sampler": ({"sampling.method": "heun"}, "config.sampling.method is one of ddpm.*'heun'"),

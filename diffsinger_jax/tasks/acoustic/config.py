@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from diffsinger_jax.diffusion.processes import PATHS, PROCESSES, TIME_WEIGHTS
 from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, SAMPLERS
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.optimizers import OptimizerConfig
 from diffsinger_jax.engine.run_config import RunConfig
 from diffsinger_jax.engine.typed_config import (
@@ -131,6 +132,17 @@ class AcousticConfig(RunConfig):
         _check_sampling(self)
         _check_stages(self)
 
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether there is an auxiliary mel, and so a first stage."""
+        return self.model.get("auxiliary") != "none"
+
+    @property
+    def voice_sampling(self) -> Sampling:
+        """How the finished voice sings; `sampling.k_step` is a number by then."""
+        start = "auxiliary" if self.has_auxiliary else "gaussian"
+        return Sampling(**dataclasses.asdict(self.sampling), start=start)
+
     def stage(self, name: str) -> StageConfig:
         """The section of one of `STAGES`."""
         return getattr(self, name)
@@ -159,6 +171,10 @@ def check_stage(config: AcousticConfig, stage: str) -> None:
       InputError: if there is no such stage, or nothing that it could learn.
     """
     require_one_of(stage, STAGE_CHOICES, "--stage")
+    if not config.has_auxiliary and stage not in ("all", "denoiser"):
+        raise InputError(
+            f'there is no stage {stage} with config.model.auxiliary "none"; leave --stage out'
+        )
     sampling, boundary = config.sampling, config.boundary
     learns = stage == "all" and sampling.k_step == AUTO and boundary.method == "learned"
     if boundary.steps < 1 and (stage == "boundary" or learns):
@@ -256,8 +272,38 @@ def _check_sampling(config: AcousticConfig) -> None:
         )
 
 
+def _check_without_auxiliary(config: AcousticConfig) -> None:
+    """A voice that samples from noise alone is trained in one stage, by the denoiser's loss."""
+    model, flow = config.model, config.process == "velocity"
+    whole = 1 if flow else config.schedule["steps"]
+    needed = {
+        "durations": (model.get("durations", True), False),
+        "pitch": (model.get("pitch", "note_residual"), "none"),
+        "condition_on_prior": (model["condition_on_prior"], False),
+    }
+    for name, (given, wanted) in needed.items():
+        if given != wanted:
+            raise InputError(
+                f"config.model.{name} is {given!r}, expected {wanted!r} with "
+                'config.model.auxiliary "none": all else is learnt in the stage of that mel'
+            )
+    if PROCESSES[config.process].uses_prior or config.sampling.k_step != whole:
+        raise InputError(
+            f"config.process is {config.process!r} and config.sampling.k_step is "
+            f'{config.sampling.k_step!r}; with config.model.auxiliary "none" there is noise alone '
+            f'to start from: "eps" or "velocity", and here {whole}'
+        )
+    if config.denoiser.t_below != whole:
+        raise InputError(
+            f"config.denoiser.t_below is {config.denoiser.t_below}, expected {whole}, all of the "
+            "path, since sampling starts from noise alone"
+        )
+
+
 def _check_stages(config: AcousticConfig) -> None:
     """Steps for all that nothing else brings."""
+    if not config.has_auxiliary:
+        _check_without_auxiliary(config)
     for stage in (config.auxiliary, config.denoiser):
         if stage.steps == 0 and not config.start_from:
             name, why = (

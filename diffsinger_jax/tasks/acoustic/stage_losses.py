@@ -92,12 +92,17 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
 def denoiser_inputs(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
-    """Condition [B, T, H] and auxiliary mel z [B, T, M] of a batch, with nothing left to chance."""
+    """Condition [B, T, H] and auxiliary mel z [B, T, M] of a batch, with nothing left to chance.
+
+    A model without an auxiliary decoder has zeros in the place of the mel.
+    """
 
     def apply(method: Callable, *given: Any) -> Any:
         return model.apply({"params": params}, *given, method=method)
 
     cond = apply(model.condition, apply(model.encode, batch), batch)
+    if model.auxiliary == "none":
+        return cond, jnp.zeros((*batch.mask.shape, model.mel_bins))
     return cond, apply(model.auxiliary_mel, cond, batch.mask)
 
 
@@ -113,6 +118,8 @@ def denoiser_loss(
     drop_prior: float = 0.0,
 ) -> LossFn:
     """Stage 2: the distance between the denoiser's output and its target at random times.
+
+    Without an auxiliary decoder the condition is learnt by it, too.
 
     The condition and the auxiliary mel of songs that the auxiliary model has learnt are better than
     those of others; rows that are trained without them keep the denoiser from leaning on them.
@@ -134,7 +141,8 @@ def denoiser_loss(
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
         process = make_process(params)
         cond, prior = denoiser_inputs(model, scaling, params, batch)
-        cond, prior = jax.lax.stop_gradient((cond, prior))
+        if model.auxiliary != "none":
+            cond, prior = jax.lax.stop_gradient((cond, prior))
         x0 = scaling.scale(batch.mel)
         places = spread_places(jax.random.fold_in(key, _SHARED), rows)
         t = process.training_times(places, depth)

@@ -95,7 +95,7 @@ def boundary_predictor(config: AcousticConfig) -> BoundaryPredictor:
 
 
 def denoiser_stage(run: AcousticRun) -> Stage:
-    """Stage 2."""
+    """Stage 2; of a voice without auxiliary mel the only one, which trains all."""
     loss_fn = denoiser_loss(
         run.acoustic.model,
         run.acoustic.scaling,
@@ -106,7 +106,9 @@ def denoiser_stage(run: AcousticRun) -> Stage:
         drop_condition=run.config.denoiser.drop_condition,
         drop_prior=run.config.denoiser.drop_prior,
     )
-    return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
+    if run.config.has_auxiliary:
+        return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
+    return Stage("denoiser", (*AUXILIARY_PARAMS, *DENOISER_PARAMS), loss_fn, shown=(DIFFUSION,))
 
 
 def steps_done(run: AcousticRun, name: str) -> int:

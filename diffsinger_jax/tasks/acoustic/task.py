@@ -23,7 +23,6 @@ import numpy as np
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import has_learned, learned_boundary
-from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.hosts import broadcast, is_primary, log_primary
 from diffsinger_jax.engine.report import describe_devices, describe_params
 from diffsinger_jax.engine.run_config import (
@@ -103,7 +102,9 @@ def train_voice(
     config = _checked_config(given, stage)
     with open_workdir(workdir) as opened:
         run = open_run(config, opened, profile)
-        params = run_stage(run, auxiliary_stage(run), _begin(run, stage))
+        params = _begin(run, stage)
+        if config.has_auxiliary:
+            params = run_stage(run, auxiliary_stage(run), params)
         if stage == "auxiliary":
             return _keep_voice(run, _auxiliary_only(config), params, AUXILIARY_VOICE)
         if stage == "boundary":
@@ -112,7 +113,7 @@ def train_voice(
             return None
         if config.sampling.k_step == AUTO:
             run = run._replace(config=with_boundary(config, settle_boundary(run, params)))
-        if "prior_scale" not in frozen_paths(config):
+        if config.has_auxiliary and "prior_scale" not in frozen_paths(config):
             params = {**params, **measure_prior(run, params)}
         params = run_stage(run, denoiser_stage(run), params)
         return _keep_voice(run, run.config, params, "voice")
@@ -186,10 +187,11 @@ def check_run(run: AcousticRun, stage: str) -> None:
                     f"config.freeze leaves the stage {name} nothing to train; freeze less, or "
                     f"give it no steps (--config.{name}.steps=0)"
                 )
-    for name in ("auxiliary", "denoiser") if stage == "all" else (stage,):
+    stages = ("auxiliary", "denoiser") if config.has_auxiliary else ("denoiser",)
+    for name in stages if stage == "all" else (stage,):
         # Says which example fits no bucket.
         make_plan(config, run.corpus, config.stage(name).frames_per_batch)
-    if stage in ("boundary", "denoiser"):
+    if stage in ("boundary", "denoiser") and config.has_auxiliary:
         require_finished(run, "auxiliary")
 
 
@@ -235,7 +237,7 @@ def make_voice(config: AcousticConfig, corpus: MixedCorpus, params: Params) -> V
         model=config.model,
         schedule=config.schedule,
         process=config.process,
-        sampling=Sampling(**dataclasses.asdict(config.sampling)),
+        sampling=config.voice_sampling,
         dictionary=config.dictionary,
         params=jax.tree.map(np.asarray, params),
         requires=start.requires if start else _requires(config.model),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import numpy as np
 
@@ -86,8 +84,7 @@ class Validator:
         if AUXILIARY in shown:
             mels[AUXILIARY] = self._sample(params, batch, sampling=Sampling(k_step=0, steps=1))
         if DIFFUSION in shown:
-            sampling = Sampling(**dataclasses.asdict(config.sampling))
-            mels[DIFFUSION] = self._sample(params, batch, sampling=sampling)
+            mels[DIFFUSION] = self._sample(params, batch, sampling=config.voice_sampling)
         mels = {name: np.asarray(mel) for name, mel in mels.items()}
         f0 = np.asarray(self._f0(params, batch))
         if is_primary():

@@ -122,13 +122,24 @@ def test_padding_changes_neither_auxiliary_loss_nor_gradient(acoustic, params):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), gradient, padded)
 
 
-@pytest.mark.parametrize("process", ["residual", "field"])
-def test_padding_frames_change_no_diffusion_loss(process):
+FLOW = {
+    "schedule": {"name": "straight"},
+    "trunk": "lynxnet2",
+    "auxiliary": "convnext",
+    "auxiliary_settings": {"channels": 8, "layers": 1},
+    "stretch": True,
+}
+
+
+@pytest.mark.parametrize(
+    "process, parts, depth", [("residual", {}, 20), ("field", {}, 20), ("velocity", FLOW, 0.6)]
+)
+def test_padding_frames_change_no_diffusion_loss(process, parts, depth):
     # Rows draw their step and noise together, so only frames and phonemes are padded here.
-    acoustic = small_acoustic_model(process=process)
+    acoustic = small_acoustic_model(process=process, **parts)
     params = random_params(acoustic)
     loss_fn = denoiser_loss(
-        acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2"
+        acoustic.model, acoustic.scaling, acoustic.make_process, depth=depth, distance="l2"
     )
     loss = jax.jit(lambda p, b: loss_fn(p, b, jax.random.key(0), False)[0])
     batch = random_batch(rows=1)
