@@ -33,6 +33,7 @@ class FakeVoice:
     vocoder: str | None = None
     curves: tuple[str, ...] = ()
     timing: str = "nearest"
+    speaks: bool = False
     mixes_speakers: bool = False
     ranges: dict = dataclasses.field(default_factory=dict)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     # command -> (module of diffsinger_jax.cli, what it does)
     "sing": ("sing", "sing scores with a voice, into sound files"),
     "stream": ("stream", "sing them, writing the sound while it is sung"),
+    "speak": ("speak", "speak texts with a voice that was trained on speech"),
     "voices": ("voices", "list voices: languages, range, licence"),
     "validate": ("validate", "check scores before they are sung"),
     "prepare": ("prepare", "make a checked corpus of raw recordings with labels"),

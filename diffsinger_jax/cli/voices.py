@@ -44,6 +44,7 @@ def described(name: str, folder: Path) -> str:
         lines = [
             name,
             f"  languages  {', '.join(vocabulary['languages']) or 'not said'}",
+            f"  does       {_does(fields)}",
             f"  speakers   {', '.join(vocabulary['speakers'])}",
             f"  range      {_range(corpus.get('note_range'))}",
             f"  sound      {mel['sample_rate']} Hz, {mel['n_mels']} mel bins",
@@ -53,6 +54,12 @@ def described(name: str, folder: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} does not describe a voice ({error}); copy it again") from error
     return "\n".join(lines)
+
+
+def _does(fields: Mapping[str, Any]) -> str:
+    """Whether it sings notes or speaks texts, as `Voice.speaks`."""
+    by_phonemes = fields.get("model", {}).get("score_inputs") == "phonemes"
+    return "speak" if by_phonemes and not fields.get("requires") else "sing"
 
 
 def _range(notes: Sequence[float] | None) -> str:

@@ -142,7 +142,12 @@ def mix_sounds(
         ) from error
 
 
-def _standard_output() -> BinaryIO:
+def standard_output() -> BinaryIO:
+    """The bytes of the process's standard output, whatever `print` is redirected to.
+
+    Raises:
+      InputError: if there is none.
+    """
     if sys.__stdout__ is None:
         raise InputError("there is no standard output to write to; give a folder as --out")
     return cast(BinaryIO, sys.__stdout__.buffer)
@@ -185,7 +190,7 @@ def stream_song(
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        file: BinaryIO = _standard_output() if path is None else open(path, "wb")
+        file: BinaryIO = standard_output() if path is None else open(path, "wb")
         try:
             stream = WavStream(file, samples, sample_rate, f"PCM_{bit_depth}", tags)
             stream.write(first)

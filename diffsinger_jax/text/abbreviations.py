@@ -73,7 +73,7 @@ _SEQUEL = re.compile(r"\b([A-Z][a-z]+) ([IVX]{2,})\b")
 
 _DOTTED_LETTERS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\bPh\.\s?D\.?")
 _TITLE = re.compile(rf"\b({'|'.join(TITLES)})(?:\.\s*|\s+)(?=[A-Z])")
-_STREET = re.compile(r"(?<=[a-z] )(St|Dr)\b\.?(?=\s*(?:[,;.!?]|$|[a-z]))")
+_STREET = re.compile(r"\b([A-Z][a-z]+) (St|Dr)\b\.?(?=\s*(?:[,;.!?]|$|[a-z]))")
 _DOTTED = re.compile(rf"(?<![\w.'])({'|'.join(sorted(DOTTED, key=len, reverse=True))})\.(?!\w)")
 _BEFORE_NUMBER = re.compile(rf"(?i)\b({'|'.join(BEFORE_NUMBERS)})\.\s*(?=\d)|(?<!\w)#\s?(?=\d)")
 _PHRASE = re.compile(r"(?i)(?<![\w.])(e\.\s?g\.|i\.\s?e\.|&c\.|w/o\b|w/(?=\s))")
@@ -85,7 +85,7 @@ def expand_abbreviations(text: str) -> str:
     text = _BEFORE_NUMBER.sub(
         lambda m: f"{BEFORE_NUMBERS[m[1].lower()] if m[1] else 'number'} ", text
     )
-    text = _STREET.sub(lambda m: f"{DOTTED[m[1]]}{_full_stop(m)}", text)
+    text = _STREET.sub(lambda m: f"{m[1]} {DOTTED[m[2]]}{_full_stop(m)}", text)
     text = _TITLE.sub(lambda m: f"{TITLES[m[1]]} ", text)
     text = _DOTTED.sub(lambda m: f"{DOTTED[m[1]]}{_full_stop(m)}", text)
     text = _DOTTED_LETTERS.sub(lambda m: f"{letters(m[0])}{_full_stop(m)}", text)

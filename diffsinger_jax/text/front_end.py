@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
-from diffsinger_jax.text.markup import Break, MarkupReader, Phones, Prosody
+from diffsinger_jax.text.markup import AS_IT_IS, Break, MarkupReader, Phones, Prosody
 from diffsinger_jax.text.normalize import PAUSES, spoken_tokens, stronger_mark
 from diffsinger_jax.text.sentences import sentences
 
@@ -22,7 +22,7 @@ class Word:
 
     written: str
     phones: tuple[str, ...]
-    prosody: Prosody = Prosody()
+    prosody: Prosody = AS_IT_IS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,6 +34,10 @@ class Prosody:
     volume_db: float = 0.0
 
 
+AS_IT_IS = Prosody()
+"""As the voice would say it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Text:
     """Plain text."""
@@ -136,7 +140,7 @@ class MarkupReader:
             yield Break(_break_sec(given, where))
             return
         if tag == "prosody":
-            prosody = _changed(prosody, given, where)
+            prosody = changed_prosody(given, where, prosody)
         elif tag == "phoneme":
             if given.get("alphabet", "arpabet") not in ("arpabet", "x-arpabet"):
                 raise InputError(f'{where}: expected alphabet="arpabet", as HH AH0 L OW1')
@@ -183,8 +187,16 @@ def _break_sec(given: dict[str, str], where: str) -> float:
     return sec
 
 
-def _changed(prosody: Prosody, given: dict[str, str], where: str) -> Prosody:
-    """Prosody inside a tag: what it says, on top of what is around it."""
+def changed_prosody(given: dict[str, str], where: str, around: Prosody = AS_IT_IS) -> Prosody:
+    """What the attributes of a `<prosody>` say, on top of what is around it.
+
+    Args:
+      given: of "rate", "pitch" and "volume", as SSML writes them.
+      where: the tag, for the message.
+
+    Raises:
+      InputError: for another attribute, or a value that cannot be.
+    """
     known = {"rate": _rate, "pitch": _pitch, "volume": _volume}
     if unknown := sorted(set(given) - set(known)):
         raise InputError(f"{where}: {unknown[0]} is not read; expected rate, pitch or volume")
@@ -195,9 +207,9 @@ def _changed(prosody: Prosody, given: dict[str, str], where: str) -> Prosody:
             raise InputError(f"{where}: {name} is {text!r}; expected a name as {_EXPECTED[name]}")
         values[name] = value
     return Prosody(
-        prosody.rate * values.get("rate", 1.0),
-        prosody.pitch + values.get("pitch", 0.0),
-        prosody.volume_db + values.get("volume", 0.0),
+        around.rate * values.get("rate", 1.0),
+        around.pitch + values.get("pitch", 0.0),
+        around.volume_db + values.get("volume", 0.0),
     )
 
 

@@ -82,6 +82,11 @@ class Voice:
         """Whether its speakers can be mixed, frame by frame."""
         return self.model.get("speaker_in_condition", False)
 
+    @property
+    def speaks(self) -> bool:
+        """Whether it reads phonemes alone, and predicts all that a text does not say."""
+        return self.model.get("score_inputs") == "phonemes" and not self.requires
+
     @functools.cached_property
     def acoustic(self) -> AcousticModel:
         """Its pure functions."""
