@@ -1,4 +1,4 @@
-"""As `pjs_small.py`, with the residuals of the auxiliary mel as a Gaussian field; see docs/voice.md.
+"""As `pjs_small.py`, with residuals of the auxiliary mel as a Gaussian field; see docs/voice.md.
 
 The denoiser is trained without the condition in most rows and without the auxiliary mel in some:
 both are better on songs that the auxiliary model has learnt than on others.

@@ -84,6 +84,6 @@ def random_params(acoustic, seed=0):
     moved = jax.tree.map(
         lambda x: x + np.float32(0.05) * rng.normal(size=x.shape).astype("f4"), params
     )
-    if "prior_spectrum" in moved:  # a power
-        moved["prior_spectrum"] = abs(moved["prior_spectrum"])
+    for name in {"prior_spectrum", "prior_variance"} & set(moved):  # powers
+        moved[name] = abs(moved[name])
     return moved

@@ -3,17 +3,19 @@
 What an auxiliary mel lacks moves slowly and in broad strokes over the bins: neighbouring frames and
 neighbouring bins are correlated by some .9. A linear estimate that knows this takes far more of the
 noise away than one that looks at each bin of each frame by itself. How much of it moves fast
-depends on the frame, up to ten times as much where the auxiliary mel moves as where it stands
-still: frames are grouped by the auxiliary mel itself, and each group has a spectrum of its own.
+differs from place to place; see `places`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from diffsinger_jax.diffusion.places import GROUPS, VARIANCES, Places
 
 LAGS = 33
 """Autocovariances that are measured: lags 0 to 32 frames."""
@@ -25,14 +27,6 @@ REACH = 16
 FLOOR = 1e-7
 """Of the spectrum: a window of finite length may leave it a little below zero."""
 
-SILENT_SHARE = 0.125
-"""Of the frames: those with the lowest level are grouped apart from the others."""
-MOVEMENTS = 4
-"""Groups of as many frames each, by how fast the auxiliary mel moves."""
-GROUPS = 2 * MOVEMENTS
-LEVEL_WIDTH, MOVEMENT_WIDTH = 1.0, 2.0
-"""Standard deviations in frames of the Gaussians by which both are smoothed."""
-SMOOTHING_REACH = 8
 SHRINKAGE = 300.0
 """Frames of all groups' spectrum that count beside each group's own."""
 LEAST_SHARE = 0.02
@@ -47,53 +41,12 @@ def _cosines(frames: int) -> np.ndarray:
     return weight[:, None] * np.cos(angles)
 
 
-def frame_features(mel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """By what frames are grouped: level and movement of an auxiliary mel.
-
-    Frames beyond the ends, and those of padding, must read as zero: then padding changes nothing.
-
-    Args:
-      mel: [B, T, D].
-
-    Returns:
-      f32[B, T]: the mean over channels; the logarithm of the mean square of the differences from
-      frame to frame. Both smoothed along time.
-    """
-    frames, margin = mel.shape[1], SMOOTHING_REACH + 1
-    padded = jnp.pad(mel.astype(jnp.float32), ((0, 0), (margin, margin), (0, 0)))
-    moved = (jnp.diff(padded, axis=1) ** 2).mean(axis=-1)[:, : frames + 2 * SMOOTHING_REACH]
-    level = padded.mean(axis=-1)[:, 1:-1]
-    return _smoothed(level, LEVEL_WIDTH), jnp.log(_smoothed(moved, MOVEMENT_WIDTH) + 1e-5)
-
-
-def _smoothed(values: jax.Array, width: float) -> jax.Array:
-    """[B, T + 2 SMOOTHING_REACH] -> [B, T], under a Gaussian."""
-    weights = np.exp(-0.5 * (np.arange(-SMOOTHING_REACH, SMOOTHING_REACH + 1) / width) ** 2)
-    frames = values.shape[1] - 2 * SMOOTHING_REACH
-    parts = (w * values[:, i : i + frames] for i, w in enumerate(weights / weights.sum()))
-    return sum(parts, start=jnp.zeros((), values.dtype))
-
-
-def group_edges(level: np.ndarray, movement: np.ndarray) -> np.ndarray:
-    """The edges between groups, f32[MOVEMENTS]: of the level, then of movement; from all frames."""
-    shares = np.arange(1, MOVEMENTS) / MOVEMENTS
-    edges = [np.quantile(level, SILENT_SHARE), *np.quantile(movement, shares)]
-    return np.asarray(edges, np.float32)
-
-
-def frame_groups(level: jax.Array, movement: jax.Array, edges: jax.Array) -> jax.Array:
-    """The group of each frame, i32[...] below GROUPS, from `frame_features` and `group_edges`."""
-    group = MOVEMENTS * (level <= edges[0]).astype(jnp.int32)
-    for number in range(1, MOVEMENTS):
-        group += (movement > edges[number]).astype(jnp.int32)
-    return group
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class GaussianField:
     """r = basis c, the D components c independent, each stationary along time in a group's frames.
 
-    Where groups meet, the estimate takes each frame for one of a field that is its group's alone.
+    A place whose variance is v times its group's is estimated as if all places were such, and where
+    groups meet, each frame as if all were its group's.
 
     Attributes:
       basis: f32[D, D], orthonormal columns: the principal components over channels.
@@ -104,7 +57,7 @@ class GaussianField:
     basis: jax.Array
     spectrum: jax.Array
 
-    def estimate(self, noisy: jax.Array, noise2: jax.Array, group: jax.Array) -> jax.Array:
+    def estimate(self, noisy: jax.Array, noise2: jax.Array, places: Places) -> jax.Array:
         """The best linear estimate of r from r + n: the Wiener filter S / (S + noise2) along time.
 
         Frames beyond the ends, and those of padding, must read as zero: then padding changes
@@ -113,41 +66,62 @@ class GaussianField:
         Args:
           noisy: [B, T, D] r plus white noise.
           noise2: f32[B, 1, 1], the noise's variance.
-          group: i32[B, T] of each frame.
+          places: what is known of each.
 
         Returns:
           [B, T, D].
         """
-        spectrum = self.spectrum[None]
-        gain = spectrum / (spectrum + noise2[..., None])  # [B, G, D, FREQUENCIES]
-        taps = gain @ jnp.asarray(_cosines(REACH + 1), jnp.float32)  # [B, G, D, REACH + 1]
-        components, frames = noisy @ self.basis, noisy.shape[1]
-        padded = jnp.pad(components, ((0, 0), (REACH, REACH), (0, 0)))
-        at = [padded[:, i : i + frames] for i in range(2 * REACH + 1)]
-        filtered = components * _of_frames(taps[..., 0], group)
-        for lag in range(1, REACH + 1):
-            filtered += (at[REACH - lag] + at[REACH + lag]) * _of_frames(taps[..., lag], group)
-        return filtered @ self.basis.T
+        frames = noisy.shape[1]
+        padded = jnp.pad(noisy @ self.basis, ((0, 0), (REACH, REACH), (0, 0)))
 
-    def error_spread(self, noise2: jax.Array, group: jax.Array) -> jax.Array:
+        def estimate(variance: jax.Array) -> jax.Array:
+            spectrum = self.spectrum[None]
+            gain = spectrum / (spectrum + noise2[..., None] / variance)  # [B, G, D, FREQUENCIES]
+            taps = gain @ jnp.asarray(_cosines(REACH + 1), jnp.float32)  # [B, G, D, REACH + 1]
+            filtered = padded[:, REACH : REACH + frames] * _of_frames(taps[..., 0], places.group)
+            for lag in range(1, REACH + 1):
+                before, after = REACH - lag, REACH + lag
+                both = padded[:, before : before + frames] + padded[:, after : after + frames]
+                filtered += both * _of_frames(taps[..., lag], places.group)
+            return filtered @ self.basis.T
+
+        return _of_places(jax.lax.map(estimate, jnp.asarray(VARIANCES)), places.level)
+
+    def error_spread(self, noise2: jax.Array, places: Places) -> jax.Array:
         """Standard deviation of r minus its estimate: f32[B, T, D], for noise2 f32[B, 1, 1]."""
-        spectrum, noise2 = self.spectrum[None], noise2[..., None]
-        return self._spread(spectrum * noise2 / (spectrum + noise2), group)
+        return self._spread(lambda spectrum, n: spectrum * n / (spectrum + n), noise2, places)
 
-    def innovation_spread(self, noise2: jax.Array, group: jax.Array) -> jax.Array:
+    def innovation_spread(self, noise2: jax.Array, places: Places) -> jax.Array:
         """Standard deviation of r + n minus the estimate of r: f32[B, T, D]."""
-        spectrum, noise2 = self.spectrum[None], noise2[..., None]
-        return self._spread(noise2**2 / (spectrum + noise2), group)
+        return self._spread(lambda spectrum, n: n**2 / (spectrum + n), noise2, places)
 
-    def _spread(self, power: jax.Array, group: jax.Array) -> jax.Array:
-        """[B, G, D, FREQUENCIES] of components -> f32[B, T, D] of channels."""
-        variance = power @ jnp.asarray(_cosines(1), jnp.float32)[:, 0]
-        return _of_frames(jnp.sqrt(variance @ (self.basis**2).T), group)
+    def _spread(
+        self,
+        power: Callable[[jax.Array, jax.Array], jax.Array],
+        noise2: jax.Array,
+        places: Places,
+    ) -> jax.Array:
+        """The root of the power of components, as spectrum and noise have it, summed over them."""
+        each = []
+        for variance in VARIANCES:
+            spectra = variance * power(self.spectrum[None], noise2[..., None] / variance)
+            components = spectra @ jnp.asarray(_cosines(1), jnp.float32)[:, 0]  # [B, G, D]
+            of_channels = jnp.sqrt(components @ (self.basis**2).T)
+            each.append(_of_frames(of_channels, places.group))
+        return _of_places(each, places.level)
 
 
 def _of_frames(values: jax.Array, group: jax.Array) -> jax.Array:
     """[B, G, D] of the groups -> [B, T, D] of the frames."""
     return jnp.take_along_axis(values, group[..., None], axis=1)
+
+
+def _of_places(values: Sequence[jax.Array] | jax.Array, level: jax.Array) -> jax.Array:
+    """[B, T, D] for each of VARIANCES -> [B, T, D] of each place's own."""
+    chosen = values[0]
+    for number in range(1, len(VARIANCES)):
+        chosen = jnp.where(level == number, values[number], chosen)
+    return chosen
 
 
 def lagged_covariances(residual: np.ndarray, group: np.ndarray, groups: int = GROUPS) -> np.ndarray:

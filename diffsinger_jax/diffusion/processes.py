@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.field import GaussianField, frame_features, frame_groups
+from diffsinger_jax.diffusion.field import GaussianField
 from diffsinger_jax.diffusion.path import Path
+from diffsinger_jax.diffusion.places import Places, PlaceTable, same_places
 from diffsinger_jax.diffusion.schedule import SCHEDULES, make_schedule
 
 
@@ -137,8 +138,8 @@ class GaussianFieldProcess(OnPath):
     """As `ResidualProcess`, with the residuals a Gaussian field instead of independent numbers.
 
     With y = x_t / alpha_t the linear estimate of x_0 is prior + field.estimate(y - prior): a filter
-    along time for each principal component over the channels, by the group of the frame, which the
-    prior tells. An untrained network (output 0) is exact for such fields. The network is shown what
+    along time for each principal component over the channels, by what the prior tells of each
+    place. An untrained network (output 0) is exact for such fields. The network is shown what
     the estimate leaves of y with unit variance, and the estimate of the residual beside it, and
     predicts the estimate's error with unit variance. x_t and prior must be zero on padding. A field
     without correlations makes it `ResidualProcess`.
@@ -149,12 +150,12 @@ class GaussianFieldProcess(OnPath):
       path: with some of the data left at every time.
       scale: f32[D], the spread of x_0 around the prior in each channel.
       field: its law.
-      edges: f32[MOVEMENTS], see `group_edges`; None takes all frames for those of the first group.
+      table: by what places are told apart; None takes all to be the same.
     """
 
     scale: jax.Array
     field: GaussianField
-    edges: jax.Array | None = None
+    table: PlaceTable | None = None
 
     def training_times(self, place: jax.Array, depth: float) -> jax.Array:
         """Evenly in log(sigma_t / alpha_t) between the first noise and the bound."""
@@ -164,37 +165,32 @@ class GaussianFieldProcess(OnPath):
         nearest = jnp.interp(wanted, level, (jnp.arange(RESOLUTION) + 0.5) / RESOLUTION)
         return self.path.training_times(nearest, depth)
 
-    def _group(self, prior: jax.Array) -> jax.Array:
-        """i32[B, T] of each frame."""
-        if self.edges is None:
-            return jnp.zeros(prior.shape[:2], jnp.int32)
-        return frame_groups(*frame_features(prior), self.edges)
-
     def _estimate(
         self, x_t: jax.Array, t: jax.Array, prior: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """y - prior and its estimate [B, T, D], the noise's variance f32[B, 1, 1], the groups."""
+    ) -> tuple[jax.Array, jax.Array, jax.Array, Places]:
+        """y - prior and its estimate [B, T, D], the noise's variance f32[B, 1, 1], the places."""
         alpha, sigma = self.path.coefficients(t)
-        noisy, noise2, group = x_t / alpha - prior, (sigma / alpha) ** 2, self._group(prior)
-        return noisy, self.field.estimate(noisy, noise2, group), noise2, group
+        noisy, noise2 = x_t / alpha - prior, (sigma / alpha) ** 2
+        places = same_places(prior) if self.table is None else self.table.places(prior)
+        return noisy, self.field.estimate(noisy, noise2, places), noise2, places
 
     def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """[B, T, 2D]: y - prior - estimate over its spread, and the estimate over the scale."""
-        noisy, estimate, noise2, group = self._estimate(x_t, t, prior)
-        innovation = (noisy - estimate) / self.field.innovation_spread(noise2, group)
+        noisy, estimate, noise2, places = self._estimate(x_t, t, prior)
+        innovation = (noisy - estimate) / self.field.innovation_spread(noise2, places)
         return jnp.concatenate([innovation, estimate / self.scale[None, None, :]], axis=-1)
 
     def target(
         self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
     ) -> jax.Array:
         """The linear estimate's error over its own spread."""
-        _, estimate, noise2, group = self._estimate(x_t, t, prior)
-        return (x0 - prior - estimate) / self.field.error_spread(noise2, group)
+        _, estimate, noise2, places = self._estimate(x_t, t, prior)
+        return (x0 - prior - estimate) / self.field.error_spread(noise2, places)
 
     def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
         """The linear estimate plus the network's correction."""
-        _, estimate, noise2, group = self._estimate(x_t, t, prior)
-        return prior + estimate + self.field.error_spread(noise2, group) * output
+        _, estimate, noise2, places = self._estimate(x_t, t, prior)
+        return prior + estimate + self.field.error_spread(noise2, places) * output
 
 
 RESOLUTION = 1000
@@ -301,7 +297,8 @@ PATHS: dict[str, Callable[..., Any]] = {**SCHEDULES, "straight": straight_path}
 
 def _field(path: Path, settings: Mapping[str, Any], params: Mapping[str, Any]) -> Process:
     field = GaussianField(params["prior_basis"], params["prior_spectrum"])
-    return GaussianFieldProcess(path, params["prior_scale"], field, params["prior_edges"])
+    table = PlaceTable(params["prior_edges"], params["prior_heights"], params["prior_variance"])
+    return GaussianFieldProcess(path, params["prior_scale"], field, table)
 
 
 def _velocity(path: Path, settings: Mapping[str, Any], params: Mapping[str, Any]) -> Process:

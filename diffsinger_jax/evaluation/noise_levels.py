@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffsinger_jax.diffusion.field import GaussianField, field_of_covariances
+from diffsinger_jax.diffusion.places import same_places
 from diffsinger_jax.diffusion.processes import PROCESSES
 from diffsinger_jax.engine.losses import row_noise
 from diffsinger_jax.engine.sharding import data_mesh
@@ -161,8 +162,8 @@ def _squared_errors(
         x_t = masked(process.marginal(z, t, eps), batch.mask)
         alpha, sigma = process.path.coefficients(t)
         noisy, noise2 = x_t / alpha - prior, (sigma / alpha) ** 2
-        one = jnp.zeros(batch.mask.shape, jnp.int32)
-        estimates = {name: prior + f.estimate(noisy, noise2, one) for name, f in fields.items()}
+        same = same_places(prior)
+        estimates = {name: prior + f.estimate(noisy, noise2, same) for name, f in fields.items()}
         estimates[UNTRAINED] = process.x0(jnp.zeros_like(z), x_t, t, prior)
         estimates[DENOISER] = predict_x0(x_t, t)
         return {

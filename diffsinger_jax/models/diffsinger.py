@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.field import FREQUENCIES, GROUPS, MOVEMENTS
+from diffsinger_jax.diffusion.field import FREQUENCIES
+from diffsinger_jax.diffusion.places import GROUPS, HEIGHTS, MOVEMENTS
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.modules.convnext import ConvNeXtDecoder
 from diffsinger_jax.modules.curves import CurveEmbedding, MelScalePitchEmbedding
@@ -280,6 +281,12 @@ class DiffSinger(nn.Module):
                 "prior_spectrum", nn.initializers.constant(0.01), (GROUPS, m, FREQUENCIES)
             )
             self.prior_edges = self.param("prior_edges", nn.initializers.zeros, (MOVEMENTS,))
+            self.prior_heights = self.param(
+                "prior_heights", nn.initializers.zeros, (HEIGHTS - 1, m)
+            )
+            self.prior_variance = self.param(
+                "prior_variance", nn.initializers.ones, (GROUPS, HEIGHTS, m)
+            )
 
     def encode(self, batch: Batch, *, train: bool = False) -> jax.Array:
         """What is sung, for each phoneme: f32[B, N, H]."""

@@ -7,17 +7,13 @@ import pytest
 
 from diffsinger_jax.diffusion.field import (
     FREQUENCIES,
-    GROUPS,
     LAGS,
-    MOVEMENTS,
     PERIOD,
     GaussianField,
     field_of_covariances,
-    frame_features,
-    frame_groups,
-    group_edges,
     lagged_covariances,
 )
+from diffsinger_jax.diffusion.places import UNIT, VARIANCES, Places, same_places
 from diffsinger_jax.diffusion.processes import GaussianFieldProcess, ResidualProcess
 from diffsinger_jax.diffusion.samplers import SAMPLERS
 from diffsinger_jax.diffusion.schedule import linear_schedule
@@ -36,11 +32,6 @@ def autoregressive_field():
     return GaussianField(
         jnp.asarray(BASIS, jnp.float32), jnp.asarray(VARIANCE[:, None] * power)[None]
     )
-
-
-def alone(noisy):
-    """All frames in one group."""
-    return jnp.zeros(noisy.shape[:2], jnp.int32)
 
 
 def draw(rng, rows, frames):
@@ -67,7 +58,7 @@ def test_the_estimate_is_the_posterior_mean(noise):
     expected = (covariance @ np.linalg.solve(observed, noisy.ravel())).reshape(noisy.shape)
 
     found = autoregressive_field().estimate(
-        jnp.asarray(noisy), jnp.full((1, 1, 1), noise**2), alone(noisy)
+        jnp.asarray(noisy), jnp.full((1, 1, 1), noise**2), same_places(noisy)
     )
     inside = slice(32, -32)
     np.testing.assert_allclose(found[0, inside], expected[0, inside], atol=0.02 * noise)
@@ -78,11 +69,11 @@ def test_the_spread_is_that_of_the_error_which_nothing_seen_predicts():
     residual = draw(rng, 400, 80)
     noisy = residual + 0.2 * rng.normal(size=residual.shape)
     field = autoregressive_field()
-    error = (residual - np.asarray(field.estimate(jnp.asarray(noisy), noise2, alone(noisy))))[
+    error = (residual - np.asarray(field.estimate(jnp.asarray(noisy), noise2, same_places(noisy))))[
         :, 24:-24
     ]
     np.testing.assert_allclose(
-        error.std(axis=(0, 1)), field.error_spread(noise2, alone(noisy))[0, 0], rtol=0.03
+        error.std(axis=(0, 1)), field.error_spread(noise2, same_places(noisy))[0, 0], rtol=0.03
     )
     for lag in (-3, 0, 5):
         seen = noisy[:, 24 + lag : 56 + lag]
@@ -127,12 +118,10 @@ def test_padding_with_zeros_changes_nothing():
     noisy = jax.random.normal(jax.random.key(2), (2, 21, 3))
     padded = jnp.pad(noisy, ((0, 0), (0, 50), (0, 0)))
     np.testing.assert_allclose(
-        field.estimate(padded, noise2, alone(padded))[:, :21],
-        field.estimate(noisy, noise2, alone(noisy)),
+        field.estimate(padded, noise2, same_places(padded))[:, :21],
+        field.estimate(noisy, noise2, same_places(noisy)),
         atol=1e-6,
     )
-    for short, long in zip(frame_features(noisy), frame_features(padded), strict=True):
-        np.testing.assert_allclose(long[:, :21], short, atol=1e-5)
 
 
 def test_times_are_even_in_log_noise():
@@ -156,23 +145,10 @@ def test_a_field_is_found_in_its_draws():
     np.testing.assert_allclose(np.abs(basis.T @ BASIS), np.eye(3), atol=0.05)
     truth, found = autoregressive_field(), GaussianField(jnp.asarray(basis), jnp.asarray(spectrum))
     noise2 = jnp.asarray([0.01, 0.1])[:, None, None]
-    group = jnp.zeros((2, 1), jnp.int32)
+    places = same_places(jnp.zeros((2, 1, 3)))
     np.testing.assert_allclose(
-        found.error_spread(noise2, group), truth.error_spread(noise2, group), rtol=0.03
+        found.error_spread(noise2, places), truth.error_spread(noise2, places), rtol=0.03
     )
-
-
-def test_frames_are_grouped_by_level_and_movement():
-    mel = 0.01 * np.random.default_rng(6).normal(size=(1, 400, 3))
-    mel[:, 100:] *= np.repeat([1, 3, 9], 100)[:, None]
-    mel[:, 200:250] -= 0.8
-    level, movement = (np.asarray(x) for x in frame_features(jnp.asarray(mel)))
-    groups = np.asarray(frame_groups(level, movement, group_edges(level, movement)))[0]
-    counts = np.bincount(groups, minlength=GROUPS)
-    assert counts[MOVEMENTS:].sum() == 50 and np.all(groups[206:244] >= MOVEMENTS)
-    inside = np.abs(np.arange(400) % 100 - 50) < 38  # away from where the movement changes
-    calm = inside & (groups < MOVEMENTS)
-    assert np.median(groups[:100][calm[:100]]) == 0 and np.median(groups[300:][calm[300:]]) == 3
 
 
 def test_each_group_has_the_law_of_its_own_frames():
@@ -186,15 +162,31 @@ def test_each_group_has_the_law_of_its_own_frames():
         for s, frames in ((sums, np.full(2, 2e4)), (sums.sum(axis=0)[None], np.full(1, 4e4)))
     ]
     noisy = residual + 0.1 * rng.normal(size=residual.shape)
+    level = jnp.full(noisy.shape, UNIT)
     errors = [
-        residual - np.asarray(field.estimate(jnp.asarray(noisy), noise2, jnp.asarray(kinds)))
-        for field, kinds in zip(fields, (group, 0 * group), strict=True)
+        residual - np.asarray(field.estimate(jnp.asarray(noisy), noise2, Places(kinds, level)))
+        for field, kinds in zip(fields, (jnp.asarray(group), jnp.asarray(0 * group)), strict=True)
     ]
     assert (errors[0] ** 2).mean() < 0.95 * (errors[1] ** 2).mean()
-    expected = np.asarray(fields[0].error_spread(noise2, jnp.asarray(group)))
+    expected = np.asarray(fields[0].error_spread(noise2, Places(jnp.asarray(group), level)))
     for middle in (slice(20, 30), slice(70, 80)):
         found = errors[0][:, middle].std(axis=(0, 1))
         np.testing.assert_allclose(found, expected[0, middle.start], rtol=0.06)
+
+
+def test_a_place_is_estimated_as_if_all_places_were_such():
+    noisy, noise2 = jax.random.normal(jax.random.key(3), (2, 20, 3)), jnp.full((2, 1, 1), 0.04)
+    level = np.full((2, 20, 3), UNIT)
+    level[:, 8:12, 1] = 0
+    field = autoregressive_field()
+    quiet = GaussianField(field.basis, VARIANCES[0] * field.spectrum)
+    for name, first in (("estimate", (noisy,)), ("error_spread", ()), ("innovation_spread", ())):
+        mixed = getattr(field, name)(*first, noise2, Places(jnp.zeros((2, 20), int), level))
+        plain, alone = (
+            getattr(f, name)(*first, noise2, same_places(noisy)) for f in (field, quiet)
+        )
+        expected = np.where(level == 0, alone, plain)
+        np.testing.assert_allclose(mixed, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["ddim", "ddpm"])

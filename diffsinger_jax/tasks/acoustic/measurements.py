@@ -16,15 +16,9 @@ from tqdm import tqdm
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.diffusion.boundary import closed_form_boundary
-from diffsinger_jax.diffusion.field import (
-    GROUPS,
-    LAGS,
-    field_of_covariances,
-    frame_groups,
-    group_edges,
-    lagged_covariances,
-)
+from diffsinger_jax.diffusion.field import LAGS, field_of_covariances, lagged_covariances
 from diffsinger_jax.diffusion.path import Path as NoisePath
+from diffsinger_jax.diffusion.places import GROUPS, PlaceTable, frame_groups, measure_places
 from diffsinger_jax.engine.hosts import broadcast, is_primary
 from diffsinger_jax.engine.sharding import global_batch, replicated
 from diffsinger_jax.engine.state import Params
@@ -44,8 +38,15 @@ PRIOR_FRAMES = 200_000
 PRIOR_FILE = "prior.json"
 OLD_PRIOR_FILE = "prior_scale.json"
 """Of runs that began when the spread was measured on the training split; they keep it."""
-PRIOR_PARAMS = ("prior_scale", "prior_basis", "prior_spectrum", "prior_edges")
-"""What is measured and not trained; the last three of a process that uses a field."""
+PRIOR_PARAMS = (
+    "prior_scale",
+    "prior_basis",
+    "prior_spectrum",
+    "prior_edges",
+    "prior_heights",
+    "prior_variance",
+)
+"""What is measured and not trained; all but the first of a process that uses a field."""
 SHAPES = 3
 """Buckets of a measurement: compiling a shape costs more than some padding."""
 
@@ -56,12 +57,12 @@ class ResidualSums(NamedTuple):
     Attributes:
       covariances: f64[GROUPS, LAGS, M, M], see `lagged_covariances`.
       frames: f64[GROUPS], how many there are.
-      edges: f32[MOVEMENTS] between the groups.
+      table: by what places are told apart.
     """
 
     covariances: np.ndarray
     frames: np.ndarray
-    edges: np.ndarray
+    table: PlaceTable
 
     @property
     def pooled(self) -> np.ndarray:
@@ -94,8 +95,8 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
     long as these stay the same.
 
     Returns:
-      prior_scale f32[M] in units of z; prior_basis, prior_spectrum and prior_edges of a
-      `GaussianFieldProcess` too, if the process is one.
+      prior_scale f32[M] in units of z; what a `GaussianFieldProcess` knows besides, if the
+      process is one: see `GaussianField` and `PlaceTable`.
     """
     file = run.workdir.folder / CHECKPOINTS / PRIOR_FILE
     split = "validation" if "validation" in run.corpus.splits else "train"
@@ -122,7 +123,9 @@ def measure_prior(run: AcousticRun, params: Params) -> dict[str, np.ndarray]:
     )
     basis, spectrum = field_of_covariances(sums.covariances, sums.frames)
     scale = np.sqrt(np.diagonal(sums.pooled[0])).astype(np.float32)
-    law = dict(zip(PRIOR_PARAMS, (scale, basis, spectrum, sums.edges), strict=True))
+    law = dict(
+        zip(PRIOR_PARAMS, (scale, basis, spectrum, *map(np.asarray, sums.table)), strict=True)
+    )
     prior = {name: law[name] for name in shapes}
     if is_primary():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -172,21 +175,23 @@ def measure_residuals(
     plan = _plan(corpus, split, frames_per_batch)
     title = "law of real mels around the auxiliary ones"
     most = max(1, PRIOR_FRAMES // frames_per_batch)
-    pieces: list[list[np.ndarray]] = []  # of each: residual [T, M], level [T], movement [T]
+    pieces: list[list[np.ndarray]] = []  # of each: residual, level, movement, height
     for batch in _batches(corpus, split, mesh, plan, title, most=most):
         mask, *found = jax.device_get(of_batch(params, batch))
         for real, *row in zip(mask, *found, strict=True):
-            pieces.append([x[real] for x in row])
-    level, movement = (np.concatenate([piece[i] for piece in pieces]) for i in (1, 2))
-    edges = group_edges(level, movement)
-    groups = np.asarray(frame_groups(*map(jnp.asarray, (level, movement, edges))))
-    ends = np.cumsum([len(residual) for residual, *_ in pieces])
+            if real.any():
+                pieces.append([x[real] for x in row])
+    of_pieces, *features = zip(*pieces, strict=True)
+    level, movement, height = map(np.concatenate, features)
+    table = measure_places(of_pieces, level, movement, height)
+    groups = np.asarray(frame_groups(*map(jnp.asarray, (level, movement, table.edges))))
+    ends = np.cumsum([len(residual) for residual in of_pieces])
     bins = acoustic.model.mel_bins
     total = np.zeros((GROUPS, LAGS, bins, bins))
-    for (residual, *_), group in zip(pieces, np.split(groups, ends[:-1]), strict=True):
+    for residual, group in zip(of_pieces, np.split(groups, ends[:-1]), strict=True):
         total += lagged_covariances(residual, group)
     frames = np.bincount(groups, minlength=GROUPS).astype(np.float64)
-    return ResidualSums(total, frames, edges)
+    return ResidualSums(total, frames, table)
 
 
 def measure_error(

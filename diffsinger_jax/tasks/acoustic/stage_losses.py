@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.diffusion.field import frame_features
+from diffsinger_jax.diffusion.places import frame_features, local_height
 from diffsinger_jax.diffusion.processes import TIME_WEIGHTS, Process
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
 from diffsinger_jax.engine.metrics import Mean
@@ -198,11 +198,12 @@ GOLDEN = (5**0.5 - 1) / 2
 def residuals(
     model: DiffSinger, scaling: MelScaling, params: Params, batch: Batch
 ) -> tuple[jax.Array, ...]:
-    """What auxiliary mels lack, and what frames are grouped by.
+    """What auxiliary mels lack, and what their places are told apart by.
 
     Returns:
-      bool[B, T] the mask; f32[B, T, M] z - auxiliary z; f32[B, T] level and f32[B, T] movement, see
-      `frame_features`.
+      bool[B, T] the mask; f32[B, T, M] z - auxiliary z; f32[B, T] level, f32[B, T] movement and
+      f32[B, T, M] height, see `frame_features` and `local_height`.
     """
     _, prior = denoiser_inputs(model, scaling, params, batch)
-    return batch.mask, scaling.scale(batch.mel) - prior, *frame_features(prior)
+    residual = scaling.scale(batch.mel) - prior
+    return batch.mask, residual, *frame_features(prior), local_height(prior)
