@@ -5,6 +5,8 @@ diffsinger-jax export openvpi voices/name --out name.ckpt     openvpi/DiffSinger
 diffsinger-jax export openvpi_variance voices/name/variance --out name.ckpt
 diffsinger-jax export vocoder vocoders/name --out model.ckpt  openvpi's NSF-HiFiGAN
 diffsinger-jax export program pjs --out pjs.jaxexp            for JAX alone
+diffsinger-jax export openutau voices/name --out Name.zip     a voicebank for OpenUtau
+diffsinger-jax export onnx voices/name --out name.onnx        its acoustic model, for ONNX Runtime
 """
 
 from __future__ import annotations
@@ -36,7 +38,16 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     program.add_argument("--frames", type=int, default=736, help="T of one call; 736 unless given")
     program.add_argument("--quality", choices=QUALITIES, help="the voice's own unless given")
     program.add_argument("--wav", action="store_true", help="sound instead of the mel")
-    whats = {"voice": (voice, openvpi, program), "vocoder": (vocoder,), "model": (variance,)}
+    openutau = kinds.add_parser("openutau", help="as a voicebank, a folder or a .zip")
+    openutau.set_defaults(write=_write_voicebank)
+    openutau.add_argument(
+        "--vocoder", metavar="NAME", help="the package to sing with; openvpi's unless given"
+    )
+    onnx = kinds.add_parser("onnx", help="its acoustic model as an ONNX graph")
+    onnx.set_defaults(write=_write_onnx)
+    onnx.add_argument("--noise_input", action="store_true", help="take the noise as an input")
+    voices = (voice, openvpi, program, openutau, onnx)
+    whats = {"voice": voices, "vocoder": (vocoder,), "model": (variance,)}
     for what, kind in [(what, kind) for what, found in whats.items() for kind in found]:
         kind.add_argument("source", metavar=what.upper(), help=f"a {what} folder")
         kind.add_argument("--out", required=True, metavar="FILE", help="to write")
@@ -79,6 +90,32 @@ def _write_vocoder(flags: argparse.Namespace) -> None:
 
     export_vocoder(load_vocoder(flags.source), flags.out)
     print(f"wrote {flags.out}")
+
+
+def _write_voicebank(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.interop.openutau.export_voicebank import VOCODER, export_voicebank
+    from diffsinger_jax.voices.voice import load_voice
+
+    voice = load_voice(flags.source)
+    export_voicebank(voice, flags.out, vocoder=flags.vocoder or VOCODER)
+    print(f"wrote {flags.out}")
+    print(f"licence of the voice: {voice.info.licence}")
+
+
+def _write_onnx(flags: argparse.Namespace) -> None:
+    from diffsinger_jax.atomic_write import atomic_write
+    from diffsinger_jax.interop.openutau.acoustic_graph import acoustic_graph
+    from diffsinger_jax.voices.voice import load_voice
+
+    voice = load_voice(flags.source)
+    data, out = acoustic_graph(voice, noise_is_input=flags.noise_input), Path(flags.out)
+    try:
+        with atomic_write(out) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another") from error
+    print(f"wrote {out}: {len(data) / 2**20:.1f} MiB")
+    print(f"licence of the voice: {voice.info.licence}")
 
 
 def _write_program(flags: argparse.Namespace) -> None:

@@ -33,7 +33,8 @@ def frames_per_phoneme(mel2ph: jax.Array, phonemes: int) -> jax.Array:
     Returns:
       i32[B, N].
     """
-    member = mel2ph[:, :, None] == jnp.arange(1, phonemes + 1)[None, None, :]  # [B, T, N]
+    number = 1 + jax.lax.broadcasted_iota(jnp.int32, (1, 1, phonemes), 2)
+    member = mel2ph[:, :, None] == number  # [B, T, N]
     return jnp.sum(member, axis=1, dtype=jnp.int32)
 
 

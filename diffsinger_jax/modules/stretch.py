@@ -25,7 +25,7 @@ def phoneme_progress(mel2ph: jax.Array, phonemes: int) -> jax.Array:
     """
     frames = frames_per_phoneme(mel2ph, phonemes)  # [B, N]
     starts = jnp.cumsum(frames, axis=1) - frames
-    index = jnp.arange(mel2ph.shape[1])[None, :] - expand_to_frames(starts, mel2ph)
+    index = jax.lax.broadcasted_iota(jnp.int32, mel2ph.shape, 1) - expand_to_frames(starts, mel2ph)
     of_frames = jnp.maximum(expand_to_frames(frames, mel2ph), 1)
     progress = jnp.round(PROGRESS_STEPS * index / of_frames)
     return jnp.where(mel2ph > 0, progress, 0.0)

@@ -79,8 +79,14 @@ def rotate(x: jax.Array, layout: str) -> jax.Array:
     part, join = ROTARY_LAYOUTS[layout]
     length, width = x.shape[1], x.shape[-1]
     rates = ROTARY_BASE ** -(np.arange(0, width, 2) / width)
-    angles = np.arange(length)[:, None] * rates[None, :]
-    cos, sin = (jnp.asarray(f(angles), x.dtype)[None, :, None, :] for f in (np.cos, np.sin))
+    if isinstance(length, int):
+        angles = np.arange(length)[:, None] * rates[None, :]
+        turns = np.cos(angles), np.sin(angles)
+    else:  # of an exported program, known when it runs
+        places = jax.lax.broadcasted_iota(jnp.float32, (length, len(rates)), 0)
+        angles = places * jnp.asarray(rates, jnp.float32)[None, :]
+        turns = jnp.cos(angles), jnp.sin(angles)
+    cos, sin = (jnp.asarray(turn, x.dtype)[None, :, None, :] for turn in turns)
     a, b = part(x)
     return join(a * cos - b * sin, b * cos + a * sin)
 
