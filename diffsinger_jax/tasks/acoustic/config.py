@@ -304,8 +304,9 @@ def _check_stages(config: AcousticConfig) -> None:
     """Steps for all that nothing else brings."""
     if not config.has_auxiliary:
         _check_without_auxiliary(config)
+    unused = (config.denoiser,) if config.sampling.k_step == 0 else ()
     for stage in (config.auxiliary, config.denoiser):
-        if stage.steps == 0 and not config.start_from:
+        if stage.steps == 0 and not config.start_from and stage not in unused:
             name, why = (
                 ("auxiliary", "stage 2 builds on stage 1")
                 if stage is config.auxiliary
