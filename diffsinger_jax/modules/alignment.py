@@ -1,0 +1,76 @@
+"""Monotonic alignment search: which frames belong to which phoneme, from likelihoods alone."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+_NEVER = -1e30
+"""The log likelihood of a way that there is not."""
+
+
+def monotonic_alignment(
+    log_likelihood: jax.Array, phoneme_mask: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """The most likely alignment that begins with the first phoneme, ends with the last, skips none.
+
+    Q[n, t] = max(Q[n - 1, t - 1], Q[n, t - 1]) + log_likelihood[n, t], and back from the last
+    phoneme in the last frame (Kim et al. 2020, Glow-TTS, arXiv 2005.11129, algorithm 1).
+
+    Args:
+      log_likelihood: f32[B, N, T] of each frame by each phoneme.
+      phoneme_mask: bool[B, N], real phonemes first.
+      mask: bool[B, T], real frames first, at least as many as phonemes.
+
+    Returns:
+      i32[B, N] frames of each phoneme, at least 1 where it is real; 0 on padding.
+    """
+    search = jax.vmap(_align_one)
+    return search(
+        jnp.asarray(log_likelihood, jnp.float32), phoneme_mask.sum(axis=1), mask.sum(axis=1)
+    )
+
+
+def _align_one(log_likelihood: jax.Array, phonemes: jax.Array, frames: jax.Array) -> jax.Array:
+    """f32[N, T] -> i32[N]."""
+    count, length = log_likelihood.shape
+    place = jnp.arange(count)
+
+    def forward(before: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array]:
+        moved = jnp.concatenate([jnp.full(1, _NEVER), before[:-1]])
+        came = moved > before  # from the phoneme before this one
+        return jnp.maximum(moved, before) + column, came
+
+    first = jnp.where(place == 0, log_likelihood[:, 0], _NEVER)
+    _, came = jax.lax.scan(forward, first, log_likelihood[:, 1:].T)  # bool[T - 1, N]
+
+    def backward(at: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        t, moved = step
+        here = jnp.where(t < frames, at, -1)  # padding belongs to none
+        steps_back = (t < frames) & (t > 0) & moved[at]
+        return jnp.where(steps_back, at - 1, at), here
+
+    moves = jnp.concatenate([jnp.zeros((1, count), bool), came])
+    _, owner = jax.lax.scan(
+        backward, jnp.maximum(phonemes - 1, 0), (jnp.arange(length), moves), reverse=True
+    )
+    return jnp.sum(owner[None, :] == place[:, None], axis=1).astype(jnp.int32)
+
+
+def frame_log_likelihood(mean: jax.Array, log_std: jax.Array, z: jax.Array) -> jax.Array:
+    """ln N(z_t; mean_n, std_n) of each frame by each phoneme, summed over channels.
+
+    Expanded into matmuls, so that nothing of size N x T x M is made.
+
+    Args:
+      mean, log_std: f32[B, N, M].
+      z: f32[B, T, M].
+
+    Returns:
+      f32[B, N, T].
+    """
+    precision = jnp.exp(-2.0 * log_std)
+    constant = -0.5 * (jnp.log(2.0 * jnp.pi) + 2.0 * log_std + precision * mean**2).sum(axis=-1)
+    squares = -0.5 * jnp.einsum("bnm,btm->bnt", precision, z**2)
+    products = jnp.einsum("bnm,btm->bnt", precision * mean, z)
+    return constant[:, :, None] + squares + products
