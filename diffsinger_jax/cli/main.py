@@ -21,6 +21,7 @@ COMMANDS = {
     "speak": ("speak", "speak texts with a voice that was trained on speech"),
     "voices": ("voices", "list voices: languages, range, licence"),
     "validate": ("validate", "check scores before they are sung"),
+    "align": ("align", "find the phones of recordings with texts, as TextGrids"),
     "prepare": ("prepare", "make a checked corpus of raw recordings with labels"),
     "prepare-recordings": ("prepare_recordings", "make a corpus for vocoders of any recordings"),
     "train": ("train", "train a voice or a vocoder"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.text_file import read_text
 
@@ -48,6 +49,20 @@ def phone_tier(tiers: dict[str, Tier], source: str | Path) -> Tier:
             "words first"
         )
     return tiers[name]
+
+
+def write_tiers(path: Path, tiers: Mapping[str, Tier], end_sec: float) -> None:
+    """Writes interval tiers as a TextGrid, whole or not at all; their intervals leave no gap."""
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+    lines += ["xmin = 0", f"xmax = {end_sec:.6f}", "tiers? <exists>", f"size = {len(tiers)}"]
+    for name, rows in tiers.items():
+        lines += ['class = "IntervalTier"', f'name = "{name}"', "xmin = 0", f"xmax = {end_sec:.6f}"]
+        lines.append(f"intervals: size = {len(rows)}")
+        for start_sec, stop_sec, text in rows:
+            quoted = text.replace('"', '""')
+            lines += [f"xmin = {start_sec:.6f}", f"xmax = {stop_sec:.6f}", f'text = "{quoted}"']
+    with atomic_write(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _tiers(tokens: Sequence[tuple[str, str]]) -> dict[str, Tier]:
