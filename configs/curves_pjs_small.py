@@ -1,6 +1,7 @@
 """`flow_pjs_small` that is told of energy, breath, tension, gender and velocity.
 
-Prepare PJS with --mel 24k_hop256 --curves energy breathiness tension --key_shift -5 5 --speed 0.5 2.
+Prepare PJS with --mel 24k_hop256 --curves energy breathiness tension --key_shift -5 5 and
+--speed 0.5 2.
 """
 
 from diffsinger_jax.configs import flow_pjs_small
