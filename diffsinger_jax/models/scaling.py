@@ -71,7 +71,7 @@ class CurveScaling:
 
 PITCH = "pitch"
 """The name of the distance from the notes' line among the curves, in semitones."""
-CURVE_RANGES: Mapping[str, tuple[float, float, float, float]] = {
+CURVE_RANGES: Mapping[str, tuple[float, ...]] = {
     PITCH: (-8.0, 8.0, -12.0, 12.0),
     "energy": (-96.0, -12.0, -96.0, 0.0),  # dB
     "breathiness": (-96.0, -20.0, -96.0, 0.0),  # dB

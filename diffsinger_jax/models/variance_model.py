@@ -33,9 +33,7 @@ class VarianceModel:
     model: Variance
     schedule: Mapping[str, Any]
     process: str
-    ranges: Mapping[str, tuple[float, float, float, float]] = dataclasses.field(
-        default_factory=dict
-    )
+    ranges: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def path(self) -> Path:
@@ -145,7 +143,7 @@ def variance_model(
     schedule: Mapping[str, Any],
     process: str,
     vocabulary: Vocabulary,
-    ranges: Mapping[str, tuple[float, float, float, float]] | None = None,
+    ranges: Mapping[str, tuple[float, ...]] | None = None,
 ) -> VarianceModel:
     """Puts together what a config's `model`, `schedule` and `process` say."""
     module = Variance(

@@ -37,6 +37,10 @@ TASKS = {
         "diffsinger_jax.tasks.acoustic.config:AcousticConfig",
         "diffsinger_jax.tasks.acoustic.task:train_voice",
     ),
+    "variance": Task(
+        "diffsinger_jax.tasks.variance.config:VarianceConfig",
+        "diffsinger_jax.tasks.variance.task:train_variance",
+    ),
     "vocoder": Task(
         "diffsinger_jax.tasks.vocoder.config:VocoderConfig",
         "diffsinger_jax.tasks.vocoder.task:train_vocoder",

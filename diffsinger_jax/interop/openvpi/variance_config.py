@@ -55,7 +55,7 @@ def variance_settings(config: FlatConfig, names: Names) -> dict[str, Any]:
     }
 
 
-def variance_ranges(config: FlatConfig) -> dict[str, tuple[float, float, float, float]]:
+def variance_ranges(config: FlatConfig) -> dict[str, tuple[float, ...]]:
     """Of pitch and curves, see `scaling.CURVE_RANGES`."""
     args = config.section("pitch_prediction_args")
     keys = ("pitd_norm_min", "pitd_norm_max", "pitd_clip_min", "pitd_clip_max")
@@ -71,7 +71,7 @@ def variance_ranges(config: FlatConfig) -> dict[str, tuple[float, float, float, 
         low = config.number(f"{name}_{unit}_min", low, least=-1000.0)
         high = config.number(f"{name}_{unit}_max", high, least=-1000.0)
         ranges[name] = (low, high, low, high if unit == "logit" else 0.0)
-    return ranges  # type: ignore[return-value]
+    return ranges
 
 
 def conditioners_are_cached(config: FlatConfig) -> dict[str, bool]:

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.engine.losses import Losses, LossFn, row_noise
+from diffsinger_jax.engine.losses import Losses, LossFn, row_noise, spread_places
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.boundary_predictor import BoundaryPredictor
 from diffsinger_jax.models.diffsinger import DiffSinger
 from diffsinger_jax.models.scaling import MelScaling
-from diffsinger_jax.tasks.acoustic.stage_losses import denoiser_inputs, spread_places
+from diffsinger_jax.tasks.acoustic.stage_losses import denoiser_inputs
 from diffsinger_jax.types import Batch
 
 BOUNDARY_PARAMS = ("boundary",)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from diffsinger_jax.diffusion.places import frame_features, local_height
 from diffsinger_jax.diffusion.processes import TIME_WEIGHTS, Process
-from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise
+from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise, spread_places
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.diffsinger import PITCH_FROM_NOTES, DiffSinger
@@ -175,24 +175,6 @@ def _dropped(key: jax.Array, rows: jax.Array, values: jax.Array, share: float) -
     keys = row_keys(key, rows)
     kept = jax.vmap(lambda row_key: jax.random.bernoulli(row_key, 1.0 - share))(keys)
     return values * kept[:, None, None]
-
-
-def spread_places(key: jax.Array, rows: jax.Array) -> jax.Array:
-    """f32[B] for the rows of a batch: each uniform in [0, 1), together evenly spread.
-
-    One random offset for all, as Kingma et al. 2021 (variational diffusion models, appendix I.1)
-    have it: the loss of a small batch then varies less than with independent draws. The strides
-    are the golden ratio's, which spread any number of rows: who is in a batch besides a row, or
-    on another device, does not move it.
-
-    Args:
-      key: the same for all rows of the batch.
-      rows: i32[B], their numbers in the batch.
-    """
-    return (jax.random.uniform(key) + rows.astype(jnp.float32) * GOLDEN) % 1.0
-
-
-GOLDEN = (5**0.5 - 1) / 2
 
 
 def residuals(

@@ -10,7 +10,7 @@ import pytest
 from random_batches import grow, random_batch, random_params, small_acoustic_model
 
 from diffsinger_jax.diffusion.schedule import linear_schedule
-from diffsinger_jax.engine.losses import LossFn
+from diffsinger_jax.engine.losses import LossFn, spread_places
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import create_state, split_params
 from diffsinger_jax.engine.supervised import train_step
@@ -19,7 +19,6 @@ from diffsinger_jax.tasks.acoustic.losses import pitch_losses, ssim
 from diffsinger_jax.tasks.acoustic.stage_losses import (
     auxiliary_loss,
     denoiser_loss,
-    spread_places,
 )
 
 WEIGHTS = dict.fromkeys(
