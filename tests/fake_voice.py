@@ -36,6 +36,11 @@ class FakeVoice:
     speaks: bool = False
     mixes_speakers: bool = False
     ranges: dict = dataclasses.field(default_factory=dict)
+    variance: None = None
+
+    @property
+    def lacks(self):
+        return frozenset(self.requires)
 
     def __post_init__(self):
         self.info = CorpusInfo(

@@ -38,6 +38,44 @@ def add_flags(group: Any) -> None:
     )
 
 
+def add_expression(group: Any) -> None:
+    """Adds the flags of how predicted pitch is steered."""
+    shares = {
+        "expressiveness": "0 sings the notes' line, 1 as it was predicted, above 1 more of it",
+        "pitch_correction": "1 moves each note's mean onto the score and keeps its movement",
+        "vibrato_depth": "2 is twice as deep, 0 takes it away",
+        "vibrato_rate": "1.2 is a fifth faster",
+    }
+    for name, meaning in shares.items():
+        default = 0.0 if name == "pitch_correction" else 1.0
+        group.add_argument(
+            f"--{name}", type=_number, default=default, metavar="FACTOR", help=meaning
+        )
+    group.add_argument(
+        "--pitch_seed",
+        type=_seed,
+        metavar="SEED",
+        help="of generated pitch and curves; that of the sound unless given",
+    )
+
+
+def expression(flags: argparse.Namespace) -> Any:
+    """`Expression` of the flags.
+
+    Raises:
+      InputError: for one that is out of range.
+    """
+    from diffsinger_jax.synthesis.expression import Expression
+
+    return Expression(
+        expressiveness=flags.expressiveness,
+        correction=flags.pitch_correction,
+        vibrato_depth=flags.vibrato_depth,
+        vibrato_rate=flags.vibrato_rate,
+        seed=flags.pitch_seed,
+    )
+
+
 def controls(flags: argparse.Namespace) -> Any:
     """`Controls` of the flags."""
     from diffsinger_jax.synthesis.controls import Controls
@@ -84,6 +122,15 @@ def _number(text: str) -> float:
     if not math.isfinite(value := float(text)):
         raise argparse.ArgumentTypeError(f"{text} is not finite")
     return value
+
+
+def _seed(text: str) -> int:
+    if not 0 <= (value := int(text)) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**31 - 1}")
+    return value
+
+
+_seed.__name__ = "whole number"
 
 
 def _named(text: str) -> tuple[str, float]:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from diffsinger_jax import resources
@@ -113,6 +113,7 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         "--tempo", type=_positive, default=1.0, metavar="FACTOR", help="2 is twice as fast"
     )
     control_flags.add_flags(how)
+    control_flags.add_expression(how)
     how.add_argument("--seed", type=_at_least(0), default=0, help="of the noise; 0 unless given")
     how.add_argument("--takes", type=_at_least(1), default=1, help="how many, with rising seeds")
     how.add_argument(
@@ -179,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     singers = _singers(named, flags)
     for synthesizer in dict.fromkeys(singers):
         synthesizer.voice.info.vocabulary.speaker_id(speaker)
+    expressed = _expressed(dict.fromkeys(singers), flags)
     samplings = {synthesizer: _sampling(synthesizer, flags) for synthesizer in singers}
     songs = [
         (path, stem, _prepared(synthesizer, score, flags))
@@ -198,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for take in range(flags.takes):
                 name = f"{stem}_take{take + 1}" if flags.takes > 1 else stem
                 how = {"seed": flags.seed + take, "speaker": speaker}
-                how["sampling"] = samplings[synthesizer]
+                how |= {"sampling": samplings[synthesizer], **expressed}
                 (_stream if flags.stream else _sing)(synthesizer, score, name, how, flags)
         if not flags.stream:
             score_flags.mix_parts(songs, flags)
@@ -314,6 +316,23 @@ def _sampling(synthesizer, flags: argparse.Namespace):
     """The flags, resolved against the voice."""
     names = ("quality", "method", "k_step", "steps")
     return synthesizer.resolve_sampling(**{name: getattr(flags, name) for name in names})
+
+
+def _expressed(singers: Iterable, flags: argparse.Namespace) -> dict:
+    """How pitch is steered, where that is asked for; voicebanks predict theirs by themselves."""
+    from diffsinger_jax.synthesis.expression import Expression
+    from diffsinger_jax.synthesis.synthesizer import Synthesizer
+
+    if (expression := control_flags.expression(flags)) == Expression():
+        return {}
+    for synthesizer in singers:
+        if not isinstance(synthesizer, Synthesizer):
+            raise InputError(
+                f"the voicebank {synthesizer.voice.name} cannot be steered by --expressiveness, "
+                "--pitch_correction, --vibrato_depth, --vibrato_rate or --pitch_seed; leave them "
+                "out, or give expr in a .ds"
+            )
+    return {"expression": expression}
 
 
 def _progress(synthesizer, score):

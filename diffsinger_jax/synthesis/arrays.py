@@ -62,6 +62,18 @@ class PieceArrays:
         """T, which no prediction changes."""
         return self.total_frames if self.given_frames is None else int(self.given_frames.sum())
 
+    @property
+    def word_frames(self) -> np.ndarray:
+        """i32[N], at each phoneme that starts a note the frames up to the next, else 0.
+
+        What the score says of durations: their sums from one start up to the next.
+        """
+        firsts = np.flatnonzero(self.starts)
+        edges = np.append(np.asarray(self.start_frames)[firsts], self.total_frames)
+        frames = np.zeros(len(self.phonemes), np.int32)
+        frames[firsts] = np.maximum(np.diff(edges), 0)
+        return frames
+
     def ph_frames(self, predicted_frames: np.ndarray) -> np.ndarray:
         """i32[N] durations in frames: the given ones, or predictions fitted to the score."""
         if self.given_frames is not None:

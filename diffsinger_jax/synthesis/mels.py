@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -22,12 +22,15 @@ from diffsinger_jax.synthesis.controls import (
     resampled,
     speaker_weights,
 )
+from diffsinger_jax.synthesis.expression import Expression, notes_on_frames
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.trace_cache import TraceCache
 from diffsinger_jax.voices.voice import Voice
 
 LOUDEST = 1e3
 """Amplitude in a band of a mel that no recording at full scale reaches."""
+EXPRESSION = Expression()
+"""Pitch as it was predicted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,7 @@ def sing_mels(
     seed: int,
     sampling: Sampling | None,
     frames_per_batch: int,
+    expression: Expression = EXPRESSION,
 ) -> Iterator[MelPiece]:
     """Sings some of the pieces of a song; what a piece becomes depends on no other.
 
@@ -72,6 +76,7 @@ def sing_mels(
       seed: of the noise; with a piece's number it gives its random keys.
       sampling: how; None for the voice's own.
       frames_per_batch: bound on rows x frames of one call, for all but a long piece alone.
+      expression: of predicted pitch.
 
     Yields:
       The pieces, in the order of their batches.
@@ -82,9 +87,12 @@ def sing_mels(
         batch = collate([examples[row] for row in rows], bucket, voice.info.mel.n_mels)
         indices = [numbers[row] for row in rows]
         arrays = [pieces[i] for i in indices]
-        f0 = _f0(voice, batch, arrays)
-        curves = _curves(voice, batch, arrays)
         mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
+        pitch_seed = seed if expression.seed is None else expression.seed
+        pitch_keys, curve_keys = _row_keys(pitch_seed + PITCH_SEED, indices, bucket.rows)
+        f0 = _f0(voice, batch, arrays, pitch_keys, expression)
+        generated = _generated(voice, batch._replace(f0=f0), curve_keys)
+        curves = _curves(voice, batch, arrays, generated)
         batch = batch._replace(f0=f0, curves=curves)
         mel = _audible(np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32), voice)
         for row, index in enumerate(indices):
@@ -109,13 +117,13 @@ def _audible(mel: np.ndarray, voice: Voice) -> np.ndarray:
 def sing_padding(voice: Voice, bucket: Bucket, sampling: Sampling | None) -> MelPiece:
     """Calls the voice as `sing_mels` does, with nothing to sing: so that all is compiled."""
     n_mels = voice.info.mel.n_mels
-    if "durations" not in voice.requires:
-        voice.predict_frames(collate([], bucket._replace(frames=1), n_mels))
+    if "durations" not in voice.lacks:
+        _predicted_frames(voice, collate([], bucket._replace(frames=1), n_mels))
     batch = collate([], bucket, n_mels)
-    if "f0" not in voice.requires:
-        voice.predict_f0(batch)
     mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
-    batch = batch._replace(curves=_curves(voice, batch, []))
+    if "f0" not in voice.lacks:
+        _predicted_f0(voice, batch, mel_keys)
+    batch = batch._replace(curves=_curves(voice, batch, [], _generated(voice, batch, mel_keys)))
     mel = np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32)
     return MelPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
 
@@ -125,7 +133,7 @@ def _with_durations(
 ) -> list[dict[str, np.ndarray]]:
     """The pieces' examples with ph_frames i32[N]; durations need no frames, so T is 1."""
     examples = [piece.example for piece in pieces]
-    if "durations" in voice.requires:
+    if "durations" in voice.lacks:
         nothing = np.zeros(0)
         return [
             {**one, "ph_frames": piece.ph_frames(nothing)}
@@ -136,25 +144,61 @@ def _with_durations(
     for indices, bucket in pack(sizes, frames_per_batch):
         rows = [examples[i] for i in indices]
         batch = collate(rows, bucket._replace(frames=1), voice.info.mel.n_mels)
-        predicted = np.asarray(voice.predict_frames(batch))  # [B, N]
+        for row, index in enumerate(indices):  # what the score says of durations
+            batch.ph_frames[row, : len(pieces[index].phonemes)] = pieces[index].word_frames
+        predicted = np.asarray(_predicted_frames(voice, batch))  # [B, N]
         for row, index in enumerate(indices):
             ph_frames = pieces[index].ph_frames(predicted[row])
             filled[index] = {**examples[index], "ph_frames": ph_frames}
     return [filled[i] for i in range(len(pieces))]
 
 
-def _f0(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray:
-    """f32[B, T]: predicted, with given curves in its place.
+def _predicted_frames(voice: Voice, batch: Batch) -> jax.Array:
+    """By the variance model, where there is one that predicts durations."""
+    if voice.variance and "durations" in voice.variance.predicts:
+        return voice.variance.predict_frames(batch)
+    return voice.predict_frames(batch)
+
+
+def _predicted_f0(voice: Voice, batch: Batch, keys: jax.Array) -> jax.Array:
+    """By the variance model, where there is one that predicts pitch."""
+    if voice.variance and "f0" in voice.variance.predicts:
+        return voice.variance.sample_f0(batch, keys)
+    return voice.predict_f0(batch)
+
+
+def _generated(voice: Voice, batch: Batch, keys: jax.Array) -> Mapping[str, np.ndarray]:
+    """The curves that a variance model makes and the voice is told, f32[B, T] by name."""
+    if not (voice.variance and set(voice.variance.curves) & set(voice.curves)):
+        return {}
+    values = voice.variance.sample_curves(batch, keys)
+    return {name: np.asarray(value, np.float32) for name, value in values.items()}
+
+
+def _f0(
+    voice: Voice,
+    batch: Batch,
+    pieces: Sequence[PieceArrays],
+    keys: jax.Array,
+    expression: Expression = EXPRESSION,
+) -> np.ndarray:
+    """f32[B, T]: predicted and steered, with given curves in its place.
 
     A curve without any unvoiced value (0) was filled in between voiced stretches, as `.ds`
     files are; it says nothing of voicing, which is then the predicted one.
     """
-    if predicts := "f0" not in voice.requires:
-        f0 = np.where(batch.mask, np.asarray(voice.predict_f0(batch), np.float32), 0.0)
+    spec = voice.info.mel
+    if predicts := "f0" not in voice.lacks:
+        predicted = np.asarray(_predicted_f0(voice, batch, keys), np.float32)
+        f0 = np.where(batch.mask, predicted, 0.0)
     else:
         f0 = np.zeros(batch.mask.shape, np.float32)
     for row, piece in enumerate(pieces):
         if (curve := piece.piece.curves.get("f0")) is None:
+            frames = int(batch.mask[row].sum())
+            mel2ph = batch.mel2ph[row, :frames]
+            line, note = notes_on_frames(piece.example, mel2ph, spec.frames_per_sec)
+            f0[row, :frames] = expression.applied(f0[row, :frames], line, note, spec.frames_per_sec)
             continue
         first = piece.head_frames
         last = int(batch.ph_frames[row].sum()) - piece.tail_frames
@@ -171,8 +215,13 @@ def _f0(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> np.ndarray
     return f0.astype(np.float32)
 
 
-def _curves(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> dict[str, np.ndarray]:
-    """The optional features that the voice sings by: as a piece gives them, else neutral.
+def _curves(
+    voice: Voice,
+    batch: Batch,
+    pieces: Sequence[PieceArrays],
+    generated: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """The optional features that the voice sings by: as a piece gives them, generated, or neutral.
 
     Silence that was added to a piece has the value of its nearest end.
 
@@ -186,6 +235,9 @@ def _curves(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> dict[s
     for name, values in curves.items():
         for row, piece in enumerate(pieces):
             frames, head, tail = int(batch.mask[row].sum()), piece.head_frames, piece.tail_frames
+            if name in (generated or {}) and name not in piece.piece.curves:
+                values[row, :frames] = (generated or {})[name][row, :frames]
+                continue
             given = control_curve(
                 name, piece.piece, frames - head - tail, spec.frames_per_sec, ranges
             )
@@ -209,11 +261,15 @@ def _speaker_mix(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> n
     return weights
 
 
+PITCH_SEED = 2**31
+"""Added to a seed for pitch and curves: their noise is another than the mel's."""
+
+
 def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:
     """Keys [B] for mel and noise, from each piece's number, so that batching changes no number."""
     numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
     numbers[: len(indices)] = indices
-    return _pairs(np.uint32(seed), numbers)
+    return _pairs(np.uint32(seed % 2**32), numbers)
 
 
 def _pairs_of_keys(seed: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -23,7 +23,8 @@ from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_res
 from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arrays
 from diffsinger_jax.synthesis.buckets import all_buckets, windows
 from diffsinger_jax.synthesis.controls import SOURCES, name_phonemes, require_speakers
-from diffsinger_jax.synthesis.mels import MelPiece, sing_mels, sing_padding
+from diffsinger_jax.synthesis.expression import Expression
+from diffsinger_jax.synthesis.mels import EXPRESSION, MelPiece, sing_mels, sing_padding
 from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.phrases import LONGEST_SEC, split_long_phrases
 from diffsinger_jax.synthesis.rendering import open_renderer
@@ -161,6 +162,7 @@ class Synthesizer:
         seed: int = 0,
         sampling: Sampling | None = None,
         speaker: str | None = None,
+        expression: Expression = EXPRESSION,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Song:
         """Sings a prepared score.
@@ -171,6 +173,7 @@ class Synthesizer:
           sampling: how the mel is sampled, see `voices.sampling.resolve_sampling`; None for the
             voice's own.
           speaker: one of the voice's; None for its first.
+          expression: how predicted pitch is steered.
           on_pieces: told how many more of the `sung_pieces` are done, for a progress bar.
 
         Raises:
@@ -179,7 +182,7 @@ class Synthesizer:
         spec = self.voice.info.mel
         pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
         sung: dict[int, SungPiece] = {}
-        for mel_piece in self._mels(pieces, range(len(pieces)), seed, sampling):
+        for mel_piece in self._mels(pieces, range(len(pieces)), seed, sampling, expression):
             sung[mel_piece.index] = SungPiece(
                 arrays=pieces[mel_piece.index],
                 ph_frames=mel_piece.ph_frames,
@@ -197,6 +200,7 @@ class Synthesizer:
         seed: int = 0,
         sampling: Sampling | None = None,
         speaker: str | None = None,
+        expression: Expression = EXPRESSION,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Iterator[np.ndarray]:
         """Sings a prepared score as it is heard: `sing(...).wav`, block after block.
@@ -218,7 +222,8 @@ class Synthesizer:
         following = [*np.minimum.accumulate(starts[:0:-1])[::-1].tolist(), None]
         sizes = [(piece.frames, len(piece.phonemes)) for piece in pieces]
         for window in windows(sizes, self._frames_per_batch):
-            waiting = {u.index: u for u in self._mels(pieces, window, seed, sampling)}
+            made = self._mels(pieces, window, seed, sampling, expression)
+            waiting = {piece.index: piece for piece in made}
             for index in window:
                 mel_piece, place = waiting.pop(index), starts[index]
                 loudness = gate(pieces[index], mel_piece.ph_frames, spec)
@@ -314,6 +319,7 @@ class Synthesizer:
         numbers: Sequence[int],
         seed: int,
         sampling: Sampling | None,
+        expression: Expression,
     ) -> Iterator[MelPiece]:
         return sing_mels(
             self.voice,
@@ -322,6 +328,7 @@ class Synthesizer:
             seed=seed,
             sampling=sampling,
             frames_per_batch=self._frames_per_batch,
+            expression=expression,
         )
 
     def _sound(self, piece: MelPiece) -> Iterator[np.ndarray]:
@@ -333,18 +340,19 @@ def _require_given(score: Score, voice: Voice) -> None:
     for number, piece in enumerate(Synthesizer.sung_pieces(score), 1):
         place = ": ".join(part for part in (score.source or score.title, piece.where) if part)
         place = place or f"piece {number}"
-        if "f0" in voice.requires and "f0" not in piece.curves:
+        if "f0" in voice.lacks and "f0" not in piece.curves:
             raise InputError(
                 f"{place}: the voice {voice.name} predicts no pitch and the score gives none; "
                 "give f0_seq and f0_timestep in a .ds"
             )
         missing = any(phoneme.duration_sec is None for phoneme in piece.phonemes or ())
+        generated = voice.variance.curves if voice.variance else ()
         for name in voice.curves:
-            if SOURCES.get(name, name) not in piece.curves:
+            if name not in generated and SOURCES.get(name, name) not in piece.curves:
                 neutral_value(name, place)
         if voice.mixes_speakers:
             require_speakers(piece, voice.info.vocabulary.speakers)
-        if "durations" in voice.requires and missing:
+        if "durations" in voice.lacks and missing:
             raise InputError(
                 f"{place}: the voice {voice.name} predicts no durations and the score gives none; "
                 "give ph_dur in a .ds"

@@ -26,9 +26,11 @@ from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.scaling import PITCH
 from diffsinger_jax.models.variance import VarianceInputs
+from diffsinger_jax.models.variance_inputs import inputs_of_batch
 from diffsinger_jax.models.variance_model import VarianceModel, variance_model
 from diffsinger_jax.modules.melody import Notes
-from diffsinger_jax.types import Vocabulary
+from diffsinger_jax.pitch import midi_to_hz
+from diffsinger_jax.types import Batch, Vocabulary
 from diffsinger_jax.voices.sampling import require_possible, sampling_from_dict, sampling_to_dict
 from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
@@ -66,9 +68,7 @@ class VarianceVoice:
     process: str
     sampling: Sampling
     params: Mapping[str, Any]
-    ranges: Mapping[str, tuple[float, float, float, float]] = dataclasses.field(
-        default_factory=dict
-    )
+    ranges: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     timing: str = "nearest"
     licence: str = ""
 
@@ -92,48 +92,79 @@ class VarianceVoice:
         """Along which it samples."""
         return self.variance.path
 
-    def predict_frames(self, inputs: VarianceInputs) -> jax.Array:
-        """See `VarianceModel.predict_frames`; jitted and kept, as the others."""
-        return self._programs["predict_frames"](self.params, inputs)
+    @property
+    def predicts(self) -> frozenset[str]:
+        """What a score need not give: "durations", "f0" and curves by name."""
+        durations = self.model.get("durations", "resnet") != "none"
+        pitch = bool(self.model.get("pitch_settings"))
+        return frozenset((*("durations",) * durations, *("f0",) * pitch, *self.curves))
 
-    def voiced(self, inputs: VarianceInputs) -> jax.Array:
-        """See `VarianceModel.voiced`."""
-        return self._programs["voiced"](self.params, inputs)
+    def predict_frames(self, batch: Batch) -> jax.Array:
+        """Frames of each phoneme, f32[B, N], >= 0, not fitted; jitted and kept, as the others.
 
-    def sample_pitch(
-        self, inputs: VarianceInputs, keys: jax.Array, sampling: Sampling | None = None
+        Args:
+          batch: whose `ph_frames` have the words' sums.
+        """
+        return self._programs["frames"](self.params, batch)
+
+    def sample_f0(
+        self, batch: Batch, keys: jax.Array, sampling: Sampling | None = None
     ) -> jax.Array:
-        """See `VarianceModel.sample_pitch`; None samples as the voice does by itself.
+        """f0 of each frame in Hz, f32[B, T], 0 where it is unvoiced.
+
+        Args:
+          batch: with durations.
+          keys: [B], a random key for each row.
+          sampling: None for the model's own.
 
         Raises:
           InputError: if sampling's numbers are out of range.
         """
-        return self._sample("sample_pitch", inputs, keys, sampling)
+        return self._sample("f0", batch, keys, sampling)
 
     def sample_curves(
-        self, inputs: VarianceInputs, keys: jax.Array, sampling: Sampling | None = None
+        self, batch: Batch, keys: jax.Array, sampling: Sampling | None = None
     ) -> dict[str, jax.Array]:
-        """See `VarianceModel.sample_curves`; as `sample_pitch`."""
-        return self._sample("sample_curves", inputs, keys, sampling)
+        """The curves by name, f32[B, T] each; `batch.f0` is the pitch they go with."""
+        return self._sample("curves", batch, keys, sampling)
 
-    def _sample(
-        self, name: str, inputs: VarianceInputs, keys: jax.Array, sampling: Sampling | None
-    ) -> Any:
+    def _sample(self, name: str, batch: Batch, keys: jax.Array, sampling: Sampling | None) -> Any:
         sampling = sampling or self.sampling
         require_possible(sampling, self.path)
         temperature = np.float32(sampling.temperature)  # one program serves all
         static = dataclasses.replace(sampling, temperature=1.0)
-        return self._programs[name](self.params, inputs, keys, temperature, sampling=static)
+        return self._programs[name](self.params, batch, keys, temperature, sampling=static)
 
     @functools.cached_property
     def _programs(self) -> dict[str, TraceCache]:
-        variance = self.variance
-        about = variance.model, dict(variance.ranges), self.schedule, self.process
+        variance, rate, curves = self.variance, self.frames_per_sec, self.curves
+
+        def shown(batch: Batch) -> VarianceInputs:
+            blank = dict.fromkeys(curves, jax.numpy.zeros(batch.mask.shape, np.float32))
+            return inputs_of_batch(batch._replace(curves=blank), rate, curves)
+
+        def frames(params: Any, batch: Batch) -> jax.Array:
+            return variance.predict_frames(params, shown(batch))
+
+        def f0(
+            params: Any, batch: Batch, keys: jax.Array, temperature: Any, *, sampling: Sampling
+        ) -> jax.Array:
+            inputs = shown(batch)
+            pitch = variance.sample_pitch(params, inputs, keys, temperature, sampling=sampling)
+            voiced = variance.voiced(params, inputs)
+            return jax.numpy.where(voiced, midi_to_hz(pitch), 0.0)
+
+        def values(
+            params: Any, batch: Batch, keys: jax.Array, temperature: Any, *, sampling: Sampling
+        ) -> dict[str, jax.Array]:
+            inputs = shown(batch)
+            return variance.sample_curves(params, inputs, keys, temperature, sampling=sampling)
+
+        about = variance.model, dict(variance.ranges), self.schedule, self.process, rate
         return {
-            "predict_frames": TraceCache(variance.predict_frames, about),
-            "voiced": TraceCache(variance.voiced, about),
-            "sample_pitch": TraceCache(variance.sample_pitch, about, ("sampling",)),
-            "sample_curves": TraceCache(variance.sample_curves, about, ("sampling",)),
+            "frames": TraceCache(frames, about),
+            "f0": TraceCache(f0, about, ("sampling",)),
+            "curves": TraceCache(values, about, ("sampling",)),
         }
 
 

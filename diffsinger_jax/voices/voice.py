@@ -34,6 +34,8 @@ from diffsinger_jax.voices.sampling import (
     sampling_to_dict,
 )
 from diffsinger_jax.voices.trace_cache import TraceCache, cached_shapes
+from diffsinger_jax.voices.variance import FOLDER as VARIANCE_FOLDER
+from diffsinger_jax.voices.variance import VARIANCE_FILE, VarianceVoice, load_variance
 from diffsinger_jax.voices.weights import read_weights, require_weights, write_folder
 
 FORMAT_VERSION = 1
@@ -57,6 +59,7 @@ class Voice:
       vocoder: path of the vocoder that it sounds best with; None for the built-in one.
       timing: how seconds become frames, a name in `synthesis.arrays.TIMINGS`.
       ranges: of the key shifts (semitones) and speeds that it was trained with.
+      variance: the variance model in its folder, whose durations, pitch and curves it then sings.
     """
 
     name: str
@@ -71,6 +74,12 @@ class Voice:
     vocoder: str | None = None
     timing: str = "nearest"
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    variance: VarianceVoice | None = None
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """What a score must give: what the voice requires and no variance model predicts."""
+        return frozenset(self.requires) - (self.variance.predicts if self.variance else set())
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -198,11 +207,29 @@ def load_voice(path: str | os.PathLike) -> Voice:
             vocoder=_vocoder_path(folder, description.get("vocoder"), where),
             timing=description.get("timing", "nearest"),
             ranges={name: tuple(ends) for name, ends in description.get("ranges", {}).items()},
+            variance=_load_variance(folder, corpus_info_from_dict(description["corpus"], where)),
         )
     except KeyError as error:
         raise InputError(f"{where} lacks the field {error}; write the voice again") from error
     require_weights(params, voice_shapes(voice.acoustic), folder, f"the model in {VOICE_FILE}")
     return voice
+
+
+def _load_variance(folder: Path, info: CorpusInfo) -> VarianceVoice | None:
+    """The variance model in a voice's folder, if there is one; it must be of its phonemes."""
+    if not (folder / VARIANCE_FOLDER / VARIANCE_FILE).is_file():
+        return None
+    variance = load_variance(folder / VARIANCE_FOLDER)
+    if (variance.vocabulary.phonemes, variance.sample_rate, variance.hop) != (
+        info.vocabulary.phonemes,
+        info.mel.sample_rate,
+        info.mel.hop,
+    ):
+        raise InputError(
+            f"{folder / VARIANCE_FOLDER} has other phonemes, another sample rate or another hop "
+            "than the voice that it lies in; put the one there that was trained with it"
+        )
+    return variance
 
 
 def _vocoder_path(folder: Path, named: Any, where: str) -> str | None:

@@ -69,5 +69,5 @@ def batch_of_piece(voice, piece) -> Batch:
     example = {**piece.example, "ph_frames": piece.ph_frames(np.zeros(0))}
     bucket = Bucket(rows=1, frames=piece.frames, phonemes=len(piece.phonemes))
     batch = collate([example], bucket, voice.info.mel.n_mels)
-    f0 = mels._f0(voice, batch, [piece])
+    f0 = mels._f0(voice, batch, [piece], keys=None)
     return batch._replace(f0=f0, curves=mels._curves(voice, batch, [piece]))
