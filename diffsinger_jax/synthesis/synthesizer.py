@@ -319,7 +319,7 @@ class Synthesizer:
         numbers: Sequence[int],
         seed: int,
         sampling: Sampling | None,
-        expression: Expression,
+        expression: Expression = EXPRESSION,
     ) -> Iterator[MelPiece]:
         return sing_mels(
             self.voice,
