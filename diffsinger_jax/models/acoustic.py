@@ -144,7 +144,7 @@ class AcousticModel:
         return Generator(
             self.make_process(params),
             AppliedTrunk(self.model, params, "denoiser"),
-            sees_padding=self.model.unmasked_convs,
+            unmasked_convs=self.model.unmasked_convs,
             masks_input=self.model.prior_field,
         )
 

@@ -56,14 +56,14 @@ class Generator:
     Attributes:
       process: what the trunk's output means.
       trunk: the network.
-      sees_padding: whether the trunk sees padding as real frames.
+      unmasked_convs: whether the trunk sees padding as real frames.
       masks_input: whether x_t is zero on padding before the process makes the trunk's input of it,
         as a process needs that looks at neighbouring frames.
     """
 
     process: Process
     trunk: AppliedTrunk
-    sees_padding: bool = False
+    unmasked_convs: bool = False
     masks_input: bool = False
 
     def predictor(
@@ -93,7 +93,7 @@ class Generator:
             x_t = masked(x_t, mask) if self.masks_input else x_t
             shown = process.trunk_input(x_t, t, prior)
             step = embedded[jnp.searchsorted(known, t)]
-            seen = jnp.ones_like(mask) if self.sees_padding else mask
+            seen = jnp.ones_like(mask) if self.unmasked_convs else mask
             output = self.trunk.run(shown, step, projected, seen)
             return getattr(process, estimate)(output, x_t, t, prior)
 
@@ -121,5 +121,5 @@ class Generator:
         x_t = masked(x_t, mask) if self.masks_input else x_t
         shown = self.process.trunk_input(x_t, t, prior)
         step = self.trunk.embed_steps(self.process.trunk_time(t))
-        seen = jnp.ones_like(mask) if self.sees_padding else mask
+        seen = jnp.ones_like(mask) if self.unmasked_convs else mask
         return self.trunk.run(shown, step, self.trunk.project_condition(cond), seen)

@@ -135,7 +135,7 @@ class VarianceModel:
     def _generator(self, params: Any, trunk: str) -> Generator:
         process = PROCESSES[self.process].make(self.path, self.schedule, params)
         applied = AppliedTrunk(self.model, params, trunk)
-        return Generator(process, applied, sees_padding=self.model.unmasked_convs)
+        return Generator(process, applied, unmasked_convs=self.model.unmasked_convs)
 
 
 def variance_model(
