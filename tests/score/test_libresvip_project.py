@@ -50,21 +50,21 @@ def test_a_scale_of_every_editor(name):
 def write_scale(path):
     """By LibreSVIP, as a project of the editor whose suffix it is."""
     pytest.importorskip("libresvip")
-    from libresvip.extension.manager import get_svs_plugin_by_suffix
-    from libresvip.model.base import Note, Project, SingingTrack, SongTempo, TimeSignature
-
-    written = [
-        Note(start_pos=480 * i, length=480, key_number=midi, lyric=lyric)
-        for i, (lyric, midi) in enumerate(SCALE)
-    ]
-    project = Project(
-        song_tempo_list=[SongTempo(position=0, bpm=120)],
-        time_signature_list=[TimeSignature()],
-        track_list=[SingingTrack(title="A", note_list=written)],
-    )
-    plugin = get_svs_plugin_by_suffix(path.suffix[1:])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of what it writes XML with
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what it is made of
+        from libresvip.extension.manager import get_svs_plugin_by_suffix
+        from libresvip.model.base import Note, Project, SingingTrack, SongTempo, TimeSignature
+
+        written = [
+            Note(start_pos=480 * i, length=480, key_number=midi, lyric=lyric)
+            for i, (lyric, midi) in enumerate(SCALE)
+        ]
+        project = Project(
+            song_tempo_list=[SongTempo(position=0, bpm=120)],
+            time_signature_list=[TimeSignature()],
+            track_list=[SingingTrack(title="A", note_list=written)],
+        )
+        plugin = get_svs_plugin_by_suffix(path.suffix[1:])
         plugin.dump(path, project, plugin.output_option_cls().model_dump())
 
 
