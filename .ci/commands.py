@@ -2,8 +2,7 @@
 
     python .ci/commands.py [--list] [README.md docs/ds.md ...]
 
-A command is a line of an indented block that begins with one of PROGRAMS (or a fenced block of
-Python in README.md). What must not or cannot be run here has `<!-- not run: why -->` above it. What
+A command is a line of an indented block that begins with one of PROGRAMS. What must not or cannot be run here has `<!-- not run: why -->` above it. What
 would train for an hour runs with the config and flags of SHORTER instead.
 """
 
@@ -37,6 +36,8 @@ SHORTER = {
     "--config=pjs ": f"{TINY} ",
     "--config=vocoder_24k": "--config=vocoder_tiny --config.vocoder.steps=2",
     "page --html page sakura": "page --html page pjs055",
+    "--config.start_from=pjs ": "--config.start_from=workdir/pjs/voice ",
+    "--warmup --quality good": "--warmup --quality draft",
     "sing --quality": "sing --score pjs055 --quality",
     "sing --method": "sing --score pjs055 --method",
     "--out prepared/pjs ": "--f0 dio --out prepared/pjs ",
@@ -133,9 +134,6 @@ def main() -> None:
         todo = list(dict.fromkeys(shorter(c.text) for c in found if not c.reason))
         for text in todo:
             run(text, folder)
-        for example in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
-            (folder / "example.py").write_text(example)
-            run("python example.py", folder)
         print(f"\n{len(todo)} commands passed, {sum(bool(c.reason) for c in found)} are not run")
 
 

@@ -213,6 +213,8 @@ def _named_as(corpus: Corpus, base: Vocabulary) -> Corpus:
         return first.get(phoneme, phoneme)
 
     renamed = dataclasses.replace(own, phonemes=tuple(map(named, own.phonemes)))
+    if renamed == own:
+        return corpus
     return dataclasses.replace(corpus, info=dataclasses.replace(corpus.info, vocabulary=renamed))
 
 
