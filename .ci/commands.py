@@ -2,8 +2,9 @@
 
     python .ci/commands.py [--list] [README.md docs/ds.md ...]
 
-A command is a line of an indented block that begins with one of PROGRAMS. What must not or cannot be run here has `<!-- not run: why -->` above it. What
-would train for an hour runs with the config and flags of SHORTER instead.
+A command is a line of an indented block that begins with one of PROGRAMS. What must not or
+cannot be run here has `<!-- not run: why -->` above it. What would train for an hour runs with
+the config and flags of SHORTER instead.
 """
 
 from __future__ import annotations

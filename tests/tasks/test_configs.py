@@ -4,10 +4,12 @@ import pytest
 from diffsinger_jax.configs import (
     ablations,
     base,
+    curves_pjs_small,
     flow_pjs_small,
     lj_diffspeech,
     lj_fastspeech2,
     lj_mini,
+    lynxnet2,
     opencpop,
     openvpi_acoustic,
     pjs,
@@ -38,10 +40,12 @@ def check(config, stage="all"):
 
 SHIPPED = [
     base,
+    curves_pjs_small,
     flow_pjs_small,
     lj_diffspeech,
     lj_fastspeech2,
     lj_mini,
+    lynxnet2,
     opencpop,
     openvpi_acoustic,
     pjs,
