@@ -150,12 +150,13 @@ def open_corpora(
         mel_min=np.min([info.mel_min for info in infos], axis=0),
         mel_max=np.max([info.mel_max for info in infos], axis=0),
     )
+    sung = [info.note_range for info in (start, *infos) if info.note_range]
     info = dataclasses.replace(
         start,
         name="+".join(info.name for info in infos),
         vocabulary=extend(start.vocabulary, (info.vocabulary for info in infos)),
         licence="\n".join(_distinct(i.licence for i in (start, *infos) if i.licence)),
-        note_range=_widest(i.note_range for i in (start, *infos) if i.note_range),
+        note_range=_widest(sung) if sung else None,
         ranges=_widest_ranges(infos),
     )
     splits = _distinct(split for part in parts for split in part.splits)
@@ -163,17 +164,13 @@ def open_corpora(
     return MixedCorpus(path, info, splits, parts, tuple(weight for _, weight in corpora))
 
 
-def _widest(ranges: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
-    ranges = list(ranges)
-    return (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
+def _widest(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _widest_ranges(infos: Sequence[CorpusInfo]) -> dict[str, tuple[float, float]]:
     names = _distinct(name for info in infos for name in info.ranges)
-    every = {name: [i.ranges[name] for i in infos if name in i.ranges] for name in names}
-    return {
-        name: (min(e[0] for e in ends), max(e[1] for e in ends)) for name, ends in every.items()
-    }
+    return {name: _widest([i.ranges[name] for i in infos if name in i.ranges]) for name in names}
 
 
 def numbered_as(corpus: PreparedCorpus, info: CorpusInfo) -> MixedCorpus:
