@@ -7,6 +7,9 @@ Goodfellow et al. 2014; which losses they have is the task's. The order is fixed
 
 Samples are data for the discriminators, so that their loss has no gradient for the generator;
 the generator's losses are taken with the discriminators' params held.
+
+Losses are masked means, as those of `engine.supervised`: what they count follows from the batch
+alone and comes first, so that a microbatch's gradient is its exact part of the whole batch's.
 """
 
 from __future__ import annotations
@@ -20,16 +23,16 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from diffsinger_jax.engine.losses import row_numbers
+from diffsinger_jax.engine.losses import Losses, row_numbers
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.microbatches import WHOLE_BATCH, Microbatching
-from diffsinger_jax.engine.state import Params, ema_update, keep_if_finite
+from diffsinger_jax.engine.state import Params, ema_update, join_params, keep_if_finite
 from diffsinger_jax.engine.supervised import ZERO
 
 GENERATOR, DISCRIMINATORS = "generator", "discriminators"
 """The two sides: names of their params, optimizers and optimizer states."""
 Scalars = dict[str, Any]
-"""Losses f32[] by name, each a mean over rows that count alike (a mask is used within a row)."""
+"""f32[] by name."""
 Side = tuple[Params, optax.OptState]
 
 
@@ -37,20 +40,22 @@ class AdversarialLosses(NamedTuple):
     """What is made small on both sides; a sample is any pytree of floating arrays [B, ...].
 
     Attributes:
-      generate: (generator params, batch, rows i32[B], key) -> sample; what is drawn for a row
-        follows from the key and the row's number alone.
-      discriminator: (discriminator params, batch, sample) -> f32[], the discriminators' loss. A
+      generate: (generator params, the frozen ones among them, batch, rows i32[B], key) -> sample;
+        what is drawn for a row follows from the key and the row's number alone. Whatever else is
+        drawn, as the places that discriminators look at, is part of the sample.
+      discriminator: (discriminator params, batch, sample) -> the discriminators' loss. A
         conditional discriminator finds its condition in the batch.
-      reconstruction: (batch, sample) -> the generator's losses that need no discriminators.
+      reconstruction: (batch, sample) -> the generator's losses that need no discriminators; what
+        has no weight is only reported.
       adversarial: (discriminator params, batch, sample) -> those that do.
       weights: of the generator's losses, by name.
       starts_after: so many steps are by reconstruction alone; the discriminators rest.
     """
 
     generate: Callable[[Params, Any, jax.Array, jax.Array], Any]
-    discriminator: Callable[[Params, Any, Any], jax.Array]
-    reconstruction: Callable[[Any, Any], Scalars]
-    adversarial: Callable[[Params, Any, Any], Scalars]
+    discriminator: Callable[[Params, Any, Any], Mean]
+    reconstruction: Callable[[Any, Any], Losses]
+    adversarial: Callable[[Params, Any, Any], Losses]
     weights: Mapping[str, float]
     starts_after: int = 0
 
@@ -86,6 +91,7 @@ def create_adversarial_state(
 
 def adversarial_step(
     state: AdversarialState,
+    frozen: Params,
     batch: Any,
     key: jax.Array,
     *,
@@ -96,10 +102,11 @@ def adversarial_step(
 ) -> tuple[AdversarialState, dict]:
     """One update of both sides; if a loss or a gradient of either is not finite, neither moves.
 
-    `step` counts on all the same. The mean over the batch is that of equal microbatches' means.
+    `step` counts on all the same.
 
     Args:
       state: before.
+      frozen: params that the generator needs and that are not trained.
       batch: a pytree of arrays [B, ...].
       key: of the run; the step's own is folded in from it.
       losses: of both sides.
@@ -113,11 +120,12 @@ def adversarial_step(
     """
     step_key, rows = jax.random.fold_in(key, state.step), row_numbers(batch)
     generator, discriminators = state.params[GENERATOR], state.params[DISCRIMINATORS]
+    counts = _counts(losses, (generator, frozen, discriminators), batch, rows, step_key)
 
-    def summed(gradient_of: Callable, params: tuple[Params, Params], empty: Any) -> Any:
+    def summed(gradient_of: Callable, discriminators: Params, empty: Any) -> Any:
         return _summed(
-            functools.partial(gradient_of, losses, len(rows)),
-            (params, step_key, state.step),
+            functools.partial(gradient_of, losses),
+            ((generator, frozen, discriminators, counts), step_key, state.step),
             (batch, rows),
             empty,
             microbatching,
@@ -130,44 +138,63 @@ def adversarial_step(
         )
 
     def updated(before: Any, given: Any) -> tuple[AdversarialState, dict]:
-        how = losses.weights, optimizers[GENERATOR], ema_decay
-        state, metrics = _apply(before[0], given, *how)
-        return state, _counted(metrics, losses.weights, len(rows))
+        *gradients, counts = given
+        return _apply(
+            before[0], gradients, counts, losses.weights, optimizers[GENERATOR], ema_decay
+        )
 
     empty: Any = (_zeros(discriminators), jnp.zeros((), jnp.float32))
-    of_discriminators = summed(discriminator_gradient, (generator, discriminators), empty)
+    of_discriminators = summed(discriminator_gradient, discriminators, empty)
     before = (discriminators, state.opt_state[DISCRIMINATORS])
     after = microbatching.isolate(moved, before, of_discriminators[0], state.step)
 
-    empty = (_zeros(generator), dict.fromkeys(losses.weights, ZERO))
-    of_generator = summed(generator_gradient, (generator, after[0]), empty)
-    before = (state, _no_metrics(losses.weights))
-    given = (after, of_discriminators, of_generator)
+    names = [name for name in counts if name != DISCRIMINATORS]
+    empty = (_zeros(generator), dict.fromkeys(names, ZERO))
+    of_generator = summed(generator_gradient, after[0], empty)
+    before = (state, _no_metrics(counts))
+    given = (after, of_discriminators, of_generator, counts)
     return microbatching.isolate(updated, before, given, state.step)
 
 
+def _counts(
+    losses: AdversarialLosses,
+    params: tuple[Params, Params, Params],
+    batch: Any,
+    rows: jax.Array,
+    step_key: jax.Array,
+) -> Scalars:
+    """What the losses count in the whole batch, by name; nothing else of them is computed."""
+    generator, frozen, discriminators = params
+    sample = losses.generate(join_params(frozen, generator), batch, rows, step_key)
+    parts = losses.reconstruction(batch, sample)
+    parts |= losses.adversarial(discriminators, batch, sample)
+    parts |= {DISCRIMINATORS: losses.discriminator(discriminators, batch, sample)}
+    return {name: part.count for name, part in parts.items()}
+
+
 def discriminator_gradient(
-    losses: AdversarialLosses, count: int, step_key: jax.Array, step: jax.Array, given: Any
+    losses: AdversarialLosses, step_key: jax.Array, step: jax.Array, given: Any
 ) -> tuple[Params, jax.Array]:
-    """A microbatch's part of the discriminators' gradient and loss.
+    """A microbatch's part of the discriminators' gradient, and of the total of their loss.
 
     Args:
       losses: of both sides.
-      count: rows of the whole batch.
       step_key: of the step.
       step: i32[], updates done.
-      given: ((generator params, discriminator params), (rows of the batch, their numbers)).
+      given: ((generator params, frozen ones, discriminator params, what the losses count in the
+        whole batch), (rows of the batch, their numbers)).
     """
-    (generator, discriminators), (batch, rows) = given
+    (generator, frozen, discriminators, counts), (batch, rows) = given
 
     def started(discriminators: Params) -> tuple[Params, jax.Array]:
-        sample = jax.lax.stop_gradient(losses.generate(generator, batch, rows, step_key))
+        sample = losses.generate(join_params(frozen, generator), batch, rows, step_key)
+        sample = jax.lax.stop_gradient(sample)
 
-        def loss(discriminators: Params) -> jax.Array:
-            return losses.discriminator(discriminators, batch, sample) * (len(rows) / count)
+        def loss(discriminators: Params) -> tuple[jax.Array, jax.Array]:
+            total = losses.discriminator(discriminators, batch, sample).total
+            return Mean(total, counts[DISCRIMINATORS]).share(), jnp.asarray(total)
 
-        value, gradient = jax.value_and_grad(loss)(discriminators)
-        return gradient, value
+        return jax.grad(loss, has_aux=True)(discriminators)
 
     def resting(discriminators: Params) -> tuple[Params, jax.Array]:
         return _zeros(discriminators), jnp.zeros((), jnp.float32)
@@ -176,29 +203,36 @@ def discriminator_gradient(
 
 
 def generator_gradient(
-    losses: AdversarialLosses, count: int, step_key: jax.Array, step: jax.Array, given: Any
+    losses: AdversarialLosses, step_key: jax.Array, step: jax.Array, given: Any
 ) -> tuple[Params, Scalars]:
-    """A microbatch's part of the generator's gradient and losses, see `discriminator_gradient`."""
-    (generator, discriminators), (batch, rows) = given
+    """A microbatch's part of the generator's gradient, and of the total of each of its losses."""
+    (generator, frozen, discriminators, counts), (batch, rows) = given
 
-    def weighted(parts: Scalars) -> tuple[jax.Array, Scalars]:
-        parts = {name: (len(rows) / count) * part for name, part in parts.items()}
-        total = sum(losses.weights[name] * part for name, part in parts.items())
-        return jnp.asarray(total), parts
+    def weighted(parts: Losses) -> tuple[jax.Array, Scalars]:
+        shares = [
+            weight * Mean(parts[name].total, counts[name]).share()
+            for name, weight in losses.weights.items()
+            if name in parts
+        ]
+        totals = {name: ZERO for name in counts if name != DISCRIMINATORS}
+        totals |= {name: jnp.asarray(part.total) for name, part in parts.items()}
+        return jnp.asarray(sum(shares)), totals
 
     def started(sample: Any) -> tuple[jax.Array, Scalars]:
         against = losses.adversarial(discriminators, batch, sample)
         return weighted({**losses.reconstruction(batch, sample), **against})
 
     def resting(sample: Any) -> tuple[jax.Array, Scalars]:
-        parts = losses.reconstruction(batch, sample)
-        return weighted({**parts, **{n: ZERO for n in losses.weights if n not in parts}})
+        return weighted(losses.reconstruction(batch, sample))
 
-    sample, pull_back = jax.vjp(lambda p: losses.generate(p, batch, rows, step_key), generator)
-    of_sample, parts = _once_started(
+    def generate(generator: Params) -> Any:
+        return losses.generate(join_params(frozen, generator), batch, rows, step_key)
+
+    sample, pull_back = jax.vjp(generate, generator)
+    of_sample, totals = _once_started(
         losses, step, jax.grad(started, has_aux=True), jax.grad(resting, has_aux=True), sample
     )
-    return pull_back(of_sample)[0], parts
+    return pull_back(of_sample)[0], totals
 
 
 def _summed(
@@ -227,13 +261,14 @@ def _once_started(
 
 def _apply(
     state: AdversarialState,
-    given: tuple[Side, tuple[Params, jax.Array], tuple[Params, Scalars]],
+    gradients: list[Any],
+    counts: Scalars,
     weights: Mapping[str, float],
     optimizer: optax.GradientTransformation,
     ema_decay: float,
-) -> tuple[AdversarialState, Scalars]:
+) -> tuple[AdversarialState, dict]:
     """The state with both sides moved, or as it was where not all is finite; and the metrics."""
-    discriminators, of_discriminators, of_generator = given
+    discriminators, of_discriminators, of_generator = gradients
     generator, opt_state = _updated(
         optimizer, of_generator[0], state.params[GENERATOR], state.opt_state[GENERATOR]
     )
@@ -243,26 +278,21 @@ def _apply(
         ema=ema_update(state.ema, generator, state.step, ema_decay),
         opt_state={GENERATOR: opt_state, DISCRIMINATORS: discriminators[1]},
     )
+    totals = {**of_generator[1], DISCRIMINATORS: of_discriminators[1]}
+    parts = {name: Mean(total, counts[name]) for name, total in totals.items()}
     numbers = {
-        "loss": sum(weights[name] * part for name, part in of_generator[1].items()),
+        "loss": jnp.asarray(sum(w * parts[name].share() for name, w in weights.items())),
         "gradient_norm": optax.tree.norm(of_generator[0]),
         "discriminators_norm": optax.tree.norm(of_discriminators[0]),
     }
     finite = jnp.isfinite(jnp.stack([of_discriminators[1], *numbers.values()])).all()
     after, skipped = keep_if_finite(finite, after, state)
-    losses = {**of_generator[1], DISCRIMINATORS: of_discriminators[1]}
-    return after.replace(step=state.step + 1), {**losses, **numbers, "skipped": skipped}
+    return after.replace(step=state.step + 1), {**parts, **numbers, "skipped": skipped}
 
 
-def _counted(metrics: Scalars, weights: Mapping[str, float], count: int) -> dict:
-    """The same with each loss as a `Mean` over so many rows."""
-    rows, names = jnp.float32(count), (*weights, DISCRIMINATORS)
-    return {**metrics, **{name: Mean(metrics[name] * rows, rows) for name in names}}
-
-
-def _no_metrics(weights: Mapping[str, float]) -> dict:
+def _no_metrics(counts: Scalars) -> dict:
     """Of the shapes of those of a step."""
-    means = {name: Mean(ZERO, ZERO) for name in (*weights, DISCRIMINATORS)}
+    means = {name: Mean(ZERO, ZERO) for name in counts}
     return means | dict.fromkeys(("loss", "gradient_norm", "discriminators_norm", "skipped"), ZERO)
 
 

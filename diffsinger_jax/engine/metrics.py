@@ -25,6 +25,12 @@ class Mean:
         weight = jnp.broadcast_to(mask, values.shape)
         return cls(jnp.where(weight, values, 0.0).sum(), weight.sum().astype(jnp.float32))
 
+    @classmethod
+    def over(cls, mean: jax.Array, rows: int) -> Mean:
+        """Of rows that count alike, f32[], when their mean is known."""
+        count = jnp.float32(rows)
+        return cls(mean * count, count)
+
     def merge(self, other: Mean) -> Mean:
         """The mean over both."""
         return Mean(self.total + other.total, self.count + other.count)

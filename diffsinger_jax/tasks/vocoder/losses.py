@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.engine.adversarial import AdversarialLosses
+from diffsinger_jax.engine.losses import Losses
+from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.discriminators import DiscriminatorOutputs, Discriminators
 from diffsinger_jax.models.nsf_hifigan import NsfHifigan
@@ -119,16 +121,17 @@ def vocoder_losses(
     def outputs(params: Params, wav: jax.Array) -> Any:
         return discriminators.apply({"params": params}, wav)
 
-    def discriminator(params: Params, batch: Segments, wav: jax.Array) -> jax.Array:
+    def discriminator(params: Params, batch: Segments, wav: jax.Array) -> Mean:
         both = outputs(params, jnp.concatenate([batch.wav, wav]))
-        return discriminator_loss(*zip(*map(_halves, both), strict=True))
+        return Mean.over(discriminator_loss(*zip(*map(_halves, both), strict=True)), len(wav))
 
-    def reconstruction(batch: Segments, wav: jax.Array) -> dict[str, jax.Array]:
-        return {"mel": mel_loss(wav, batch.wav, views)}
+    def reconstruction(batch: Segments, wav: jax.Array) -> Losses:
+        return {"mel": Mean.over(mel_loss(wav, batch.wav, views), len(wav))}
 
-    def adversarial(params: Params, batch: Segments, wav: jax.Array) -> dict[str, jax.Array]:
+    def adversarial(params: Params, batch: Segments, wav: jax.Array) -> Losses:
         fake, real = outputs(params, wav), outputs(params, batch.wav)
-        return {"features": feature_loss(real, fake), "adversarial": adversarial_loss(fake)}
+        losses = {"features": feature_loss(real, fake), "adversarial": adversarial_loss(fake)}
+        return {name: Mean.over(loss, len(wav)) for name, loss in losses.items()}
 
     return AdversarialLosses(
         generate, discriminator, reconstruction, adversarial, weights, starts_after

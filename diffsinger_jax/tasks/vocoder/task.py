@@ -191,6 +191,7 @@ def vocoder_task(run: VocoderRun) -> TrainTask:
     ) -> tuple[AdversarialState, dict]:
         return adversarial_step(
             state,
+            fixed,
             batch,
             jax.random.fold_in(jax.random.key(config.seed), 1),
             losses=losses,

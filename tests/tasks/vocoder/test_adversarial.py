@@ -91,6 +91,7 @@ def step():
     def update(state, batch, weights):
         return adversarial_step(
             state,
+            {},
             batch,
             jax.random.key(2),
             losses=vocoder_losses(GENERATOR, DISCRIMINATORS, views(), weights),

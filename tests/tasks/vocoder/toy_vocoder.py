@@ -55,6 +55,7 @@ def train(devices):
     def update(state, batch):
         return adversarial_step(
             state,
+            {},
             batch,
             jax.random.key(0),
             losses=losses,
