@@ -197,10 +197,9 @@ OPTIMIZERS = {"adamw": adamw, "muon": muon, "muon_adamw": muon_adamw}
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
+class UpdateConfig:
     """How params move: a section of a config, or the front of one; units in configs/base.py."""
 
-    steps: Annotated[int, at_least(0)]
     learning_rate: Annotated[Mapping[str, Any], calls(LEARNING_RATES)]
     optimizer: Annotated[str, one_of(OPTIMIZERS)]
     betas: Annotated[tuple[float, float], SHARE]
@@ -208,7 +207,14 @@ class OptimizerConfig:
     clip_norm: Annotated[float, POSITIVE]
 
 
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig(UpdateConfig):
+    """How, and how often: of what trains by itself."""
+
+    steps: Annotated[int, at_least(0)]
+
+
+def make_optimizer(config: UpdateConfig) -> optax.GradientTransformation:
     """The optimizer that a section names, behind a bound on the gradient's global norm.
 
     Where the learning rate falls by time it is told how late it is, see `at_progress`.

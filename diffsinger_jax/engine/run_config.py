@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.engine.hosts import all_processes, is_primary
-from diffsinger_jax.engine.optimizers import BY_PROGRESS, OptimizerConfig
+from diffsinger_jax.engine.optimizers import BY_PROGRESS, UpdateConfig
 from diffsinger_jax.engine.workdir import Workdir
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.ranges import SHARE, at_least
@@ -57,7 +57,7 @@ class RunConfig:
         """
         for field in dataclasses.fields(self):
             section = getattr(self, field.name)
-            if not isinstance(section, OptimizerConfig) or self.stop_after_minutes:
+            if not isinstance(section, UpdateConfig) or self.stop_after_minutes:
                 continue
             if section.learning_rate["name"] in BY_PROGRESS:
                 raise InputError(

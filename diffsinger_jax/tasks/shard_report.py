@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from diffsinger_jax.engine.compile import CompiledStep
 from diffsinger_jax.engine.hosts import log_primary
 from diffsinger_jax.engine.loop import RunContext
 from diffsinger_jax.pipeline.batches import padded_rows
+from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.pipeline.plan import PADDING_ROW, BatchPlan
 
 
@@ -66,6 +67,19 @@ def describe_training(
             f"config.{name}.frames_per_batch ({section.frames_per_batch}) to use them"
         )
     log_primary(f"  checkpoints go to {run.workdir.checkpoints / name}")
+
+
+def shard_describer(
+    run: RunContext, corpus: MixedCorpus, name: str, section: Any
+) -> Callable[[Any, BatchPlan, int, int], None]:
+    """`describe_training` as a `Learning` asks for it."""
+
+    def describe(compiled: Any, plan: BatchPlan, rows_multiple: int, steps_done: int) -> None:
+        frames = corpus.lengths("train").frames
+        how = {"rows_multiple": rows_multiple, "start": steps_done}
+        describe_training(run, frames, name, section, compiled, plan, **how)
+
+    return describe
 
 
 def _share(real: int, room: int) -> str:

@@ -1,18 +1,31 @@
-"""What is trained on prepared shards by one loss: what the engine's loop needs to know of it."""
+"""What is trained on prepared shards: what the engine's loop needs to know of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from diffsinger_jax.engine.adversarial import (
+    DISCRIMINATORS,
+    GENERATOR,
+    AdversarialLosses,
+    AdversarialState,
+    adversarial_step,
+    create_adversarial_state,
+)
 from diffsinger_jax.engine.loop import TrainTask
 from diffsinger_jax.engine.losses import LossFn
 from diffsinger_jax.engine.microbatches import microbatching
-from diffsinger_jax.engine.optimizers import at_progress, make_learning_rate, make_optimizer
+from diffsinger_jax.engine.optimizers import (
+    UpdateConfig,
+    at_progress,
+    make_learning_rate,
+    make_optimizer,
+)
 from diffsinger_jax.engine.sharding import (
     batch_sharded,
     global_batch,
@@ -36,9 +49,26 @@ from diffsinger_jax.pipeline.plan import (
 )
 from diffsinger_jax.types import Batch
 
+KEPT = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+"""For the backward pass, of what is rematerialized."""
+
+
+class Updates(NamedTuple):
+    """How a training's state begins and moves; see `TrainTask`.
+
+    Attributes:
+      start: makes the state before the first step, on its devices; it has an `ema`.
+      update: (state, fixed, batch, progress) -> (state, metrics).
+      weights: of the losses, by name.
+    """
+
+    start: Callable[[], Any]
+    update: Callable[..., tuple[Any, dict]]
+    weights: Mapping[str, float]
+
 
 class Learning(NamedTuple):
-    """What is trained, and how it is looked at.
+    """What is trained by one loss, and how it is looked at.
 
     Attributes:
       name: for the log and the folder of checkpoints.
@@ -61,10 +91,31 @@ class Learning(NamedTuple):
     minutes: float
 
 
-def shard_task(  # long: a function for each thing that the loop asks
-    config: Any, corpus: MixedCorpus, mesh: Mesh, learning: Learning
-) -> TrainTask:
-    """What the loop needs of a training on shards.
+class AdversarialLearning(NamedTuple):
+    """The same of a generator that learns against discriminators; see `Learning`.
+
+    Attributes:
+      losses: of both sides.
+      discriminators_section: the `UpdateConfig` of the discriminators; `section` is the
+        generator's.
+      trained: params of both sides, by "generator" and "discriminators".
+      frozen: params that the generator needs besides.
+      evaluate: (step, the generator's params averaged and the frozen ones, writer).
+    """
+
+    name: str
+    section: Any
+    losses: AdversarialLosses
+    discriminators_section: UpdateConfig
+    trained: Params
+    frozen: Params
+    evaluate: Callable[[int, Params, Writer], None]
+    describe: Callable[[Any, BatchPlan, int, int], None]
+    minutes: float
+
+
+def shard_task(config: Any, corpus: MixedCorpus, mesh: Mesh, learning: Learning) -> TrainTask:
+    """What the loop needs of a training on shards by one loss.
 
     Args:
       config: a `RunConfig` with `buckets`, `bucket_edges` and `remat`.
@@ -72,13 +123,8 @@ def shard_task(  # long: a function for each thing that the loop asks
       mesh: of all devices.
       learning: the rest.
     """
-    section, frozen = learning.section, learning.frozen
-    optimizer = make_optimizer(section)
-    rows_multiple = max(config.microbatches, mesh.size)
-    plan, buckets = make_plan(config, corpus, section.frames_per_batch)
-    lengths = corpus.lengths("train")
+    optimizer = make_optimizer(learning.section)
     loss_fn = rematerialized(learning.loss_fn) if config.remat else learning.loss_fn
-    number = hash_name(learning.name)
 
     def start() -> TrainState:
         state = create_state(learning.trained, optimizer)
@@ -91,12 +137,61 @@ def shard_task(  # long: a function for each thing that the loop asks
             state,
             frozen,
             batch,
-            jax.random.fold_in(jax.random.key(config.seed), number),
+            stage_key(config, learning.name),
             loss_fn=loss_fn,
             optimizer=at_progress(optimizer, progress),
             ema_decay=config.ema_decay,
             microbatching=microbatching(mesh, config.microbatches),
         )
+
+    updates = Updates(start, update, learning.loss_fn.weights)
+    return updated_on_shards(config, corpus, mesh, learning, updates)
+
+
+def adversarial_shard_task(
+    config: Any, corpus: MixedCorpus, mesh: Mesh, learning: AdversarialLearning
+) -> TrainTask:
+    """What the loop needs of a training on shards of two sides; see `shard_task`."""
+    sections = {GENERATOR: learning.section, DISCRIMINATORS: learning.discriminators_section}
+    optimizers = {side: make_optimizer(section) for side, section in sections.items()}
+    losses = learning.losses
+    if config.remat:
+        losses = losses._replace(generate=jax.checkpoint(losses.generate, policy=KEPT))
+
+    def start() -> AdversarialState:
+        state = create_adversarial_state(learning.trained, optimizers)
+        return shard(state, state_shardings(mesh, state))
+
+    def update(
+        state: AdversarialState, frozen: Params, batch: Batch, progress: jax.Array
+    ) -> tuple[AdversarialState, dict]:
+        return adversarial_step(
+            state,
+            frozen,
+            batch,
+            stage_key(config, learning.name),
+            losses=losses,
+            optimizers={side: at_progress(one, progress) for side, one in optimizers.items()},
+            ema_decay=config.ema_decay,
+            microbatching=microbatching(mesh, config.microbatches),
+        )
+
+    updates = Updates(start, update, learning.losses.weights)
+    return updated_on_shards(config, corpus, mesh, learning, updates)
+
+
+def updated_on_shards(
+    config: Any,
+    corpus: MixedCorpus,
+    mesh: Mesh,
+    learning: Learning | AdversarialLearning,
+    updates: Updates,
+) -> TrainTask:
+    """The rest of it: batches of a plan, their shapes, and what is said and looked at."""
+    section, frozen = learning.section, learning.frozen
+    rows_multiple = max(config.microbatches, mesh.size)
+    plan, buckets = make_plan(config, corpus, section.frames_per_batch)
+    lengths = corpus.lengths("train")
 
     def examples(step: int) -> list[int]:
         return [int(i) for i in plan[step - 1].indices if i != PADDING_ROW]
@@ -114,7 +209,7 @@ def shard_task(  # long: a function for each thing that the loop asks
         ):
             yield global_batch(mesh, rows)
 
-    def evaluate(step: int, state: TrainState, writer: Writer) -> None:
+    def evaluate(step: int, state: Any, writer: Writer) -> None:
         learning.evaluate(step, join_params(frozen, replicate(mesh, state.ema)), writer)
 
     def describe(compiled: Any, steps_done: int) -> None:
@@ -123,11 +218,11 @@ def shard_task(  # long: a function for each thing that the loop asks
     return TrainTask(
         name=learning.name,
         steps=section.steps,
-        start=start,
+        start=updates.start,
         fixed=frozen,
-        update=update,
+        update=updates.update,
         learning_rate=make_learning_rate(section.learning_rate),
-        weights=learning.loss_fn.weights,
+        weights=updates.weights,
         shapes={bucket: _shapes(bucket, corpus, mesh, rows_multiple) for bucket in buckets},
         shape_of=lambda step: plan[step - 1].bucket,
         batches=batches,
@@ -137,6 +232,11 @@ def shard_task(  # long: a function for each thing that the loop asks
         evaluate=evaluate,
         minutes=learning.minutes,
     )
+
+
+def stage_key(config: Any, name: str) -> jax.Array:
+    """The random key of a training: of the config's seed and its name."""
+    return jax.random.fold_in(jax.random.key(config.seed), hash_name(name))
 
 
 def make_plan(
@@ -174,8 +274,7 @@ def make_plan(
 
 def rematerialized(loss_fn: LossFn) -> LossFn:
     """The same loss; for its backward pass only matmuls are kept, the rest is computed again."""
-    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-    return loss_fn._replace(parts=jax.checkpoint(loss_fn.parts, policy=policy, static_argnums=4))
+    return loss_fn._replace(parts=jax.checkpoint(loss_fn.parts, policy=KEPT, static_argnums=4))
 
 
 def hash_name(name: str) -> int:

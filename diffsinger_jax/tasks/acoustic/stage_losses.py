@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,71 @@ _CONDITION, _PRIOR = 2**31 - 2, 2**31 - 3
 """In the same place: which rows are shown without condition and prior."""
 
 
+class AuxiliaryOutputs(NamedTuple):
+    """What the auxiliary model makes of a batch; a pytree.
+
+    Attributes:
+      z: f32[B, T, M], the auxiliary mel.
+      note, residual, voiced_logits: f32[B, T], see `DiffSinger.predict_pitch`.
+      log_frames: f32[B, N], durations; None where they are not predicted.
+    """
+
+    z: jax.Array
+    note: jax.Array
+    residual: jax.Array
+    voiced_logits: jax.Array
+    log_frames: jax.Array | None
+
+
+def auxiliary_outputs(
+    model: DiffSinger, params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool
+) -> AuxiliaryOutputs:
+    """All of them; with dropout in training, where each row has draws of its own."""
+    variables = {"params": params}
+
+    def call(method: Callable, part: int, *args: Any) -> Any:
+        if not train:
+            return model.apply(variables, *args, method=method)
+
+        def of_row(row_key: jax.Array, *args: Any) -> Any:
+            args = jax.tree.map(lambda x: x[None], args)
+            rngs = {"dropout": row_key}
+            out = model.apply(variables, *args, train=True, rngs=rngs, method=method)
+            return jax.tree.map(lambda x: x[0], out)
+
+        return jax.vmap(of_row)(row_keys(jax.random.fold_in(key, part), rows), *args)
+
+    encoded = call(model.encode, 0, batch)
+    note, residual, voiced_logits = call(model.predict_pitch, 2, encoded, batch)
+    cond = model.apply(variables, encoded, batch, method=model.condition)
+    z = call(model.auxiliary_mel, 3, cond, batch.mask)
+    log_frames = call(model.predict_durations, 1, encoded, batch) if model.durations else None
+    return AuxiliaryOutputs(z, note, residual, voiced_logits, log_frames)
+
+
+def auxiliary_losses(
+    model: DiffSinger, scaling: MelScaling, batch: Batch, outputs: AuxiliaryOutputs
+) -> Losses:
+    """The distances of these outputs to the singer's, by the names of the losses."""
+    losses = mel_losses(outputs.z, scaling.scale(batch.mel), scaling.half_range, batch.mask)
+    if outputs.log_frames is not None:
+        losses |= duration_losses(
+            outputs.log_frames, batch.ph_frames, batch.onset, batch.tokens > 0
+        )
+    if model.pitch == "none":
+        return losses
+    of_pitch = pitch_losses(
+        outputs.residual,
+        outputs.voiced_logits,
+        distance=hz_to_midi(batch.f0) - outputs.note,
+        voiced=batch.f0 > 0,
+        has_note=outputs.note > 0,
+        mask=batch.mask,
+        needs_notes=model.pitch in PITCH_FROM_NOTES,
+    )
+    return losses | of_pitch
+
+
 def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str, float]) -> LossFn:
     """Stage 1: auxiliary mel (L1 + SSIM), durations and pitch.
 
@@ -47,42 +112,8 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
     """
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
-        variables = {"params": params}
-
-        def call(method, part, *args):
-            """With dropout in training, where each row has draws of its own."""
-            if not train:
-                return model.apply(variables, *args, method=method)
-
-            def of_row(row_key, *args):
-                args = jax.tree.map(lambda x: x[None], args)
-                rngs = {"dropout": row_key}
-                out = model.apply(variables, *args, train=True, rngs=rngs, method=method)
-                return jax.tree.map(lambda x: x[0], out)
-
-            return jax.vmap(of_row)(row_keys(jax.random.fold_in(key, part), rows), *args)
-
-        encoded = call(model.encode, 0, batch)
-        note, residual, voiced_logits = call(model.predict_pitch, 2, encoded, batch)
-        cond = model.apply(variables, encoded, batch, method=model.condition)
-        z = call(model.auxiliary_mel, 3, cond, batch.mask)
-
-        losses = mel_losses(z, scaling.scale(batch.mel), scaling.half_range, batch.mask)
-        if model.durations:
-            log_frames = call(model.predict_durations, 1, encoded, batch)
-            losses |= duration_losses(log_frames, batch.ph_frames, batch.onset, batch.tokens > 0)
-        if model.pitch == "none":
-            return losses
-        of_pitch = pitch_losses(
-            residual,
-            voiced_logits,
-            distance=hz_to_midi(batch.f0) - note,
-            voiced=batch.f0 > 0,
-            has_note=note > 0,
-            mask=batch.mask,
-            needs_notes=model.pitch in PITCH_FROM_NOTES,
-        )
-        return losses | of_pitch
+        outputs = auxiliary_outputs(model, params, batch, key, rows, train)
+        return auxiliary_losses(model, scaling, batch, outputs)
 
     left_out: tuple[str, ...] = () if model.pitch != "none" else PITCH_LOSSES
     left_out += () if model.durations else DURATION_LOSSES

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def train_voice(
         if config.has_auxiliary:
             params = run_stage(run, auxiliary_stage(run), params)
         if stage == "auxiliary":
-            return _keep_voice(run, _auxiliary_only(config), params, AUXILIARY_VOICE)
+            return keep_voice(run, _auxiliary_only(config), params, AUXILIARY_VOICE)
         if stage == "boundary":
             run_stage(run, *boundary_stage(run, params))
             log_primary(f"to see k: diffsinger-jax boundary --workdir {opened}")
@@ -116,26 +116,37 @@ def train_voice(
         if config.has_auxiliary and "prior_scale" not in frozen_paths(config):
             params = {**params, **measure_prior(run, params)}
         params = run_stage(run, denoiser_stage(run), params)
-        return _keep_voice(run, run.config, params, "voice")
+        return keep_voice(run, run.config, params, "voice")
 
 
 def _checked_config(given: Any, stage: str) -> AcousticConfig:
-    """With the model of the voice that it starts from; fits the stage and the devices."""
+    """With the model of the voice that it starts from; fits the stage."""
     config = acoustic_config(with_voice(as_dict(given)))
     check_stage(config, stage)
-    check_layout(
-        devices=jax.device_count(),
-        hosts=jax.process_count(),
-        microbatches=config.microbatches,
-        fsdp=config.mesh.fsdp,
-    )
     return config
 
 
 def _begin(run: AcousticRun, stage: str) -> Params:
     """The params before the first stage, once all is checked, kept and said."""
     check_run(run, stage)
-    _keep_config(run.config, run.workdir)
+    _check_stages(run.config, run.workdir)
+    return begin_run(run, FIXED_SECTIONS)
+
+
+def begin_run(run: AcousticRun, fixed_sections: Sequence[str]) -> Params:
+    """The params before the first step, once the config is kept and what is trained is said.
+
+    Args:
+      run: checked.
+      fixed_sections: of the config, that the weights depend on.
+
+    Raises:
+      InputError: if the workdir holds a run with others.
+    """
+    before, now = read_config(run.workdir), plain(run.config)
+    if before is not None:
+        require_same(completed(before), now, fixed_sections, run.workdir)
+    write_config(now, run.workdir)
     for sentence in describe_start(run.config, run.corpus):
         log_primary(sentence)
     describe_devices(run.config.mesh.fsdp)
@@ -144,7 +155,7 @@ def _begin(run: AcousticRun, stage: str) -> Params:
     return params
 
 
-def _keep_voice(run: AcousticRun, config: AcousticConfig, params: Params, folder: str) -> Voice:
+def keep_voice(run: AcousticRun, config: AcousticConfig, params: Params, folder: str) -> Voice:
     """Writes the voice into a folder of the workdir."""
     voice = make_voice(config, run.corpus, params)
     if is_primary():
@@ -164,7 +175,17 @@ def _auxiliary_only(config: AcousticConfig) -> AcousticConfig:
 def open_run(
     config: AcousticConfig, workdir: Workdir, profile: tuple[int, int] | None = None
 ) -> AcousticRun:
-    """What the stages of a run share."""
+    """What the stages of a run share.
+
+    Raises:
+      InputError: if devices or corpus do not fit.
+    """
+    check_layout(
+        devices=jax.device_count(),
+        hosts=jax.process_count(),
+        microbatches=config.microbatches,
+        fsdp=config.mesh.fsdp,
+    )
     corpus = open_training_corpus(config)
     acoustic = acoustic_model(config.model, config.schedule, config.process, corpus.info)
     mesh = data_mesh(fsdp=config.mesh.fsdp)
@@ -287,12 +308,11 @@ BOUNDARY_METHODS = {"learned": _learned, "closed_form": _closed_form}
 """How `k_step = "auto"` finds k, by the name in a config."""
 
 
-def _keep_config(config: AcousticConfig, workdir: Workdir) -> None:
-    """Keeps the config beside what it made, and refuses to go on with another model."""
+def _check_stages(config: AcousticConfig, workdir: Workdir) -> None:
+    """Refuses to go on with a stage that was trained in another way."""
     before, now = read_config(workdir), plain(config)
     if before is not None:
         before = completed(before)
-        require_same(before, now, FIXED_SECTIONS, workdir)
         for name in STAGES:
             was, wanted = before[name]["optimizer"], config.stage(name).optimizer
             if (workdir.checkpoints / name).exists() and was != wanted:
@@ -307,4 +327,3 @@ def _keep_config(config: AcousticConfig, workdir: Workdir) -> None:
                 f"{trained} holds a boundary predictor of another size; remove it, or give the "
                 "config.boundary that it was started with"
             )
-    write_config(now, workdir)
