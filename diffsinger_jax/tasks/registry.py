@@ -37,6 +37,10 @@ TASKS = {
         "diffsinger_jax.tasks.acoustic.config:AcousticConfig",
         "diffsinger_jax.tasks.acoustic.task:train_voice",
     ),
+    "gan_singer": Task(
+        "diffsinger_jax.tasks.gan_singer.config:GanSingerConfig",
+        "diffsinger_jax.tasks.gan_singer.task:train_gan_singer",
+    ),
     "variance": Task(
         "diffsinger_jax.tasks.variance.config:VarianceConfig",
         "diffsinger_jax.tasks.variance.task:train_variance",

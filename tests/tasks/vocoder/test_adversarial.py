@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from two_sides import gradients, nonzero, optimizers, same, state_with
 
 from diffsinger_jax.audio.mel import mel_filterbank
-from diffsinger_jax.engine.adversarial import adversarial_step, create_adversarial_state
+from diffsinger_jax.engine.adversarial import adversarial_step
 from diffsinger_jax.models.discriminators import Discriminators
 from diffsinger_jax.models.nsf_hifigan import NsfHifigan
 from diffsinger_jax.tasks.vocoder.losses import (
@@ -73,19 +73,9 @@ def params(batch):
     return random_params(batch)
 
 
-def remember():
-    """An optimizer that passes the gradients on, and keeps them as its state."""
-    return optax.GradientTransformation(
-        lambda params: jax.tree.map(jnp.zeros_like, params),
-        lambda gradients, state, params=None: (gradients, gradients),
-    )
-
-
 @functools.lru_cache
 def step():
     """One program for all tests: weights and learning rates are arguments."""
-    adam = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
-    optimizers = {n: optax.chain(remember(), adam) for n in ("generator", "discriminators")}
 
     @jax.jit
     def update(state, batch, weights):
@@ -95,35 +85,15 @@ def step():
             batch,
             jax.random.key(2),
             losses=vocoder_losses(GENERATOR, DISCRIMINATORS, views(), weights),
-            optimizers=optimizers,
+            optimizers=optimizers(),
             ema_decay=0.99,
         )
 
-    return optimizers, update
-
-
-def state_with(params, **rates):
-    optimizers, _ = step()
-    state = create_adversarial_state(params, optimizers)
-    for name, rate in rates.items():
-        state.opt_state[name][1].hyperparams["learning_rate"] = jnp.float32(rate)
-    return state
-
-
-def gradients(state, name):
-    return state.opt_state[name][0]
-
-
-def same(a, b):
-    return all(jax.tree.leaves(jax.tree.map(lambda x, y: np.array_equal(x, y), a, b)))
-
-
-def nonzero(tree):
-    return [bool(np.any(x)) for x in jax.tree.leaves(tree)]
+    return update
 
 
 def test_the_losses_have_no_gradient_for_the_other_side(params, batch):
-    _, update = step()
+    update = step()
     whole, losses = update(state_with(params), batch, WEIGHTS)
     discriminators_only, _ = update(state_with(params), batch, dict.fromkeys(WEIGHTS, 0.0))
     # Without its own losses the generator has no gradient: the discriminators' gives it none.
@@ -142,7 +112,7 @@ def test_the_losses_have_no_gradient_for_the_other_side(params, batch):
 
 
 def test_each_side_moves_by_its_own_optimizer_alone(params, batch):
-    _, update = step()
+    update = step()
     both, _ = update(state_with(params), batch, WEIGHTS)
     discriminator, _ = update(state_with(params, generator=0.0), batch, WEIGHTS)
     generator, _ = update(state_with(params, discriminators=0.0), batch, WEIGHTS)
@@ -155,7 +125,7 @@ def test_each_side_moves_by_its_own_optimizer_alone(params, batch):
 
 
 def test_a_resumed_run_is_the_same_bit_by_bit(params, batch):
-    _, update = step()
+    update = step()
     state = state_with(params)
     for _ in range(2):
         state, _ = update(state, batch, WEIGHTS)
@@ -166,7 +136,7 @@ def test_a_resumed_run_is_the_same_bit_by_bit(params, batch):
 
 
 def test_it_learns(params, batch):
-    _, update = step()
+    update = step()
     state, first = update(state_with(params), batch, WEIGHTS)
     for _ in range(30):
         state, last = update(state, batch, WEIGHTS)
@@ -175,7 +145,7 @@ def test_it_learns(params, batch):
 
 
 def test_numbers_that_are_none_move_neither_side(params, batch):
-    _, update = step()
+    update = step()
     before = state_with(params)
     wav = batch.wav.copy()
     wav[1, 5] = np.nan
