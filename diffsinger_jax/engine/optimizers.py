@@ -134,6 +134,9 @@ def muon(
 
 
 MUON_MOMENTUM, MUON_EPSILON = 0.95, 1e-7
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Of X' = (a + b X X^T + c (X X^T)^2) X, which brings all singular values to about 1."""
+NEWTON_SCHULZ_ROUNDS = 5
 OUTPUT_LAYERS = ("['head']['dense']", "['auxiliary_decoder']['out']")
 """In the paths of the layers that put out data, which Muon leaves to AdamW."""
 
@@ -148,35 +151,61 @@ def muon_adamw(
     lr sqrt(larger side); output layers are AdamW's. openvpi/DiffSinger trains so.
     """
 
-    def of(path: tuple, param: Any) -> optax.contrib.MuonDimensionNumbers | None:
+    def label(path: tuple, param: Any) -> str:
         name = jax.tree_util.keystr(path)
-        last = jnp.ndim(param) - 1
         at_the_end = any(layer in name for layer in OUTPUT_LAYERS)
-        if last < 1 or at_the_end or name.endswith("['embedding']"):
-            return None
-        return optax.contrib.MuonDimensionNumbers(tuple(range(last)), (last,))
-
-    def matrices(params: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(of, params)
-
-    def labels(params: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, param: "adamw" if of(path, param) is None else "muon", params
-        )
+        by_adamw = jnp.ndim(param) < 2 or at_the_end or name.endswith("['embedding']")
+        return "adamw" if by_adamw else "muon"
 
     orthogonal = optax.chain(
         _momentum(MUON_MOMENTUM),
-        optax.contrib.scale_by_muon(
-            beta=0.0, nesterov=False, eps=MUON_EPSILON, weight_dimension_numbers=matrices
-        ),
-        optax.stateless_with_tree_map(
-            lambda update, _: update * max(update.shape[-1], update.size // update.shape[-1]) ** 0.5
-        ),
+        optax.stateless(lambda updates, _: orthogonalized(updates)),
+        optax.stateless_with_tree_map(lambda update, _: update * max(_sides(update)) ** 0.5),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(learning_rate),
     )
     rest = optax.adamw(learning_rate, b1=betas[0], b2=betas[1], weight_decay=0.0)
-    return optax.partition({"muon": orthogonal, "adamw": rest}, labels)
+    return optax.partition(
+        {"muon": orthogonal, "adamw": rest},
+        lambda params: jax.tree_util.tree_map_with_path(label, params),
+    )
+
+
+def orthogonalized(updates: Any) -> Any:
+    """Each matrix with its singular vectors and singular values of about 1 (Jordan et al. 2024).
+
+    Those of the same sides go through the rounds together, and the rounds are a loop: programs are
+    then as small for a hundred layers as for one, and compile in seconds instead of minutes.
+
+    Args:
+      updates: a tree of f[..., out]; all axes but the last are one side of the matrix.
+    """
+    leaves, tree = jax.tree.flatten(updates)
+    by_sides: dict[tuple[int, int], list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        by_sides.setdefault((min(_sides(leaf)), max(_sides(leaf))), []).append(i)
+    for members in by_sides.values():
+        matrices = [leaves[i].reshape(_sides(leaves[i])) for i in members]
+        wide = jnp.stack([m if m.shape[0] <= m.shape[1] else m.T for m in matrices])
+        for i, m, x in zip(members, matrices, _newton_schulz(wide), strict=True):
+            leaves[i] = (x if m.shape[0] <= m.shape[1] else x.T).reshape(leaves[i].shape)
+    return jax.tree.unflatten(tree, leaves)
+
+
+def _sides(matrix: jax.Array) -> tuple[int, int]:
+    return matrix.size // matrix.shape[-1], matrix.shape[-1]
+
+
+def _newton_schulz(wide: jax.Array) -> jax.Array:
+    """[n, r, c] with r <= c, each by itself."""
+    a, b, c = NEWTON_SCHULZ
+
+    def once(_: jax.Array, x: jax.Array) -> jax.Array:
+        gram = x @ x.mT
+        return a * x + (b * gram + c * gram @ gram) @ x
+
+    norm = jnp.linalg.norm(wide, axis=(1, 2), keepdims=True)
+    return jax.lax.fori_loop(0, NEWTON_SCHULZ_ROUNDS, once, wide / (norm + MUON_EPSILON))
 
 
 def _momentum(beta: float) -> optax.GradientTransformation:
