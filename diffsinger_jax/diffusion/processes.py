@@ -87,6 +87,21 @@ class EpsProcess(OnPath):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class X0Process(OnPath):
+    """The network predicts the data itself, as in DiffGAN-TTS and ProDiff. Uses no prior."""
+
+    def target(
+        self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
+    ) -> jax.Array:
+        """x_0."""
+        return x0
+
+    def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
+        """The output itself."""
+        return output
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ResidualProcess(OnPath):
     """The network corrects the best linear guess around the auxiliary mel.
 
@@ -191,6 +206,62 @@ class GaussianFieldProcess(OnPath):
         """The linear estimate plus the network's correction."""
         _, estimate, noise2, places = self._estimate(x_t, t, prior)
         return prior + estimate + self.field.error_spread(noise2, places) * output
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConsistencyProcess:
+    """Another process, whose estimate is where the probability flow through x_t ends.
+
+    With y = x_t / alpha_t and s_t = sigma_t / alpha_t, s_1 that of the first time with noise,
+
+        f(x_t, t) = w y + (1 - w) x0(x_t, t),    w = s_1^2 / ((s_t - s_1)^2 + s_1^2),
+
+    so that f(x_1, 1) = y whatever the network says: the boundary condition of consistency models
+    (Song et al. 2023, eq. 5), with the other process's preconditioning in the place of EDM's, which
+    `ResidualProcess` is around the auxiliary mel. Beyond the first times w is nearly 0, so that a
+    diffusion model's params are where its student begins.
+
+    Attributes:
+      inner: the process of the teacher.
+    """
+
+    inner: Process
+
+    @property
+    def path(self) -> Path:
+        """That of the other process."""
+        return self.inner.path
+
+    def training_times(self, place: jax.Array, depth: float) -> jax.Array:
+        """As the other process."""
+        return self.inner.training_times(place, depth)
+
+    def trunk_time(self, t: jax.Array) -> jax.Array:
+        """As the other process."""
+        return self.inner.trunk_time(t)
+
+    def marginal(self, x0: jax.Array, t: jax.Array, eps: jax.Array) -> jax.Array:
+        """As the other process."""
+        return self.inner.marginal(x0, t, eps)
+
+    def trunk_input(self, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
+        """As the other process."""
+        return self.inner.trunk_input(x_t, t, prior)
+
+    def target(
+        self, x0: jax.Array, x_t: jax.Array, t: jax.Array, eps: jax.Array, prior: jax.Array
+    ) -> jax.Array:
+        """As the other process: of a teacher, before it is distilled."""
+        return self.inner.target(x0, x_t, t, eps, prior)
+
+    def x0(self, output: jax.Array, x_t: jax.Array, t: jax.Array, prior: jax.Array) -> jax.Array:
+        """f(x_t, t), see the class."""
+        alpha, sigma = self.path.coefficients(t)
+        first = jnp.full(t.shape, self.path.at_depth(self.path.resolution))
+        alpha_first, sigma_first = self.path.coefficients(first)
+        least = sigma_first / alpha_first
+        share = least**2 / ((sigma / alpha - least) ** 2 + least**2)
+        return share * x_t / alpha + (1.0 - share) * self.inner.x0(output, x_t, t, prior)
 
 
 RESOLUTION = 1000
@@ -311,6 +382,7 @@ def _schedule_path(settings: Mapping[str, Any]) -> Path:
 
 PROCESSES: dict[str, ProcessKind] = {
     "eps": ProcessKind(_schedule_path, lambda path, settings, params: EpsProcess(path)),
+    "x0": ProcessKind(_schedule_path, lambda path, settings, params: X0Process(path)),
     "residual": ProcessKind(
         _schedule_path,
         lambda path, settings, params: ResidualProcess(path, params["prior_scale"]),
@@ -320,3 +392,12 @@ PROCESSES: dict[str, ProcessKind] = {
     "velocity": ProcessKind(lambda settings: STRAIGHT, _velocity),
 }
 """What a denoiser may predict, by the name in a config or a voice."""
+
+
+def _consistency(kind: ProcessKind) -> ProcessKind:
+    return kind._replace(make=lambda *given: ConsistencyProcess(kind.make(*given)))
+
+
+CONSISTENCY = {name: f"consistency_{name}" for name in ("eps", "x0", "residual", "field")}
+"""Of a process the one of its students, by its name."""
+PROCESSES |= {student: _consistency(PROCESSES[name]) for name, student in CONSISTENCY.items()}

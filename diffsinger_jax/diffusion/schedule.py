@@ -102,9 +102,30 @@ def cosine_schedule(steps: int, offset: float = 0.008) -> NoiseSchedule:
     return NoiseSchedule(np.clip(1.0 - alpha_bar[1:] / alpha_bar[:-1], 0.0, 0.999))
 
 
+def variance_preserving_schedule(
+    steps: int, beta_min: float = 0.1, beta_max: float = 40.0
+) -> NoiseSchedule:
+    """Few and large steps of a continuous diffusion (Song et al. 2021; DiffGAN-TTS, eq. 4).
+
+        beta_t = 1 - exp(-beta_min / T - (beta_max - beta_min) (2 t - 1) / (2 T^2)),  t = 1 .. T
+
+    Raises:
+      ValueError: if not 0 < beta_min <= beta_max, or steps < 1.
+    """
+    if steps < 1 or not 0 < beta_min <= beta_max:
+        raise ValueError(
+            f"a variance preserving schedule needs steps >= 1 and 0 < beta_min <= beta_max, "
+            f"got steps={steps}, beta_min={beta_min}, beta_max={beta_max}"
+        )
+    t = np.arange(1, steps + 1)
+    rates = beta_min / steps + 0.5 * (beta_max - beta_min) * (2 * t - 1) / steps**2
+    return NoiseSchedule(-np.expm1(-rates))
+
+
 SCHEDULES: Mapping[str, Callable[..., NoiseSchedule]] = {
     "linear": linear_schedule,
     "cosine": cosine_schedule,
+    "variance_preserving": variance_preserving_schedule,
 }
 """The schedules that a config can name."""
 

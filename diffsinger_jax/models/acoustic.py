@@ -139,6 +139,13 @@ class AcousticModel:
         shown = self._shown(cond, prior)
         return self.generator(params).predictor(shown, prior, batch.mask, times, estimate=estimate)
 
+    def estimator(
+        self, params: Any, mask: jax.Array, cond: jax.Array, prior: jax.Array
+    ) -> PredictX0:
+        """(x_t, t [B]) -> x_0 at any times, as training asks; see `predictor`."""
+        generator, shown = self.generator(params), self._shown(cond, prior)
+        return lambda x_t, t: generator.estimate(x_t, t, shown, prior, mask)
+
     def generator(self, params: Any) -> Generator:
         """The denoiser with its process, which makes z of noise."""
         return Generator(

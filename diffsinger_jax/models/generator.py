@@ -99,6 +99,12 @@ class Generator:
 
         return predict
 
+    def estimate(
+        self, x_t: jax.Array, t: jax.Array, cond: jax.Array, prior: jax.Array, mask: jax.Array
+    ) -> jax.Array:
+        """x_0 [B, T, D] behind `output`, for times t [B] that may differ from row to row."""
+        return self.process.x0(self.output(x_t, t, cond, prior, mask), x_t, t, prior)
+
     def sample(
         self,
         cond: jax.Array,

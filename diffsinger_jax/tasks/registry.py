@@ -37,6 +37,10 @@ TASKS = {
         "diffsinger_jax.tasks.acoustic.config:AcousticConfig",
         "diffsinger_jax.tasks.acoustic.task:train_voice",
     ),
+    "distill": Task(
+        "diffsinger_jax.tasks.distill.config:DistillConfig",
+        "diffsinger_jax.tasks.distill.task:train_student",
+    ),
     "gan_singer": Task(
         "diffsinger_jax.tasks.gan_singer.config:GanSingerConfig",
         "diffsinger_jax.tasks.gan_singer.task:train_gan_singer",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-METHODS = ("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc", "euler", "rk2", "rk4", "rk5")
+METHODS = (
+    *("ddpm", "ddim", "plms", "dpm_solver_pp_2m", "unipc", "consistency"),
+    *("euler", "rk2", "rk4", "rk5"),
+)
 """The names in `diffusion.samplers.ALL_SAMPLERS`; a test holds that they are the same."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, FLOW_SAMPLERS, SAMPLERS
+from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, FLOW_SAMPLERS, X0_SAMPLERS
 from diffsinger_jax.diffusion.sampling import STARTS, Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.qualities import QUALITIES
@@ -58,9 +58,10 @@ def resolve_sampling(
         if quality not in QUALITIES:
             raise InputError(f"the qualities are {', '.join(QUALITIES)}, there is no {quality!r}")
         meant = QUALITIES[quality]
-        method = method or meant.method
-        bounds = [n for n in (meant.steps, most) if n is not None]
-        steps = steps or min(bounds, default=own.steps)
+        if not is_few_step(own):
+            method = method or meant.method
+            bounds = [n for n in (meant.steps, most) if n is not None]
+            steps = steps or min(bounds, default=own.steps)
     method = method or own.method
     keeps_interval = steps is None or (steps == own.steps and k == own.k_step)
     if steps is None:
@@ -81,6 +82,15 @@ def resolve_sampling(
     return found
 
 
+def is_few_step(sampling: Sampling) -> bool:
+    """Whether it is that of a voice made for fewer steps than any quality takes.
+
+    Every quality leaves it as it is: other steps of a distilled voice are no better.
+    """
+    most = QUALITIES["draft"].steps or 0
+    return 0 < sampling.k_step != sampling.steps < most
+
+
 def require_possible(sampling: Sampling, path: Path) -> None:
     """That these numbers are ones a path has.
 
@@ -88,7 +98,7 @@ def require_possible(sampling: Sampling, path: Path) -> None:
       InputError: if k_step or steps are out of range, or a name is unknown.
     """
     k, steps = sampling.k_step, sampling.steps
-    known = tuple(SAMPLERS if path.discrete else ALL_SAMPLERS)
+    known = tuple(X0_SAMPLERS if path.discrete else ALL_SAMPLERS)
     if sampling.method not in ALL_SAMPLERS:
         raise InputError(f"the methods are {', '.join(known)}, there is no {sampling.method!r}")
     if sampling.method not in known:

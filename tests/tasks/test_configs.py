@@ -89,8 +89,11 @@ WRONG = {
     ),
     "learning nothing": ({"denoiser.t_below": 0}, "t_below is 0"),
     "an empty schedule": ({"schedule.steps": 0}, "needs steps >= 1 .* got steps=0"),
-    "a schedule of no name": ({"schedule.name": "sine"}, "linear, cosine, straight, got 'sine'"),
-    "a process": ({"process": "flow"}, "config.process is one of eps, residual.*got 'flow'"),
+    "a schedule of no name": (
+        {"schedule.name": "sine"},
+        "linear, cosine, variance_preserving, straight, got 'sine'",
+    ),
+    "a process": ({"process": "flow"}, "config.process is one of eps, x0, residual.*got 'flow'"),
     "a distance": ({"denoiser.distance": "l3"}, "distance is one of l1, l2, got 'l3'"),
     "no auxiliary mel, but predictors": (
         {"model.auxiliary": "none"},

@@ -15,7 +15,7 @@ import numpy as np
 
 from diffsinger_jax.diffusion.noise import NoiseAt
 from diffsinger_jax.diffusion.path import Path
-from diffsinger_jax.diffusion.samplers.ancestral import ancestral_sampler
+from diffsinger_jax.diffusion.samplers.ancestral import ancestral_sampler, consistency_sampler
 from diffsinger_jax.diffusion.samplers.estimates import PredictX0
 from diffsinger_jax.diffusion.samplers.exponential import dpm_solver_pp_2m_sampler, unipc_sampler
 from diffsinger_jax.diffusion.samplers.plms import plms_sampler, plms_times
@@ -88,7 +88,13 @@ FLOW_SAMPLERS: Mapping[str, Sampler] = {
 }
 """Further methods, of processes that have a velocity."""
 
-ALL_SAMPLERS: Mapping[str, Sampler] = {**SAMPLERS, **FLOW_SAMPLERS}
+X0_SAMPLERS: Mapping[str, Sampler] = {
+    **SAMPLERS,
+    "consistency": Sampler(consistency_sampler, even_times, draws=True),
+}
+"""All that ask for x_0; "consistency" is of processes whose estimate is where the flow ends."""
+
+ALL_SAMPLERS: Mapping[str, Sampler] = {**X0_SAMPLERS, **FLOW_SAMPLERS}
 
 
 def make_sampler(method: str, eta: float = 0.0, clip_x0: bool = True) -> Sampler:

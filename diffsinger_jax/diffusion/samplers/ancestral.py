@@ -95,11 +95,42 @@ def ancestral_sampler(
     Returns:
       x: [B, T, D] at times[-1].
     """
+    weights = step_weights(path, times[:-1], times[1:], eta=eta)
+    return _stepped(predict_x0, x, noise_at if eta else None, times, weights, bound)
 
-    def body(x_t, step):
+
+def consistency_sampler(
+    path: Path,
+    predict_x0: PredictX0,
+    x: jax.Array,
+    noise_at: NoiseAt,
+    times: np.ndarray,
+    *,
+    bound: float | None = X0_BOUND,
+) -> jax.Array:
+    """x_next = alpha_next f(x_t, t) + sigma_next noise: to the data, and noise put back.
+
+    Of models whose estimate is where the flow ends (Song et al. 2023, algorithm 1); an estimate
+    that is the mean of the data loses its spread. Arguments as of `ancestral_sampler`.
+    """
+    alpha, sigma = path.on_host(times[1:])
+    weights = (np.asarray(one, np.float32) for one in (alpha, np.zeros_like(alpha), sigma))
+    return _stepped(predict_x0, x, noise_at, times, StepWeights(*weights), bound)
+
+
+def _stepped(
+    predict_x0: PredictX0,
+    x: jax.Array,
+    noise_at: NoiseAt | None,
+    times: np.ndarray,
+    weights: StepWeights,
+    bound: float | None,
+) -> jax.Array:
+    """`reverse_step` along `times`, with noise if there is some."""
+
+    def body(x_t: jax.Array, step: tuple[jax.Array, StepWeights]) -> tuple[jax.Array, None]:
         t, weights = step
-        noise = noise_at(t) if eta else jnp.zeros_like(x_t)
+        noise = jnp.zeros_like(x_t) if noise_at is None else noise_at(t)
         return reverse_step(predict_x0, x_t, t, weights, noise, bound), None
 
-    weights = step_weights(path, times[:-1], times[1:], eta=eta)
     return jax.lax.scan(body, x, jax.tree.map(jnp.asarray, (times[:-1], weights)))[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from diffsinger_jax.diffusion.processes import PATHS, PROCESSES, TIME_WEIGHTS
-from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, SAMPLERS
+from diffsinger_jax.diffusion.samplers import ALL_SAMPLERS, X0_SAMPLERS
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.optimizers import OptimizerConfig
 from diffsinger_jax.engine.run_config import RunConfig
@@ -240,10 +240,10 @@ def _check_sampling(config: AcousticConfig) -> None:
     if flow:
         _check_flow(config)
         return
-    if config.sampling.method not in SAMPLERS or config.denoiser.weighting != "uniform":
+    if config.sampling.method not in X0_SAMPLERS or config.denoiser.weighting != "uniform":
         raise InputError(
             f"config.sampling.method is {config.sampling.method!r} and config.denoiser.weighting "
-            f"is {config.denoiser.weighting!r}; a diffusion takes one of {', '.join(SAMPLERS)} "
+            f"is {config.denoiser.weighting!r}; a diffusion takes one of {', '.join(X0_SAMPLERS)} "
             'and "uniform"'
         )
     length, t_below = config.schedule["steps"], config.denoiser.t_below
