@@ -37,6 +37,10 @@ TASKS = {
         "diffsinger_jax.tasks.acoustic.config:AcousticConfig",
         "diffsinger_jax.tasks.acoustic.task:train_voice",
     ),
+    "diffgan": Task(
+        "diffsinger_jax.tasks.diffgan.config:DiffGanConfig",
+        "diffsinger_jax.tasks.diffgan.task:train_diffgan",
+    ),
     "distill": Task(
         "diffsinger_jax.tasks.distill.config:DistillConfig",
         "diffsinger_jax.tasks.distill.task:train_student",
