@@ -42,6 +42,14 @@ def test_a_quality_takes_no_more_steps_than_there_are(quality, k_step):
         assert found.steps == max(min(steps or k_step, k_step), 1)
 
 
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_a_voice_made_for_few_steps_keeps_them_at_every_quality(quality):
+    one = voice(25, 1, method="consistency")
+    assert resolve_sampling(one, quality=quality) == one.sampling
+    assert resolve_sampling(one, quality=quality, steps=2).steps == 2
+    assert resolve_sampling(voice(25, 13), quality=quality).method == QUALITIES[quality].method
+
+
 def test_what_is_given_goes_first():
     found = resolve_sampling(voice(), quality="draft", steps=20, method="ddim")
     assert (found.steps, found.method) == (20, "ddim")
