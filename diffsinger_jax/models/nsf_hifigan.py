@@ -139,6 +139,10 @@ class NsfHifigan(nn.Module):
         x = self.first(mel)
         if key is not None and self.noise_sigma > 0:
             x = x + self.noise_sigma * jax.random.normal(key, x.shape)
+        return self.upsample(x, source)
+
+    def upsample(self, x: jax.Array, source: jax.Array) -> jax.Array:
+        """The first convolution's output f32[B, T, channels] and the source to f32[B, T * hop]."""
         parallel = len(self.resblock_kernels)
         for i, upsampling in enumerate(self.upsamplings):
             x = upsampling(nn.leaky_relu(x, SLOPE))

@@ -77,8 +77,8 @@ def word_sums(values: jax.Array, word: jax.Array) -> jax.Array:
     Returns:
       f32[B, N]: word w at w - 1, zeros behind the last.
     """
-    words = jnp.arange(1, values.shape[1] + 1)
-    member = word[:, :, None] == words[None, None, :]  # [B, N, words]
+    number = 1 + jax.lax.broadcasted_iota(jnp.int32, (1, 1, values.shape[1]), 2)
+    member = word[:, :, None] == number  # [B, N, words]
     return jnp.einsum("bn,bnw->bw", values, member.astype(values.dtype))
 
 

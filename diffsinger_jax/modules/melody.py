@@ -124,7 +124,7 @@ def smooth_frames(x: jax.Array, mask: jax.Array, kernel: np.ndarray) -> jax.Arra
       f32[B, T], zero on padding.
     """
     last = jnp.maximum(mask.sum(axis=1, keepdims=True) - 1, 0)  # [B, 1]
-    place = jnp.arange(x.shape[1])[None, :]
+    place = jax.lax.broadcasted_iota(jnp.int32, (1, x.shape[1]), 1)
     back = (len(kernel) - 1) // 2
     taps = (
         float(weight) * jnp.take_along_axis(x, jnp.clip(place + i - back, 0, last), axis=1)
