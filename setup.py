@@ -75,7 +75,8 @@ setup(
         "formats": ["libresvip>=2.9"],
         # English words for speech: only the tables in misaki are read (Apache-2.0).
         "en": ["misaki>=0.9.4; python_version < '3.13'"],
-        "export": ["jax2onnx>=0.17", "onnx>=1.20"],  # voicebanks for OpenUtau
+        # Voicebanks for OpenUtau, written and sung with once.
+        "export": ["jax2onnx>=0.17,<0.18", "onnx>=1.20", "onnxruntime>=1.18"],
         "zh": ["pypinyin>=0.50"],  # Chinese characters to pinyin
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],  # OpenUtau's voicebanks and vocoders
         "torch": ["torch>=2.4"],  # its checkpoints in and out; singing and training need it not

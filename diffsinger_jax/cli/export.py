@@ -6,7 +6,7 @@ diffsinger-jax export openvpi_variance voices/name/variance --out name.ckpt
 diffsinger-jax export vocoder vocoders/name --out model.ckpt  openvpi's NSF-HiFiGAN
 diffsinger-jax export program pjs --out pjs.jaxexp            for JAX alone
 diffsinger-jax export openutau voices/name --out Name.zip     a voicebank for OpenUtau
-diffsinger-jax export onnx voices/name --out name.onnx        its acoustic model, for ONNX Runtime
+diffsinger-jax export onnx voices/name --out name.onnx        one graph, for ONNX Runtime
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     openutau = kinds.add_parser("openutau", help="as a voicebank, a folder or a .zip")
     openutau.set_defaults(write=_write_voicebank)
     openutau.add_argument(
-        "--vocoder", metavar="NAME", help="the package to sing with; openvpi's unless given"
-    )
-    onnx = kinds.add_parser("onnx", help="its acoustic model as an ONNX graph")
+        "--vocoder", metavar="FOLDER|NAME", help="a neural vocoder of ours, which is "
+        "written too, or the name of a package; the voice's own, else openvpi's, unless given",
+    )  # fmt: skip
+    onnx = kinds.add_parser("onnx", help="as an ONNX graph: phonemes and f0 to a mel, and to sound")
     onnx.set_defaults(write=_write_onnx)
+    onnx.add_argument(
+        "--vocoder", metavar="FOLDER", help="one of ours; the sound is then put out too"
+    )
     onnx.add_argument("--noise_input", action="store_true", help="take the noise as an input")
     voices = (voice, openvpi, program, openutau, onnx)
     whats = {"voice": voices, "vocoder": (vocoder,), "model": (variance,)}
@@ -94,21 +98,44 @@ def _write_vocoder(flags: argparse.Namespace) -> None:
 
 def _write_voicebank(flags: argparse.Namespace) -> None:
     from diffsinger_jax.interop.openutau.export_voicebank import VOCODER, export_voicebank
+    from diffsinger_jax.voices.vocoder import VOCODER_FILE, load_vocoder
     from diffsinger_jax.voices.voice import load_voice
 
     voice = load_voice(flags.source)
-    export_voicebank(voice, flags.out, vocoder=flags.vocoder or VOCODER)
-    print(f"wrote {flags.out}")
+    named = flags.vocoder or voice.vocoder or VOCODER
+    ours = (Path(named) / VOCODER_FILE).is_file()
+    if not ours and "/" in named:
+        raise InputError(
+            f"{named} is no vocoder of ours; give a folder with {VOCODER_FILE}, or the name of a "
+            "package that OpenUtau has"
+        )
+    checked = export_voicebank(voice, flags.out, vocoder=load_vocoder(named) if ours else named)
+    print(f"wrote {flags.out}", *checked.lines(), sep="\n")
+    mel = voice.info.mel
+    if named == VOCODER and (mel.sample_rate, mel.hop, mel.n_mels) != (44_100, 512, 128):
+        print(
+            f"OpenUtau needs a neural vocoder of its mel ({mel.sample_rate} Hz, hop {mel.hop}, "
+            f"{mel.n_mels} bins): train one with configs/vocoder_base.py and give it with "
+            "--vocoder; here it sings with --vocoder harmonic"
+        )
     print(f"licence of the voice: {voice.info.licence}")
 
 
 def _write_onnx(flags: argparse.Namespace) -> None:
     from diffsinger_jax.atomic_write import atomic_write
     from diffsinger_jax.interop.openutau.acoustic_graph import acoustic_graph
+    from diffsinger_jax.interop.openutau.onnx_parts import noise_as_inputs
+    from diffsinger_jax.interop.openutau.sound_graph import sound_graph
+    from diffsinger_jax.voices.vocoder import load_vocoder
     from diffsinger_jax.voices.voice import load_voice
 
     voice = load_voice(flags.source)
-    data, out = acoustic_graph(voice, noise_is_input=flags.noise_input), Path(flags.out)
+    out = Path(flags.out)
+    if flags.vocoder is None:
+        data = acoustic_graph(voice)
+    else:
+        data = sound_graph(voice, load_vocoder(flags.vocoder))
+    data = noise_as_inputs(data) if flags.noise_input else data
     try:
         with atomic_write(out) as partial:
             partial.write_bytes(data)

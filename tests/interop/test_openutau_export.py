@@ -1,5 +1,6 @@
-"""Voices of ours as OpenUtau voicebanks: the graph beside our own sampling; sung from a zip."""
+"""Voices of ours as OpenUtau voicebanks: each graph beside our own model; sung from a zip."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -15,15 +16,25 @@ from diffsinger_jax.cli import export, sing
 from diffsinger_jax.diffusion.noise import key_noise, time_number
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.interop.openutau.acoustic_graph import NOISE, acoustic_graph, frame_curves
-from diffsinger_jax.interop.openutau.contract import require_contract
-from diffsinger_jax.interop.openutau.settings import settings_of
+from diffsinger_jax.interop.openutau.acoustic_graph import acoustic_graph, frame_curves
+from diffsinger_jax.interop.openutau.onnx_parts import noise_as_inputs
 from diffsinger_jax.interop.openutau.voicebank import open_voicebank
 from diffsinger_jax.models.acoustic import acoustic_model
+from diffsinger_jax.models.scaling import PITCH
+from diffsinger_jax.models.variance import VarianceInputs
+from diffsinger_jax.models.variance_model import variance_model
+from diffsinger_jax.modules.melody import Notes, note_line
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
 from diffsinger_jax.voices.onnx_graph import OnnxGraph
+from diffsinger_jax.voices.variance import (
+    VarianceVoice,
+    empty_inputs,
+    save_variance,
+    variance_shapes,
+)
+from diffsinger_jax.voices.vocoder import NeuralVocoder, generator_shapes, save_vocoder
 from diffsinger_jax.voices.voice import Voice, empty_batch, load_voice, save_voice
 
 BINS, DEPTH = 6, 0.6
@@ -46,110 +57,304 @@ MODEL = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory):
-    vocabulary = Vocabulary(
-        ("SP", "AP", "a", "ja/k", "zh/k"), speakers=("alpha", "beta"), languages=("ja", "zh")
-    )
-    info = CorpusInfo(
-        "toy", MEL, vocabulary, np.full(BINS, -12.0), np.zeros(BINS), "CC0-1.0; nobody"
-    )
-    acoustic = acoustic_model(MODEL, {}, "velocity", info)
+TRUNK = {"trunk": "lynxnet2", "repeats": 2, "channels": 8, "layers": 1, "kernel_size": 3}
+BLOCKS = {"layers": 1, "heads": 2, "kernel_size": 3, "dropout": 0.0}
+VARIANCE = {
+    "hidden": 8, "encoder_layers": 1, "heads": 2, "kernel_size": 3, "dropout": 0.0,
+    "duration_settings": {"layers": 1, "hidden": 6, "kernel_size": 3, "dropout": 0.0},
+    "melody_settings": {"width": 8, **BLOCKS}, "pitch_settings": TRUNK, "curves": ("energy",),
+    "curve_settings": TRUNK, "speaker_in_condition": True,
+    "encoder_settings": {"cross_lingual": (3,)},
+}  # fmt: skip
+VOCODER = {
+    "channels": 4, "upsample_rates": [8, 10], "upsample_kernels": [16, 20], "resblock": "2",
+    "resblock_kernels": [3], "resblock_dilations": [[1, 3]], "source": "harmonics",
+}  # fmt: skip
+VOCABULARY = Vocabulary(
+    ("SP", "AP", "a", "ja/k", "zh/k"), speakers=("alpha", "beta"), languages=("ja", "zh")
+)
+INFO = CorpusInfo("toy", MEL, VOCABULARY, np.full(BINS, -12.0), np.zeros(BINS), "CC0-1.0; nobody")
+FLOW = Sampling(k_step=DEPTH, steps=3, method="euler")
+KEYS = jax.random.split(jax.random.key(7), 1)
+DURATIONS = np.array([2, 5, 9, 4])
+FRAMES = int(DURATIONS.sum())
+
+
+def random_params(shapes, seed=0):
+    """What begins at zero would hide mistakes."""
+    rng = np.random.default_rng(seed)
+    return jax.device_put(jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype("f4"), shapes))
+
+
+def toy_voice(sampling=FLOW, process="velocity", schedule=None, **changes):
+    model, schedule = MODEL | changes, schedule or {}
+    acoustic = acoustic_model(model, schedule, process, INFO)
     shapes = jax.eval_shape(
         lambda: acoustic.model.init(jax.random.key(0), empty_batch(acoustic))["params"]
     )
-    rng = np.random.default_rng(0)  # what begins at zero would hide mistakes
-    params = jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype("f4"), shapes)
-    sampling = Sampling(k_step=DEPTH, steps=3, method="euler")
-    toy = Voice(
-        "Toy", info, MODEL, {}, "velocity", sampling, "ja", params, ("durations", "f0"),
-        timing="openvpi", ranges={"key_shift": (-5.0, 6.0), "speed": (0.5, 2.0)},
+    return Voice(
+        "Toy", INFO, model, schedule, process, sampling, "ja", random_params(shapes),
+        ("durations", "f0"), timing="openvpi",
+        ranges={"key_shift": (-5.0, 6.0), "speed": (0.5, 2.0)},
     )  # fmt: skip
-    path = tmp_path_factory.mktemp("voices") / "toy"
-    save_voice(path, toy)
-    return path
 
 
-def test_the_graph_makes_the_mel_of_our_own_sampling_from_the_same_noise(voice):
-    voice = load_voice(voice)
-    graph = OnnxGraph.read(acoustic_graph(voice, noise_is_input=True), "toy")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A voice with a variance model, and a vocoder."""
+    folder = tmp_path_factory.mktemp("voices")
+    save_voice(folder / "toy", toy_voice())
+    straight = {"name": "straight"}
+    shapes = variance_shapes(variance_model(VARIANCE, straight, "velocity", VOCABULARY))
+    variance = VarianceVoice(
+        "Toy", VOCABULARY, MEL.sample_rate, MEL.hop, VARIANCE, straight, "velocity",
+        Sampling(k_step=1.0, steps=4, method="euler", start="gaussian"), random_params(shapes),
+        timing="openvpi",
+    )  # fmt: skip
+    save_variance(folder / "toy/variance", variance)
+    empty = NeuralVocoder("toy sound", MEL, VOCODER, "filled", {}, "CC0-1.0; nobody")
+    params = random_params(generator_shapes(empty.generator))
+    save_vocoder(folder / "vocoder", dataclasses.replace(empty, params=params))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voice(folder):
+    return load_voice(folder / "toy")
+
+
+@pytest.fixture(scope="module")
+def package(folder):
+    out = folder / "Toy.zip"
+    flags = ["--out", str(out), "--vocoder", str(folder / "vocoder")]
+    export.main(["openutau", str(folder / "toy"), *flags])
+    return out
+
+
+@pytest.fixture(scope="module")
+def bank(package):
+    """That it opens says that the inputs of all graphs are those that OpenUtau gives."""
+    return open_voicebank(package)
+
+
+def with_noise(graph):
+    return OnnxGraph.read(noise_as_inputs(graph._bytes), graph.where)
+
+
+def start_noise(path, depth, channels):
+    """What our sampling draws first."""
+    begin = np.asarray(path.at_depth(depth))
+    begin = begin if path.discrete else begin.astype(np.float32)
+    number = time_number(jax.numpy.asarray(begin)) + 1
+    return key_noise(KEYS, (1, FRAMES, channels), 1.0)(number)
+
+
+def acoustic_inputs(voice):
+    """Of a graph without depth, steps and noise, and our batch of the same."""
     rng = np.random.default_rng(1)
-    durations = np.array([2, 5, 9, 4])
     tokens, languages = np.array([1, 4, 3, 1]), np.array([0, 1, 0, 0])
-    frames = int(durations.sum())
-    curves = {name: rng.normal(size=frames).astype("f4") for name in frame_curves(voice)}
+    curves = {name: rng.normal(size=FRAMES).astype("f4") for name in frame_curves(voice)}
     curves["velocity"] = np.exp2(curves["velocity"])  # beyond its range, too
-    f0 = rng.uniform(100, 400, frames).astype("f4")
+    f0 = rng.uniform(100, 400, FRAMES).astype("f4")
     share = np.clip(curves["gender"], -1, 1)
     example = {
-        "tokens": tokens, "ph_frames": durations, "f0": f0, "language": languages, "speaker": 1,
+        "tokens": tokens, "ph_frames": DURATIONS, "f0": f0, "language": languages, "speaker": 1,
         "note_midi": tokens * 0.0, "note_sec": tokens * 0.0, "slur": tokens * 0,
-        "onset": tokens * 0, "mel": np.zeros((frames, BINS)), "energy": curves["energy"],
+        "onset": tokens * 0, "mel": np.zeros((FRAMES, BINS)), "energy": curves["energy"],
         "key_shift": np.where(share > 0, 6 * share, 5 * share),
         "speed": np.clip(curves["velocity"], 0.5, 2.0),
     }  # fmt: skip
-    batch = collate([example], Bucket(1, frames, len(tokens)), BINS, voice.curves)
-    keys = jax.random.split(jax.random.key(7), 1)
+    batch = collate([example], Bucket(1, FRAMES, len(tokens)), BINS, voice.curves)
     (table,) = voice.params["speaker_embedding"].values()
-    for depth, steps in ((DEPTH, 3), (0.25, 5)):
-        sampling = Sampling(k_step=depth, steps=steps, method="euler")
-        begin = time_number(np.float32(voice.path.at_depth(depth)))
-        noise = key_noise(keys, (1, frames, BINS), 1.0)(begin + 1)
-        feed = {"tokens": tokens[None], "durations": durations[None], "f0": f0[None]}
-        feed |= {name: values[None] for name, values in curves.items()}
-        feed |= {"languages": languages[None] + 1, NOISE: noise}
-        feed |= {"spk_embed": np.tile(table[1], (1, frames, 1)), "depth": depth, "steps": steps}
-        mel = graph.run(feed)["mel"]
-        ours = np.asarray(voice.sample_mel(batch, keys, sampling))
-        np.testing.assert_allclose(mel, ours, rtol=0, atol=1e-5 * np.ptp(ours))
-    still = graph.run(feed | {"depth": 0.0, NOISE: np.full_like(noise, 1e6)})["mel"]
-    ours = np.asarray(voice.sample_mel(batch, keys, Sampling(k_step=0, steps=1, method="euler")))
-    np.testing.assert_allclose(still, ours, rtol=0, atol=1e-5 * np.ptp(ours))
+    feed = {"tokens": tokens[None], "durations": DURATIONS[None], "f0": f0[None]}
+    feed |= {name: values[None] for name, values in curves.items()}
+    feed |= {"languages": languages[None] + 1, "spk_embed": np.tile(table[1], (1, FRAMES, 1))}
+    return feed, batch
 
 
-def test_a_zip_is_a_whole_voicebank_that_sings(voice, tmp_path, capsys):
-    out = tmp_path / "Toy.zip"
-    export.main(["openutau", str(voice), "--out", str(out), "--vocoder", "some_package"])
-    assert "licence of the voice: CC0-1.0; nobody" in capsys.readouterr().out
-    with zipfile.ZipFile(out) as package:
-        names = package.namelist()
-        assert json.loads(package.read("Toy/phonemes.json"))["zh/k"] == 5
-        assert "CC0-1.0; nobody" in package.read("Toy/LICENSE.txt").decode()
-    assert {f"Toy/embeds/{name}.emb" for name in ("alpha", "beta")} <= set(names)
-    bank = open_voicebank(out)
+def near(found, ours, share=1e-5):
+    ours = np.asarray(ours)
+    np.testing.assert_allclose(found, ours, rtol=0, atol=share * np.ptp(ours))
+
+
+def test_the_graph_makes_the_mel_of_our_own_sampling_from_the_same_noise(bank, voice):
+    graph = with_noise(bank.acoustic.graph("acoustic"))
+    feed, batch = acoustic_inputs(voice)
+    sampling = Sampling(k_step=0.25, steps=5, method="euler")
+    noise = start_noise(voice.path, 0.25, BINS)
+    mel = graph.run(feed | {"depth": 0.25, "steps": 5, "noise": noise})["mel"]
+    near(mel, voice.sample_mel(batch, KEYS, sampling))
+    deep, deeper = (
+        graph.run(feed | {"depth": depth, "steps": 2, "noise": noise})["mel"]
+        for depth in (DEPTH, 1.0)
+    )
+    np.testing.assert_array_equal(deep, deeper)
+    assert np.abs(deep - mel).max() > 0.1 * np.ptp(mel)
+    nothing = {"depth": 0.0, "steps": 1, "noise": np.full_like(noise, 1e6)}
+    still = Sampling(k_step=0, steps=1, method="euler")
+    near(graph.run(feed | nothing)["mel"], voice.sample_mel(batch, KEYS, still))
+
+
+def test_a_schedule_is_stepped_through_as_openvpi_does():
+    own = Sampling(k_step=6, steps=3, method="ddim", clip_x0=False)
+    schedule = {"name": "linear", "steps": 10, "beta_max": 0.3}
+    voice = toy_voice(own, "eps", schedule, trunk="wavenet", trunk_settings={})
+    graph = OnnxGraph.read(noise_as_inputs(acoustic_graph(voice)), "toy")
+    feed, batch = acoustic_inputs(voice)
+    noise = start_noise(voice.path, 6, BINS)
+    for steps, interval in ((3, 2), (2, 3)):
+        sampling = dataclasses.replace(own, plms_interval=interval, ends_at_data=False)
+        mel = graph.run(feed | {"depth": 0.9, "steps": steps, "noise": noise})["mel"]
+        near(mel, voice.sample_mel(batch, KEYS, sampling))
+    silent = dataclasses.replace(own, temperature=0.0, steps=6, method="ddpm")
+    graph = OnnxGraph.read(acoustic_graph(dataclasses.replace(voice, sampling=silent)), "toy")
+    mel = graph.run(feed | {"depth": 0.6, "steps": 20})["mel"]
+    near(mel, voice.sample_mel(batch, KEYS, silent))
+
+
+def test_durations_pitch_and_curves_are_those_of_our_variance_model(bank, voice):
+    own = voice.variance
+    tokens, languages = np.array([[1, 4, 3, 1]]), np.array([[0, 1, 0, 0]])
+    words = {"word_div": [[2, 2]], "word_dur": [[7, 13]]}
+    feed = {"tokens": tokens, "languages": languages + 1, **words}
+    encoded = bank.dur.run("linguistic", feed)
+    inputs = empty_inputs(own.variance, frames=FRAMES, phonemes=4, notes=2)
+    rng = np.random.default_rng(2)
+    pitch = rng.uniform(50, 60, (1, FRAMES)).astype("f4")
+    energy = rng.uniform(-60, -20, (1, FRAMES)).astype("f4")
+    batch = inputs.batch._replace(
+        tokens=tokens.astype("i4"), language=languages.astype("i4"), onset=np.array([[1, 0, 1, 0]]),
+        ph_frames=np.array([[7, 0, 13, 0]]), speaker=np.array([1]),
+        mel2ph=np.repeat([1, 2, 3, 4], DURATIONS)[None], mask=pitch > 0,
+        curves={"energy": energy},
+    )  # fmt: skip
+    notes = Notes(
+        np.array([[57.0, 60.5]], "f4"), np.array([[True, False]]), np.array([[8, 12]]),
+        np.array([[0, 0]]), np.repeat([1, 2], [8, 12])[None],
+    )  # fmt: skip
+    retake = {PITCH: np.arange(FRAMES)[None] > 4, "energy": np.arange(FRAMES)[None] < 9}
+    inputs = VarianceInputs(
+        batch, np.array([[57, 57, 60, 60]]), notes, note_line(notes, own.frames_per_sec), pitch,
+        retake, np.full((1, FRAMES), 0.7, "f4"),
+    )  # fmt: skip
+
+    @jax.jit
+    def ours(params):
+        how = Sampling(k_step=1.0, steps=4, method="euler", start="gaussian")
+        of = own.variance
+        frames = of.predict_frames(params, inputs)
+        curves = of.sample_curves(params, inputs, KEYS, 1.0, sampling=how)
+        return frames, of.sample_pitch(params, inputs, KEYS, 1.0, sampling=how), curves["energy"]
+
+    frames, expected_pitch, expected_energy = ours(own.params)
+    (table,) = own.params["speaker_embedding"].values()
+    speaker = {"spk_embed": np.tile(table[1], (1, 4, 1))}
+    found = bank.dur.run("dur", encoded | speaker | {"ph_midi": [[57, 57, 60, 60]]})
+    near(found["ph_dur_pred"], frames)
+    shown = {"encoder_out": encoded["encoder_out"], "ph_dur": DURATIONS[None], "pitch": pitch}
+    shown |= {"spk_embed": np.tile(table[1], (1, FRAMES, 1)), "steps": 4}
+    shown |= {"noise": start_noise(own.path, 1.0, TRUNK["repeats"])}
+    of_notes = {"note_midi": notes.midi, "note_rest": notes.rest, "note_dur": notes.frames}
+    of_notes |= {"expr": inputs.expressiveness, "retake": retake[PITCH]}
+    found = with_noise(bank.pitch.graph("pitch")).run(shown | of_notes)["pitch_pred"]
+    assert np.abs(found - expected_pitch).max() < 1e-3  # a tenth of a cent
+    of_curves = {"energy": energy, "retake": retake["energy"][..., None]}
+    found = with_noise(bank.variance.graph("variance")).run(shown | of_curves)["energy_pred"]
+    near(found, expected_energy)
+
+
+@pytest.mark.parametrize("source", ["harmonics", "sine"])
+def test_the_vocoder_sounds_as_ours_from_the_same_noise(folder, package, source):
+    from diffsinger_jax.interop.openutau.vocoder_graph import vocoder_graph
+    from diffsinger_jax.voices.vocoder import load_vocoder
+
+    vocoder = load_vocoder(folder / "vocoder")
+    if source == "sine":
+        vocoder = dataclasses.replace(
+            vocoder, model=VOCODER | {"source": "sine", "noise_sigma": 0.1}
+        )
+        shapes = generator_shapes(vocoder.generator)
+        vocoder = dataclasses.replace(vocoder, params=random_params(shapes))
+        graph = OnnxGraph.read(noise_as_inputs(vocoder_graph(vocoder)), "sine")
+    else:
+        with zipfile.ZipFile(package) as files:
+            written = files.read("Toy/dsvocoder/vocoder.onnx")
+        graph = OnnxGraph.read(noise_as_inputs(written), "harmonics")
+    rng = np.random.default_rng(3)
+    mel = rng.normal(-4, 1, (1, FRAMES, BINS)).astype("f4")
+    f0 = np.where(np.arange(FRAMES) % 7 < 5, rng.uniform(100, 400, FRAMES), 0.0)
+    source_key, first_key = jax.random.split(jax.random.key(3))
+    phase_key, noise_key = jax.random.split(source_key)
+    drawn = {
+        "source_phase": jax.random.uniform(phase_key, (1, 1, 9)),
+        "source_noise": jax.random.normal(noise_key, (1, FRAMES * MEL.hop, 9)),
+        "first_noise": jax.random.normal(first_key, (1, FRAMES, VOCODER["channels"])),
+    }
+    drawn["source_noise"] = drawn["source_noise"].reshape(1, FRAMES, -1)
+    feed = {"mel": mel, "f0": f0[None].astype("f4")}
+    feed |= {name: drawn[name] for name in graph.inputs if name in drawn}
+    variables, key = {"params": vocoder.params}, jax.random.key(3)
+    ours = jax.jit(vocoder.generator.apply)(variables, mel, feed["f0"], key)
+    found = graph.run(feed)["waveform"]
+    assert np.abs(found - ours).max() < 1e-4 < 0.01 < np.abs(ours).max()
+
+
+def test_a_zip_is_a_whole_voicebank_that_sings(package, bank, tmp_path):
+    with zipfile.ZipFile(package) as files:
+        names = files.namelist()
+        assert json.loads(files.read("Toy/phonemes.json"))["zh/k"] == 5
+        assert "CC0-1.0; nobody" in files.read("Toy/LICENSE.txt").decode()
+    folders = ("", "dsdur/", "dspitch/", "dsvariance/")
+    speakers = [f"Toy/{f}embeds/{name}.emb" for f in folders for name in ("alpha", "beta")]
+    assert set(speakers) <= set(names)
     settings = bank.acoustic.settings
     assert (settings.max_depth, settings.range, settings.vocoder) == (
-        DEPTH, (-5.0, 6.0), "some_package",
+        DEPTH, (-5.0, 6.0), "toy sound",
     )  # fmt: skip
     assert bank.table("ja").entries["か"] == ("ja/k", "a")
-    song = tmp_path / "song.ds"
+    song = tmp_path / "song.ustx"
     song.write_text(
-        '[{"offset": 0.2, "lang": "ja", "ph_seq": "ja/k a", "ph_dur": "0.1 0.4", "note_seq": "C4",'
-        '"note_dur": "0.5", "f0_seq": "262 262", "f0_timestep": "0.3", "energy": "-20 -20",'
-        '"energy_timestep": "0.3"}]'
+        "voice_parts:\n- track_no: 0\n  notes:\n"
+        "  - {position: 480, duration: 480, tone: 60, lyric: か}\n"
+        "  - {position: 960, duration: 480, tone: 62, lyric: か}\n"
     )
-    flags = ["--score", str(song), "--out", str(tmp_path / "out"), "--vocoder", "harmonic"]
-    assert sing.main(["--voice", str(out), *flags, "--speaker", "beta"]) == 0
+    flags = ["--score", str(song), "--out", str(tmp_path / "out"), "--speaker", "beta"]
+    assert sing.main(["--voice", str(package), *flags]) == 0
     wav, rate = soundfile.read(tmp_path / "out/song.wav")
-    assert rate == MEL.sample_rate and np.abs(wav[3200:5000]).max() > 0
+    assert rate == MEL.sample_rate and np.abs(wav[4000:8000]).max() > 0
 
 
-def test_inputs_have_the_names_types_and_order_of_openvpi(voice):
-    graph = OnnxGraph.read(acoustic_graph(load_voice(voice)), "toy")
-    assert list(graph.inputs) == [
+def test_one_graph_makes_mel_and_sound(folder, package, bank, voice, tmp_path):
+    out, flags = tmp_path / "toy.onnx", ["--vocoder", str(folder / "vocoder"), "--noise_input"]
+    export.main(["onnx", str(folder / "toy"), "--out", str(out), *flags])
+    graph = OnnxGraph.read(out.read_bytes(), "toy")
+    rng = np.random.default_rng(4)
+    drawn = {"source_phase": rng.random((1, 1, 9)).astype("f4")}
+    drawn["source_noise"] = rng.normal(size=(1, FRAMES, 9 * MEL.hop)).astype("f4")
+    feed, _ = acoustic_inputs(voice)
+    feed |= {"depth": 0.3, "steps": 2, "noise": rng.normal(size=(1, FRAMES, BINS))}
+    found = graph.run(feed | {f"vocoder/{name}": x for name, x in drawn.items()})
+    mel_alone = with_noise(bank.acoustic.graph("acoustic")).run(feed)["mel"]
+    np.testing.assert_array_equal(found["mel"], mel_alone)
+    sound = with_noise(bank.vocoder().graph)
+    alone = sound.run(drawn | {"mel": mel_alone, "f0": feed["f0"]})["waveform"]
+    np.testing.assert_allclose(found["waveform"], alone, rtol=0, atol=1e-6)
+    assert alone.shape == (1, FRAMES * MEL.hop)
+
+
+def test_inputs_are_in_the_order_of_openvpi(bank):
+    assert list(bank.acoustic.graph("acoustic").inputs) == [
         "tokens", "languages", "durations", "f0", "energy", "gender", "velocity", "spk_embed",
         "depth", "steps",
     ]  # fmt: skip
-    said = {"hidden_size": "8", "use_lang_id": "true", "languages": "x", "speakers": ["a"]}
-    said |= dict.fromkeys(("use_energy_embed", "use_key_shift_embed", "use_speed_embed"), "true")
-    said |= dict.fromkeys(("use_continuous_acceleration", "use_variable_depth"), "true")
-    ends = {"augmentation_args": {"random_pitch_shifting": {"range": ["-5", "5"]}}}
-    settings = settings_of(said | ends | {"num_mel_bins": str(BINS)}, "here")
-    require_contract(graph, settings, "acoustic")
-    assert graph.draws
+    assert list(bank.pitch.graph("pitch").inputs) == [
+        "encoder_out", "ph_dur", "note_midi", "note_rest", "note_dur", "pitch", "expr", "retake",
+        "spk_embed", "steps",
+    ]  # fmt: skip
+    assert bank.acoustic.graph("acoustic").draws and bank.pitch.graph("pitch").draws
 
 
-def test_what_openutau_does_not_give_is_named(tmp_path):
-    with pytest.raises(InputError, match="pjs needs the notes of the score and the sampler of"):
-        export.main(["openutau", "pjs", "--out", str(tmp_path / "pjs")])
-    assert not list(tmp_path.iterdir())
+def test_what_openutau_does_not_give_is_named():
+    voice = toy_voice(score_inputs="midi", encoder_settings={})
+    with pytest.raises(InputError, match="Toy needs the notes of the score, which OpenUtau does"):
+        acoustic_graph(voice)
