@@ -52,15 +52,20 @@ def singers(tmp_path_factory):
     return folder
 
 
-def inputs(singers, tmp_path, curves, bank="first"):
-    """Times of the frames, what the acoustic model was shown at them, and the song."""
+def inputs(singers, tmp_path, curves, bank="first", role="acoustic"):
+    """Times of the frames, what a model was shown at them, and the song."""
     path = tmp_path / "song.ustx"
     path.write_text(yaml.safe_dump(project(curves)), encoding="utf-8")
-    score = dataclasses.replace(read_score(path))
+    score = read_score(path)
+    if role == "pitch":  # what a project draws comes before what a model predicts
+        pieces = tuple(
+            dataclasses.replace(piece, curves={n: c for n, c in piece.curves.items() if n != "f0"})
+            for piece in score.pieces
+        )
+        score = dataclasses.replace(score, pieces=pieces)
     singer = VoicebankSynthesizer.from_checkpoint(singers / bank)
     shown = []
-    part = singer.voice.acoustic
-    graph = part.graph("acoustic")
+    graph = getattr(singer.voice, role).graph(role)
     run = type(graph).run
     try:
         type(graph).run = lambda self, feed: (
@@ -101,34 +106,51 @@ def test_a_curve_moves_its_input_by_its_formula(name, singers, tmp_path):
     np.testing.assert_allclose(feed[source][0, :LENGTH], expected, rtol=0, atol=1e-5)
 
 
+def test_expressiveness_is_shown_to_the_model_of_pitch_alone(singers, tmp_path):
+    times, feed, _ = inputs(singers, tmp_path, {"pexp": RAMP}, role="pitch")
+    expected = np.clip(ramp(times, 100.0) / 100.0, 0.0, 1.0)
+    np.testing.assert_allclose(feed["expr"][0, :LENGTH], expected, rtol=0, atol=1e-5)
+    assert expected.min() == 0 and np.ptp(expected) > 0.5
+    _, plain, _ = inputs(singers, tmp_path, {}, role="pitch")
+    assert (plain["expr"] == 1).all()
+
+
 def test_pitch_deviation_moves_f0(singers, tmp_path):
-    times, feed, _ = inputs(singers, tmp_path, {"pitd": ([0, 2880], [100, 100])})
-    np.testing.assert_allclose(feed["f0"][0, :LENGTH], midi_to_hz(61.0), rtol=1e-6)
+    times, feed, _ = inputs(singers, tmp_path, {"pitd": RAMP})
+    cents = np.interp(times * TICKS_PER_SEC, *RAMP)  # drawn pitch is read at any time
+    expected = midi_to_hz(60.0 + cents / 100.0)
+    np.testing.assert_allclose(feed["f0"][0, :LENGTH], expected, rtol=1e-5)
 
 
 def test_a_tone_shift_is_for_vocoders_that_take_another_f0(singers, tmp_path):
-    curves = {"shfc": ([0, 2880], [200, 200])}
-    _, plain, _ = inputs(singers, tmp_path, curves)
-    _, shifted, song = inputs(singers, tmp_path, curves, "third")
+    times, plain, _ = inputs(singers, tmp_path, {"shfc": RAMP})
+    _, shifted, song = inputs(singers, tmp_path, {"shfc": RAMP}, "third")
+    tone = 60.0 + ramp(times) / 100.0
     np.testing.assert_allclose(plain["f0"][0, :LENGTH], midi_to_hz(60.0), rtol=1e-6)
-    np.testing.assert_allclose(shifted["f0"][0, :LENGTH], midi_to_hz(62.0), rtol=1e-6)
-    np.testing.assert_allclose(shifted["energy"][0, :LENGTH], 62.0, rtol=1e-6)
+    np.testing.assert_allclose(shifted["f0"][0, :LENGTH], midi_to_hz(tone), rtol=1e-5)
+    np.testing.assert_allclose(shifted["energy"][0, :LENGTH], tone, rtol=0, atol=1e-5)
     np.testing.assert_allclose(song.f0[100:250], midi_to_hz(60.0), rtol=1e-6)
 
 
 def test_colors_mix_subbanks_and_the_rest_is_the_notes_own(singers, tmp_path):
-    curves = {"cl02": ([0, 2880], [25, 25])}
+    points = ([0, 480, 2880], [10, 80, 30])
+    times, feed, _ = inputs(singers, tmp_path, {"cl02": points})
+    share = np.interp(np.round(times * TICKS_PER_SEC), *points) / 100.0
+    expected = (1 - share) * 1.0 + share * -3.0
+    np.testing.assert_allclose(feed["spk_embed"][0, :LENGTH, 0], expected, rtol=0, atol=1e-5)
+    curves = {"cl02": ([0, 2880], [25, 25]), "cl01": ([0, 2880], [175, 175])}
     _, feed, _ = inputs(singers, tmp_path, curves)
-    np.testing.assert_allclose(feed["spk_embed"][0, :LENGTH, 0], 0.75 * 1.0 + 0.25 * -3.0)
-    _, feed, _ = inputs(singers, tmp_path, curves | {"cl01": ([0, 2880], [175, 175])})
     np.testing.assert_allclose(feed["spk_embed"][0, :LENGTH, 0], (1.75 * 1.0 + 0.25 * -3.0) / 2)
 
 
 def test_dynamics_are_loudness(singers, tmp_path):
+    points = ([0, 2880], [-120, 60])
     _, _, plain = inputs(singers, tmp_path, {})
-    _, _, quiet = inputs(singers, tmp_path, {"dyn": ([0, 2880], [-60, -60])})
+    _, _, loud = inputs(singers, tmp_path, {"dyn": points})
     _, _, mute = inputs(singers, tmp_path, {"dyn": ([0, 2880], [-240, -240])})
-    np.testing.assert_allclose(quiet.wav[1000:2500], plain.wav[1000:2500] * 10**-0.3, rtol=1e-5)
+    seconds = np.arange(1100, 2500) / toy.RATE
+    factor = 10.0 ** (np.interp(np.round(seconds * TICKS_PER_SEC), *points) / 200.0)
+    np.testing.assert_allclose(loud.wav[1100:2500], plain.wav[1100:2500] * factor, rtol=1e-5)
     assert np.abs(plain.wav[1000:2500]).min() > 0 and not mute.wav[1000:2500].any()
 
 
