@@ -309,7 +309,7 @@ def _open(voice, flags: argparse.Namespace):
         return VoicebankSynthesizer.from_checkpoint(voice, flags.vocoder)
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
-    return Synthesizer.from_checkpoint(voice, flags.vocoder)
+    return Synthesizer.from_checkpoint(voice, flags.vocoder, quality=flags.quality)
 
 
 def _sampling(synthesizer, flags: argparse.Namespace):

@@ -38,7 +38,8 @@ from diffsinger_jax.synthesis.song import (
 )
 from diffsinger_jax.types import Piece, Score
 from diffsinger_jax.voices.sampling import resolve_sampling
-from diffsinger_jax.voices.voice import Voice, load_voice
+from diffsinger_jax.voices.students import load_singer
+from diffsinger_jax.voices.voice import Voice
 
 FRAMES_PER_BATCH = {"cpu": 1}
 """Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`. On CPUs one
@@ -86,14 +87,24 @@ class Synthesizer:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | os.PathLike, vocoder: str | os.PathLike | None = None
+        cls,
+        path: str | os.PathLike,
+        vocoder: str | os.PathLike | None = None,
+        *,
+        quality: str | None = None,
     ) -> Synthesizer:
         """Loads a voice folder, and a vocoder if one is named.
+
+        Args:
+          path: of the voice.
+          vocoder: as in `__init__`.
+          quality: that it will sing at, for which its folder may hold a student, see
+            `voices.students`.
 
         Raises:
           InputError: if they are none, or do not fit each other.
         """
-        return cls(load_voice(path), vocoder=vocoder)
+        return cls(load_singer(path, quality), vocoder=vocoder)
 
     def __call__(
         self,

@@ -36,7 +36,9 @@ def musicxml(lyrics="かえるの", steps="CDEF", duration=1):
 
 @pytest.fixture(autouse=True)
 def fake_voice(monkeypatch, tmp_path):
-    monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.load_voice", lambda path: FakeVoice())
+    monkeypatch.setattr(
+        "diffsinger_jax.synthesis.synthesizer.load_singer", lambda path, quality: FakeVoice()
+    )
     # The program would remember compiled programs in the user's cache for the rest of this process.
     monkeypatch.setattr(runtime, "remember_compiled_programs", lambda: None)
     monkeypatch.chdir(tmp_path)
@@ -232,7 +234,9 @@ def test_a_streamed_file_is_the_one_written_at_the_end(score, capsysbinary, tmp_
 
 def test_a_warm_up_writes_nothing_and_calls_every_shape(capsys, tmp_path, monkeypatch):
     voice = FakeVoice()
-    monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.load_voice", lambda path: voice)
+    monkeypatch.setattr(
+        "diffsinger_jax.synthesis.synthesizer.load_singer", lambda path, quality: voice
+    )
     monkeypatch.setattr("diffsinger_jax.synthesis.rendering.Renderer.stream", buzz)
     monkeypatch.setattr("diffsinger_jax.synthesis.synthesizer.LONGEST_SEC", 4.0)
     assert run("--warmup") == 0
