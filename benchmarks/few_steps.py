@@ -4,9 +4,10 @@
         trains every system for as many minutes, then measures a row for each number of calls
     python benchmarks/few_steps.py --corpus prepared/pjs --folder workdir/few_steps --only fft gan
 
-Encoder and auxiliary decoder are those of the first system, `fft`, in all but `gan`, which trains
-its own; trunks are equal. A system is trained by the command that is printed, in a folder of its
-name: what was cut off goes on there, and what is finished is not trained again. A row that is
+Encoder and auxiliary decoder are those of the first system, `fft`, in all but `gan` and `flow`,
+which train their own of the same size; trunks are equal. A training ends with its config's steps or
+its minutes, whichever come first. A system is trained by the command that is printed, in a folder of
+its name: what was cut off goes on there, and what is finished is not trained again. A row that is
 measured is kept in rows.json beside them.
 
 Columns:
@@ -100,16 +101,21 @@ def student(base: str, method: str, calls: int) -> System:
 _K_STEP = "--config.diffgan.k_step"
 SYSTEMS: Mapping[str, System] = {
     "fft": System(
-        "pjs_small", {0: {}}, "auxiliary", "", ("--stage=auxiliary",), voice="voice_auxiliary"
+        "pjs_small",
+        {0: {}},
+        "auxiliary",
+        flags=(
+            "--stage=auxiliary",
+            "--config.sampling.k_step=0",
+            "--config.sampling.steps=1",
+            "--config.denoiser.steps=0",
+        ),
+        voice="voice_auxiliary",
     ),
     "gan": System("gan_singer_pjs_small", {0: {}}, "auxiliary"),
     "diffusion": System("pjs_small", DIFFUSION_ROWS, "denoiser", "fft", (*NO_FIRST_STAGE, *DEEP)),
-    "flow": System(
-        "flow_pjs_small",
-        flow_rows((20, 4, 1)),
-        "denoiser",
-        "",  # a flow has another process than the voice it would start from
-    ),
+    # A flow has another process than `fft`, which a voice to start from would bring.
+    "flow": System("flow_pjs_small", flow_rows((20, 4, 1)), "denoiser"),
     "diffgan_4": diffgan(),
     "diffgan_2": diffgan("--config.diffgan.timesteps=2", f"{_K_STEP}=2"),
     "diffgan_1": diffgan("--config.diffgan.timesteps=1", f"{_K_STEP}=1"),

@@ -4,7 +4,6 @@ import functools
 import json
 import shutil
 
-import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,14 @@ import numpy as np
 import pytest
 from diffsinger_jax.configs import gan_singer, gan_singer_pjs_small, tiny
 from random_batches import grow, random_batch
+from toy_singer import (
+    DISCRIMINATORS_MODEL,
+    SCALING,
+    WEIGHTS,
+    ToySinger,
+    discriminator_params,
+    toy_params,
+)
 from two_sides import gradients, nonzero, optimizers, same, state_with
 
 from diffsinger_jax.engine.adversarial import DISCRIMINATORS, GENERATOR, adversarial_step
@@ -19,12 +26,9 @@ from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.mel_discriminators import (
     CONDITIONS,
-    MelDiscriminators,
     random_window,
     show_pitch,
 )
-from diffsinger_jax.models.scaling import MelScaling
-from diffsinger_jax.modules.length_regulator import expand_to_frames
 from diffsinger_jax.tasks.gan_singer.config import gan_singer_config
 from diffsinger_jax.tasks.gan_singer.losses import (
     adversarial_loss,
@@ -35,26 +39,6 @@ from diffsinger_jax.tasks.gan_singer.losses import (
     window_places,
 )
 from diffsinger_jax.tasks.gan_singer.task import train_gan_singer
-
-DISCRIMINATORS_MODEL = MelDiscriminators(
-    windows=(8, 20), bands=((0.0, 1.0), (0.25, 0.75)), channels=4
-)
-WEIGHTS = dict.fromkeys(
-    ("mel_l1", "mel_ssim", "duration_phoneme", "duration_note", "pitch", "voicing"), 1.0
-) | {"adversarial": 0.5, "features": 0.25}
-
-
-@functools.cache
-def discriminator_params():
-    shapes = jax.eval_shape(
-        DISCRIMINATORS_MODEL.init,
-        jax.random.key(0),
-        jnp.zeros((1, 20, 12, 3)),
-        jnp.full(1, 20),
-        jnp.zeros((1, 2)),
-    )["params"]
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: rng.normal(0, 0.2, x.shape).astype("f4"), shapes)
 
 
 @functools.cache
@@ -126,37 +110,6 @@ def test_places_are_a_row_s_own():
     assert len(np.unique(places)) == 8
 
 
-class ToySinger(nn.Module):
-    """The parts of an acoustic model that are asked here, each a line or two: quick to compile."""
-
-    durations = True
-    pitch = "note_residual"
-
-    def setup(self):
-        self.encoder = nn.Dense(4)
-        self.auxiliary_decoder = nn.Dense(12)
-        self.dropout = nn.Dropout(0.1)
-
-    def encode(self, batch, *, train=False):
-        return self.dropout(self.encoder(batch.note_midi[..., None] / 60), deterministic=not train)
-
-    def predict_durations(self, encoded, batch, *, train=False):
-        return encoded[..., 0]
-
-    def predict_pitch(self, encoded, batch, *, train=False):
-        frames = expand_to_frames(encoded, batch.mel2ph)
-        return expand_to_frames(batch.note_midi, batch.mel2ph), frames[..., 1], frames[..., 2]
-
-    def condition(self, encoded, batch):
-        return expand_to_frames(encoded, batch.mel2ph)
-
-    def auxiliary_mel(self, cond, mask, *, train=False):
-        return jnp.tanh(self.auxiliary_decoder(cond)) * mask[..., None]
-
-
-SCALING = MelScaling(low=jnp.full(12, -6.0), high=jnp.zeros(12))
-
-
 @functools.cache
 def step():
     """One program for the tests of both sides: the weights are arguments."""
@@ -174,14 +127,8 @@ def step():
             ema_decay=0.99,
         )
 
-    rng = np.random.default_rng(3)
-    shapes = {"encoder": (1, 4), "auxiliary_decoder": (4, 12)}
-    params = {
-        name: {"kernel": rng.normal(size=shape).astype("f4"), "bias": np.zeros(shape[1:], "f4")}
-        for name, shape in shapes.items()
-    }
-    frozen = {"encoder": params.pop("encoder")}
-    return update, {GENERATOR: params, DISCRIMINATORS: discriminator_params()}, frozen
+    params, frozen = toy_params()
+    return update, params, frozen
 
 
 def test_each_side_learns_from_its_own_losses_on_real_frames_alone():

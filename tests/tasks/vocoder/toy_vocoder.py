@@ -1,4 +1,4 @@
-"""A toy vocoder trained on layouts of devices, in a process of its own.
+"""Toys of two sides, a vocoder and a singer, trained on layouts of devices, in their own process.
 
     PYTHONPATH=.:tests XLA_FLAGS=--xla_force_host_platform_device_count=8 \\
         python tests/tasks/vocoder/toy_vocoder.py OUT.npz
@@ -10,6 +10,8 @@ import sys
 
 import jax
 import numpy as np
+import toy_singer
+from random_batches import random_batch
 from test_adversarial import FRAMES, GENERATOR, HOP, WEIGHTS, random_params, views
 
 from diffsinger_jax.engine.adversarial import adversarial_step, create_adversarial_state
@@ -22,6 +24,8 @@ from diffsinger_jax.engine.sharding import (
     shard,
 )
 from diffsinger_jax.models.discriminators import Discriminators
+from diffsinger_jax.models.mel_discriminators import show_pitch
+from diffsinger_jax.tasks.gan_singer.losses import gan_singer_losses
 from diffsinger_jax.tasks.vocoder.losses import Segments, vocoder_losses
 
 ROWS, STEPS, STARTS_AFTER = 8, 3, 1
@@ -45,17 +49,35 @@ def batch_of(step):
     )
 
 
-def train(devices):
+def vocoder():
+    """Losses, params, frozen ones and batches."""
+    losses = vocoder_losses(GENERATOR, DISCRIMINATORS, views(), WEIGHTS, starts_after=STARTS_AFTER)
+    return losses, random_params(batch_of(0), DISCRIMINATORS), {}, batch_of
+
+
+def singer():
+    """The same of a GAN-Singer, whose rows count as many frames as they have."""
+    losses = gan_singer_losses(
+        toy_singer.ToySinger(),
+        toy_singer.SCALING,
+        toy_singer.DISCRIMINATORS_MODEL,
+        show_pitch,
+        toy_singer.WEIGHTS,
+        starts_after=STARTS_AFTER,
+    )
+    return losses, *toy_singer.toy_params(), lambda step: random_batch(rows=ROWS, seed=step)
+
+
+def train(devices, losses, params, frozen, batches):
     """The states after each step, f32 arrays by path."""
     mesh = data_mesh(jax.devices()[:devices])
     optimizers = {side: make_optimizer(OPTIMIZER) for side in ("generator", "discriminators")}
-    losses = vocoder_losses(GENERATOR, DISCRIMINATORS, views(), WEIGHTS, starts_after=STARTS_AFTER)
 
     @jax.jit
     def update(state, batch):
         return adversarial_step(
             state,
-            {},
+            frozen,
             batch,
             jax.random.key(0),
             losses=losses,
@@ -64,19 +86,23 @@ def train(devices):
             microbatching=microbatching(mesh, ROWS),
         )
 
-    state = create_adversarial_state(random_params(batch_of(0), DISCRIMINATORS), optimizers)
-    state = shard(state, replicated(mesh))
+    state = shard(create_adversarial_state(params, optimizers), replicated(mesh))
     found = {}
     for step in range(STEPS):
-        state, _ = update(state, global_batch(mesh, batch_of(step)))
+        state, _ = update(state, global_batch(mesh, batches(step)))
         flat = jax.tree_util.tree_flatten_with_path(jax.device_get(state.params))[0]
         found |= {f"{step}{jax.tree_util.keystr(path)}": x for path, x in flat}
     return found
 
 
 if __name__ == "__main__":
-    trained = {count: train(count) for count in (1, 8)}
+    toys = {"vocoder": vocoder(), "singer": singer()}
     np.savez(
         sys.argv[1],
-        **{f"{count}/{name}": x for count, all_of in trained.items() for name, x in all_of.items()},
+        **{
+            f"{count}/{toy}/{name}": x
+            for count in (1, 8)
+            for toy, given in toys.items()
+            for name, x in train(count, *given).items()
+        },
     )
