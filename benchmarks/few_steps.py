@@ -5,10 +5,10 @@
     python benchmarks/few_steps.py --corpus prepared/pjs --folder workdir/few_steps --only fft gan
 
 Encoder and auxiliary decoder are those of the first system, `fft`, in all but `gan` and `flow`,
-which train their own of the same size; trunks are equal. A training ends with its config's steps or
-its minutes, whichever come first. A system is trained by the command that is printed, in a folder of
-its name: what was cut off goes on there, and what is finished is not trained again. A row that is
-measured is kept in rows.json beside them.
+which train their own of the same size; trunks are equal. A training ends with its config's steps
+or its minutes, whichever come first. A system is trained by the command that is printed, in a
+folder of its name: what was cut off goes on there, and what is finished is not trained again. A
+row that is measured is kept in rows.json beside them.
 
 Columns:
 
