@@ -4,6 +4,8 @@ import os
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Tests compile much and compute little, and so do the programs they start.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 # Tests, the processes they are spread over and the programs they start share what they compile,
 # and leave nothing with the user.
 if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -12,11 +14,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 import jax  # noqa: E402
 
+if jax.__version_info__ < (0, 11):  # compiles in half of the time; later ones do not know it
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = flags.strip()
+
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile much and compute little.
-jax.config.update("jax_disable_most_optimizations", True)
 # Many tests compile the same program.
 jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -26,9 +30,16 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from random_batches import write_made_up_corpus  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 MINI_FLAGS = ("--mel", "24k_hop256", "--f0", "dio")  # dio is several times faster than harvest
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no process is left alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +53,9 @@ def prepared_mini(tmp_path_factory):
         capture_output=True,
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def made_up_corpus(tmp_path_factory):
+    """Ten songs of some 20 frames, for trainings of which only the road matters."""
+    return write_made_up_corpus(tmp_path_factory.mktemp("made_up"))

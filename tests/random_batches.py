@@ -1,8 +1,14 @@
 """Made-up batches of any shape, for tests of the model and of training."""
 
+import dataclasses
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from diffsinger_jax.corpus.info import write_corpus_info
+from diffsinger_jax.corpus.shards import write_shards
 from diffsinger_jax.features import FEATURES, core_names
 from diffsinger_jax.models.acoustic import acoustic_model
 from diffsinger_jax.pipeline.collate import collate
@@ -77,13 +83,50 @@ def small_acoustic_model(*, process="residual", schedule=SCHEDULE, **model):
     return acoustic_model({**MODEL, **model}, schedule, process, INFO)
 
 
-def random_params(acoustic, seed=0):
-    """As after training: nothing is zero."""
-    params = jax.jit(acoustic.model.init)(jax.random.key(seed), empty_batch(acoustic))["params"]
+def random_values(shapes, seed=0):
+    """Parameters as after training, nothing is zero; without compiling an initialization.
+
+    Kernels and embeddings keep their inputs' variance, scales are near 1, biases near 0.
+    """
     rng = np.random.default_rng(seed)
-    moved = jax.tree.map(
-        lambda x: x + np.float32(0.05) * rng.normal(size=x.shape).astype("f4"), params
-    )
-    for name in {"prior_spectrum", "prior_variance"} & set(moved):  # powers
-        moved[name] = abs(moved[name])
-    return moved
+
+    def value(path, leaf):
+        noise = rng.normal(size=leaf.shape)
+        if len(leaf.shape) > 1:
+            noise /= np.sqrt(
+                np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else leaf.shape[-1]
+            )
+        else:
+            noise = 0.05 * noise + ("scale" in path[-1].key)
+        return jnp.asarray(noise, jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(value, shapes)
+
+
+POWERS = {"prior_scale": 0.1, "prior_spectrum": 0.01, "prior_variance": 1.0}
+
+
+def random_params(acoustic, seed=0):
+    """Of a model; what the prior has to be, positive or a basis, it nearly is."""
+    init = functools.partial(acoustic.model.init, jax.random.key(seed), empty_batch(acoustic))
+    shapes = jax.eval_shape(init)["params"]
+    params, rng = random_values(shapes, seed), np.random.default_rng(seed)
+    for name in (name for name in params if name.startswith("prior_")):
+        value = 0.05 * rng.normal(size=shapes[name].shape).astype("f4")
+        base = np.eye(*value.shape, dtype="f4") if name == "prior_basis" else POWERS.get(name, 0.0)
+        params[name] = jnp.asarray(abs(base + value) if name in POWERS else base + value)
+    return params
+
+
+def write_made_up_corpus(path, *, phonemes=6, **info):
+    """Eight short songs to train on and two to validate with; the corpus's folder."""
+
+    def examples(first, last):
+        for index in range(first, last):
+            example = random_example(np.random.default_rng(index), phonemes=phonemes)
+            yield {**example, "name": f"song{index}#1"}
+
+    splits = {"train": lambda: examples(0, 8), "validation": lambda: examples(8, 10)}
+    path = write_shards(path, SPEC.n_mels, splits)
+    write_corpus_info(path, dataclasses.replace(INFO, **info))
+    return path

@@ -1,8 +1,10 @@
 """Small variance models and what they are shown, for tests."""
 
+import functools
+
 import jax
 import numpy as np
-from random_batches import INFO, SPEC, random_batch
+from random_batches import INFO, SPEC, random_batch, random_values
 
 from diffsinger_jax.models.variance_inputs import inputs_of_batch
 from diffsinger_jax.models.variance_model import variance_model
@@ -31,11 +33,8 @@ def small_variance_model(*, process="velocity", schedule=FLOW["schedule"], **mod
 
 def random_variance_params(variance, seed=0):
     """As after training: nothing is zero."""
-    params = jax.jit(variance.model.init)(jax.random.key(seed), empty_inputs(variance))["params"]
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda x: x + np.float32(0.05) * rng.normal(size=x.shape).astype("f4"), params
-    )
+    init = functools.partial(variance.model.init, jax.random.key(seed), empty_inputs(variance))
+    return random_values(jax.eval_shape(init)["params"], seed)
 
 
 def random_inputs(curves=(), seed=0, batch=None):

@@ -175,15 +175,15 @@ def test_files_that_come_back_are_small_and_give_the_same_arrays(tmp_path, monke
 
 
 @pytest.mark.slow
-def test_what_an_accelerator_trained_goes_on_elsewhere_and_sings(tmp_path, prepared_mini):
+def test_what_an_accelerator_trained_goes_on_elsewhere_and_sings(tmp_path, made_up_corpus):
     import accelerator_training as bundle
 
     packed, out = tmp_path / "mini.npz", tmp_path / "out"
-    given = measure.load_config(Path("configs/tiny.py"), prepared_mini).to_dict()
+    given = measure.load_config(Path("configs/tiny.py"), made_up_corpus).to_dict()
     given["songs_shown"] = 0
     for stage in ("auxiliary", "denoiser"):
         given[stage] |= {"steps": 2, "frames_per_batch": 1}
-    write_packed(packed, open_corpus(prepared_mini), given)
+    write_packed(packed, open_corpus(made_up_corpus), given)
     given["corpus"] = str(packed)
 
     first = [f"--corpus={packed}", f"--out={out}", f"--workdir={tmp_path / 'first'}"]

@@ -1,6 +1,7 @@
 """What is left of a good file after a bad day is read, or refused by one sentence."""
 
 import contextlib
+import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,9 @@ from hypothesis import strategies as st
 
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.score.reader import read_score
+
+EXAMPLES = int(os.environ.get("DIFFSINGER_FUZZ", "400"))
+"""Of each kind of file; 3000 before a release."""
 
 PIECES = st.one_of(
     st.binary(max_size=6),

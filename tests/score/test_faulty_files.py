@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faulty_files import FAULTY
-from fuzzing import fuzz
+from fuzzing import EXAMPLES, fuzz
 
 from diffsinger_jax.cli import validate
 from diffsinger_jax.cli.main import main
@@ -116,13 +116,11 @@ def good(kind):
     return GOOD[kind] if kind in GOOD else READ_FROM[kind].read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*GOOD, *READ_FROM])
 def test_what_is_left_of_a_file_is_read_or_refused(kind, tmp_path):
-    """Together 20,000 inputs."""
     path = tmp_path / f"song.{kind}"
     path.write_bytes(good(kind))
-    fuzz(path, examples=2860)
+    fuzz(path, EXAMPLES)
 
 
 def test_what_is_left_of_an_archive_is_read_or_refused(tmp_path):

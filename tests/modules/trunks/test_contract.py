@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_batches import random_values
 
 from diffsinger_jax.modules.trunks.registry import TRUNKS
 
@@ -21,18 +22,20 @@ D, H, FRAMES, REAL = 4, 6, 15, 9
 every_trunk = pytest.mark.parametrize("name,settings", CASES, ids=str)
 
 
-def trained(name, settings, **kwargs):
-    """A trunk and parameters of which none is zero, with two rows of arguments."""
-    trunk = TRUNKS[name](data=D, channels=8, layers=3, **settings, **kwargs)
-    keys = iter(jax.random.split(jax.random.key(0), 200))
-    x = jax.random.normal(next(keys), (2, FRAMES, D))
-    cond = jax.random.normal(next(keys), (2, FRAMES, H))
-    t, mask = jnp.asarray([3.5, 812.0]), jnp.arange(FRAMES)[None] < jnp.asarray([[REAL], [FRAMES]])
-    params = jax.jit(trunk.init)(next(keys), x, t, cond, mask)
-    shapes = jax.tree.map(jnp.shape, params)
-    moved = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(next(keys), p.shape), params)
-    assert shapes == jax.tree.map(jnp.shape, moved)
-    return trunk, moved, (x, t, cond, mask)
+KEPT = {}
+
+
+def trained(name, settings):
+    """A trunk, its compiled call, parameters of which none is zero, and two rows of arguments."""
+    if (known := KEPT.get((name, str(settings)))) is not None:
+        return known
+    trunk = TRUNKS[name](data=D, channels=8, layers=3, **settings)
+    rng = np.random.default_rng(0)
+    x, cond = (rng.normal(size=(2, FRAMES, n)).astype("f4") for n in (D, H))
+    t, mask = np.float32([3.5, 812.0]), np.arange(FRAMES)[None] < np.array([[REAL], [FRAMES]])
+    arguments = (x, t, cond, mask)
+    params = random_values(jax.eval_shape(trunk.init, jax.random.key(0), *arguments))
+    return KEPT.setdefault((name, str(settings)), (trunk, jax.jit(trunk.apply), params, arguments))
 
 
 @every_trunk
@@ -46,8 +49,7 @@ def test_it_puts_out_zeros_before_it_is_trained(name, settings):
 
 @every_trunk
 def test_padding_changes_no_number(name, settings):
-    trunk, params, (x, t, cond, mask) = trained(name, settings)
-    apply = jax.jit(trunk.apply)
+    _, apply, params, (x, t, cond, mask) = trained(name, settings)
     whole = apply(params, x, t, cond, mask)
     short = apply(params, x[:1, :REAL], t[:1], cond[:1, :REAL], mask[:1, :REAL])
     np.testing.assert_allclose(whole[:1, :REAL], short, rtol=1e-5, atol=1e-5)
@@ -57,8 +59,7 @@ def test_padding_changes_no_number(name, settings):
 
 @every_trunk
 def test_a_batch_is_its_rows_one_by_one(name, settings):
-    trunk, params, arguments = trained(name, settings)
-    apply = jax.jit(trunk.apply)
+    _, apply, params, arguments = trained(name, settings)
     together = apply(params, *arguments)
     for row in range(2):
         alone = apply(params, *(a[row : row + 1] for a in arguments))
@@ -67,7 +68,7 @@ def test_a_batch_is_its_rows_one_by_one(name, settings):
 
 @every_trunk
 def test_prepared_is_direct_with_times_in_any_order(name, settings):
-    trunk, params, (x, t, cond, mask) = trained(name, settings)
+    trunk, apply, params, (x, t, cond, mask) = trained(name, settings)
 
     def prepared(params):
         def call(method, *args):
@@ -79,16 +80,13 @@ def test_prepared_is_direct_with_times_in_any_order(name, settings):
         return call("run", x, steps[jnp.asarray([2, 0])], projected, mask)
 
     np.testing.assert_allclose(
-        jax.jit(prepared)(params),
-        jax.jit(trunk.apply)(params, x, t, cond, mask),
-        rtol=1e-5,
-        atol=1e-5,
+        jax.jit(prepared)(params), apply(params, x, t, cond, mask), rtol=1e-5, atol=1e-5
     )
 
 
 @every_trunk
 def test_every_argument_and_parameter_counts(name, settings):
-    trunk, params, (x, t, cond, mask) = trained(name, settings)
+    trunk, _, params, (x, t, cond, mask) = trained(name, settings)
 
     def total(params, x, t, cond):
         return jnp.sum(jnp.sin(trunk.apply(params, x, t, cond, mask)))
@@ -99,9 +97,9 @@ def test_every_argument_and_parameter_counts(name, settings):
 
 @every_trunk
 def test_bfloat16_is_near_and_comes_back_as_float32(name, settings):
-    trunk, params, arguments = trained(name, settings)
+    _, apply, params, arguments = trained(name, settings)
     rounded = TRUNKS[name](data=D, channels=8, layers=3, dtype=jnp.bfloat16, **settings)
-    exact = jax.jit(trunk.apply)(params, *arguments)
+    exact = apply(params, *arguments)
     near = jax.jit(rounded.apply)(params, *arguments)
     assert near.dtype == exact.dtype == jnp.float32
     assert 0 < np.abs(near - exact).max() < 0.1 * np.abs(exact).max()

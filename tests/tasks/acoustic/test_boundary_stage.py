@@ -1,4 +1,4 @@
-"""The boundary between the stages: trained, found, used, and reported, on real singing."""
+"""The boundary between the stages: trained, found, used, and reported."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def short_config(corpus, **sampling):
     config = tiny.get_config()
     config.corpus = str(corpus)
     for stage in (config.auxiliary, config.boundary, config.denoiser):
-        stage.steps = 2
+        stage.steps, stage.frames_per_batch = 2, 128
     config.buckets = 1
     config.songs_shown = 0
     config.sampling.update(sampling)
@@ -29,10 +29,10 @@ def short_config(corpus, **sampling):
 
 
 @pytest.fixture(scope="module")
-def auto_run(prepared_mini, tmp_path_factory):
+def auto_run(made_up_corpus, tmp_path_factory):
     """A run with k_step = "auto" by the closed form, all stages, and a predictor beside it."""
     workdir = tmp_path_factory.mktemp("auto")
-    config = short_config(prepared_mini, k_step="auto")
+    config = short_config(made_up_corpus, k_step="auto")
     config.boundary.method = "closed_form"
     voice = train_voice(config, workdir)
     assert train_voice(config, workdir, "boundary") is None
@@ -80,8 +80,8 @@ def test_one_command_reports_all_three_and_writes_the_one_asked_for(auto_run, ca
 
 
 @pytest.mark.slow
-def test_single_stages_build_on_each_other(auto_run, prepared_mini, tmp_path, capsys):
-    config = short_config(prepared_mini)
+def test_single_stages_build_on_each_other(auto_run, made_up_corpus, tmp_path, capsys):
+    config = short_config(made_up_corpus)
     with pytest.raises(InputError, match="auxiliary .* step 0 of 2.*--stage=auxiliary"):
         train_voice(config, tmp_path, "denoiser")
     _, trained, _ = auto_run

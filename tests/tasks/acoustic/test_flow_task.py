@@ -1,37 +1,24 @@
 """A flow that samples from noise alone: trained in one stage, cut off, resumed, and sung."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 from diffsinger_jax.configs import tiny
-from random_batches import INFO, SPEC, random_batch, random_example
+from random_batches import random_batch
 
-from diffsinger_jax.corpus.info import write_corpus_info
-from diffsinger_jax.corpus.shards import write_shards
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.tasks.acoustic.task import train_voice
-from diffsinger_jax.types import Vocabulary
 from diffsinger_jax.voices.voice import load_voice
 
 STEPS = 4
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    """LYNXNet2 without auxiliary mel and predictors, on songs of a few frames."""
-
-    def examples():
-        for index in range(6):
-            yield {**random_example(np.random.default_rng(index)), "name": f"song{index}#1"}
-
-    path = write_shards(tmp_path_factory.mktemp("corpus"), SPEC.n_mels, {"train": examples})
-    vocabulary = Vocabulary(tuple("abcdefgh"), speakers=("one", "two"))
-    write_corpus_info(path, dataclasses.replace(INFO, vocabulary=vocabulary))
+@pytest.fixture
+def config(made_up_corpus):
+    """LYNXNet2 without auxiliary mel and predictors."""
     config = tiny.get_config().copy_and_resolve_references()
     config.unlock()
-    config.corpus, config.process, config.buckets = str(path), "velocity", 1
+    config.corpus, config.process, config.buckets = str(made_up_corpus), "velocity", 1
     config.schedule = {"name": "straight", "time_scale": 1000.0}
     config.sampling.k_step, config.denoiser.t_below = 1, 1
     config.sampling.method, config.sampling.steps = "euler", 2

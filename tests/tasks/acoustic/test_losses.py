@@ -151,6 +151,7 @@ def test_padding_frames_change_no_diffusion_loss(process, parts, depth):
 def test_rows_are_trained_without_what_is_dropped(acoustic, params, what):
     """With almost all of them dropped the loss does not see it; in validation nothing is."""
 
+    @functools.partial(jax.jit, static_argnums=1, static_argnames=("drop_condition", "drop_prior"))
     def loss(params, train, **drop):
         loss_fn = denoiser_loss(
             acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2", **drop

@@ -16,6 +16,7 @@ from random_batches import (
     SPEC,
     random_batch,
     random_example,
+    random_params,
     small_acoustic_model,
 )
 
@@ -44,17 +45,9 @@ from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, voice_sha
 NEW = Vocabulary(("SP", "h", "c", "a"), speakers=("three", "two"), languages=("ja", "zh"))
 
 
-def random_weights(acoustic, seed=0):
-    """Without compiling an initialization."""
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda x: 0.1 * rng.normal(size=x.shape).astype(np.float32), voice_shapes(acoustic)
-    )
-
-
 @pytest.fixture(scope="module")
 def voice_path(tmp_path_factory):
-    params = random_weights(small_acoustic_model())
+    params = jax.tree.map(np.array, random_params(small_acoustic_model()))
     for weights in jax.tree.leaves(params):
         weights.flat[0] = -0.0  # a sum with 0 would lose the sign
     params["prior_scale"] = np.full_like(params["prior_scale"], 0.1)
@@ -111,7 +104,7 @@ def test_what_is_new_gets_rows_behind_and_old_rows_stay(config, voice_path):
     assert words.phonemes == (*"abcdefgh", "SP")
     assert words.speakers == ("one", "two", "three") and words.languages == ("ja", "zh")
     larger = acoustic_model(MODEL, SCHEDULE, "residual", corpus.info)
-    fresh = random_weights(larger, seed=1)
+    fresh = random_params(larger, seed=1)
     joined = flatten_dict(join_voice(fresh, voice.params), sep="/")
     old, fresh = flatten_dict(dict(voice.params), sep="/"), flatten_dict(fresh, sep="/")
     assert {k: v.shape for k, v in joined.items()} == {k: v.shape for k, v in fresh.items()}
@@ -126,7 +119,7 @@ def test_what_is_new_gets_rows_behind_and_old_rows_stay(config, voice_path):
 def test_the_longer_model_reads_a_score_as_the_voice_does(config, voice_path):
     voice, corpus = load_voice(voice_path), open_training_corpus(typed(config))
     larger = acoustic_model(MODEL, SCHEDULE, "residual", corpus.info)
-    params = join_voice(random_weights(larger, seed=1), voice.params)
+    params = join_voice(random_params(larger, seed=1), voice.params)
     batch = random_batch()
     ours, theirs = (
         jax.jit(lambda p, m=acoustic.model: m.apply({"params": p}, batch, method=m.encode))(p)
@@ -165,7 +158,7 @@ def test_another_mel_is_named(config, voice_path, tmp_path):
 
 
 def test_what_is_frozen_is_split_off_and_comes_back():
-    params = random_weights(small_acoustic_model())
+    params = random_params(small_acoustic_model())
     freeze = ("encoder/phoneme", "pitch_predictor")
     mine, frozen = split_params(params, AUXILIARY_PARAMS, freeze)
     mine_paths, frozen_paths = (set(flatten_dict(part, sep="/")) for part in (mine, frozen))

@@ -1,4 +1,4 @@
-"""A variance model's training on real singing: what it leaves, and that it resumes to the bit."""
+"""A variance model's training: what it leaves, and that it resumes to the bit."""
 
 import json
 import shutil
@@ -60,9 +60,9 @@ def test_what_contradicts_is_one_sentence(changes, said):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_taken_up_again_is_bitwise_the_undisturbed_one(prepared_mini, tmp_path):
+def test_a_run_that_is_taken_up_again_is_bitwise_the_undisturbed_one(made_up_corpus, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    trained = train_variance(tiny(prepared_mini), whole)
+    trained = train_variance(tiny(made_up_corpus), whole)
     kept = load_variance(whole / "variance")
     assert kept.model == json.loads(json.dumps(dict(trained.model)))
     assert kept.predicts == {"durations", "f0"}
@@ -72,7 +72,7 @@ def test_a_run_that_is_taken_up_again_is_bitwise_the_undisturbed_one(prepared_mi
     cut.mkdir()
     shutil.copytree(whole / "checkpoints", cut / "checkpoints")
     shutil.rmtree(cut / "checkpoints" / "variance" / "8")
-    again = train_variance(tiny(prepared_mini, songs_shown=0), cut)
+    again = train_variance(tiny(made_up_corpus, songs_shown=0), cut)
     ours, theirs = (flax.traverse_util.flatten_dict(dict(v.params)) for v in (again, trained))
     assert all(np.array_equal(ours[path], theirs[path]) for path in theirs)
 
