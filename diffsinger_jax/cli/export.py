@@ -126,15 +126,17 @@ def _write_onnx(flags: argparse.Namespace) -> None:
     from diffsinger_jax.interop.openutau.acoustic_graph import acoustic_graph
     from diffsinger_jax.interop.openutau.onnx_parts import noise_as_inputs
     from diffsinger_jax.interop.openutau.sound_graph import sound_graph
+    from diffsinger_jax.interop.openutau.vocoder_graph import vocoder_graph
     from diffsinger_jax.voices.vocoder import load_vocoder
+    from diffsinger_jax.voices.vocoder_spec import log_factor, require_same_mel
     from diffsinger_jax.voices.voice import load_voice
 
-    voice = load_voice(flags.source)
-    out = Path(flags.out)
-    if flags.vocoder is None:
-        data = acoustic_graph(voice)
-    else:
-        data = sound_graph(voice, load_vocoder(flags.vocoder))
+    voice, out = load_voice(flags.source), Path(flags.out)
+    data = acoustic_graph(voice)
+    if flags.vocoder is not None:
+        vocoder = load_vocoder(flags.vocoder)
+        require_same_mel(voice.info.mel, vocoder.mel, flags.vocoder)
+        data = sound_graph(data, vocoder_graph(vocoder), log_factor(voice.info.mel, vocoder.mel))
     data = noise_as_inputs(data) if flags.noise_input else data
     try:
         with atomic_write(out) as partial:

@@ -5,6 +5,7 @@ What is known of every frame is computed once; a loop samples from the noised au
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -99,6 +100,7 @@ def acoustic_graph(voice: Voice) -> bytes:
       InputError: if it needs what OpenUtau does not give, or jax2onnx is not installed.
     """
     require_exportable(voice)
+    voice = dataclasses.replace(voice, params=jax.device_put(voice.params))
     names, sampler = frame_curves(voice), _sampler(voice)
     graph = onnx_parts.GraphBuilder("acoustic")
     inputs = GraphInputs(graph)

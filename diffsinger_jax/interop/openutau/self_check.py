@@ -12,7 +12,7 @@ import numpy as np
 
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.features import empty_batch
-from diffsinger_jax.interop.openutau.acoustic_graph import has_depth, has_speakers
+from diffsinger_jax.interop.openutau.acoustic_graph import has_depth, has_speakers, reads_notes
 from diffsinger_jax.interop.openutau.findings import voicebank_findings
 from diffsinger_jax.interop.openutau.synthesizer import VoicebankSynthesizer
 from diffsinger_jax.interop.openutau.voicebank import Voicebank, open_voicebank
@@ -109,6 +109,8 @@ def _mel_difference(bank: Voicebank, voice: Voice) -> float:
     mel = part.run("acoustic", {name: feed[name] for name in inputs})["mel"]
     if not has_depth(voice):
         return float("nan")
+    if reads_notes(voice):  # its graph leaves out what the voice takes to be unvoiced
+        batch = batch._replace(f0=np.where(voice.predict_f0(batch) > 0, batch.f0, 0.0))
     keys = jax.random.split(jax.random.key(0), 1)
     still = Sampling(k_step=0, steps=1, method=voice.sampling.method)
     ours = np.asarray(voice.sample_mel(batch, keys, still))

@@ -6,6 +6,7 @@ pitch to curves. The sampler's loop and its noise are inside.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -84,6 +85,7 @@ def variance_graphs(voice: VarianceVoice) -> dict[str, bytes]:
       InputError: as `require_exportable`, or if jax2onnx is not installed.
     """
     require_exportable(voice)
+    voice = dataclasses.replace(voice, params=jax.device_put(voice.params))
     model, graphs = voice.variance.model, {"linguistic": _linguistic(voice)}
     if model.durations != "none":
         graphs["dur"] = _dur(voice)
