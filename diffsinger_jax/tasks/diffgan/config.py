@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.engine.optimizers import UpdateConfig
 from diffsinger_jax.engine.typed_config import build
 from diffsinger_jax.errors import InputError
@@ -73,6 +74,12 @@ class DiffGanConfig(AcousticConfig):
 
     diffgan: DiffGanTraining
     discriminators: JointDiscriminatorConfig
+
+    @property
+    def voice_sampling(self) -> Sampling:
+        """From noise, where nothing is left of the auxiliary mel, which is then not decoded."""
+        start = "auxiliary" if self.diffgan.is_shallow else "gaussian"
+        return dataclasses.replace(super().voice_sampling, start=start)
 
 
 def with_base(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,12 +124,14 @@ def test_a_diffgan_is_an_ordinary_voice_of_few_steps():
     config = diffgan_config(with_base(as_dict(diffgan_pjs_small.get_config())))
     assert config.process == "x0" and config.schedule == {"name": "variance_preserving", "steps": 4}
     assert (config.sampling.k_step, config.sampling.steps, config.sampling.method) == (4, 4, "ddpm")
+    assert config.voice_sampling.start == "gaussian"
     assert not config.diffgan.is_shallow and not config.model["condition_on_prior"]
     two_stage = diffgan_pjs_small.get_config()
     diffgan_pjs_small.two_stage(two_stage)
     config = diffgan_config(with_base(as_dict(two_stage)))
     assert config.diffgan.is_shallow and config.model["condition_on_prior"]
     assert (config.sampling.k_step, config.sampling.steps) == (1, 1)
+    assert config.voice_sampling.start == "auxiliary"
 
 
 @pytest.mark.parametrize(
