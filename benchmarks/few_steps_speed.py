@@ -5,7 +5,8 @@
 
 Columns:
 
-    calls       of the denoiser, from the auxiliary mel at k = 51 (0 is the auxiliary mel itself)
+    calls       of the denoiser: 0 is the auxiliary mel itself
+    start       the auxiliary mel at k = 51, or noise alone, for which there is no auxiliary decoder
     p50         seconds from the phonemes with their durations and f0 to the mel
     CPU s       of all threads together, the median: what else the machine does does not count
     RTF         seconds of computing, p50, for a second of singing; CPU RTF the same of CPU s
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import statistics
 import sys
 import time
@@ -34,7 +36,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import measure  # noqa: E402
 
 from diffsinger_jax.cli import runtime  # noqa: E402
-from diffsinger_jax.diffusion.sampling import Sampling  # noqa: E402
+from diffsinger_jax.diffusion.sampling import STARTS, Sampling  # noqa: E402
 from diffsinger_jax.features import empty_batch  # noqa: E402
 from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model  # noqa: E402
 from diffsinger_jax.types import MEL_SPECS, Batch, CorpusInfo, Vocabulary  # noqa: E402
@@ -95,11 +97,11 @@ def made_up_params(acoustic: AcousticModel, batch: Batch) -> Any:
     return jax.tree.map(one, shapes)
 
 
-def samplings(calls: Sequence[int]) -> dict[int, Sampling]:
-    """By the calls: all k by DDPM, fewer by DDIM, 0 for the auxiliary mel."""
-    return {
-        n: Sampling(K_STEP if n else 0, max(n, 1), "ddpm" if n == K_STEP else "ddim") for n in calls
-    }
+def make_sampling(calls: int, start: str) -> Sampling:
+    """All k by DDPM, fewer by DDIM, 0 for the auxiliary mel; from noise at the schedule's end."""
+    depth = 100 if start == "gaussian" else K_STEP
+    method = "ddpm" if calls == K_STEP else "ddim"
+    return Sampling(depth if calls else 0, max(calls, 1), method, start=start)
 
 
 def timed(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
@@ -133,13 +135,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     params = made_up_params(acoustic, batch)
     keys = jax.random.split(jax.random.key(0), options.batch)
     rows = []
-    for calls, sampling in samplings(options.calls).items():
+    for calls, start in itertools.product(options.calls, STARTS):
+        if start == "gaussian" and calls != 1:
+            continue
+        sampling = make_sampling(calls, start)
         function = jax.jit(functools.partial(acoustic.sample_mel, sampling=sampling))
         given = params, batch, keys, jnp.float32(1.0)
         program, compile_sec, _ = measure.compiled(function, *given)
         wall, spent = timed(functools.partial(program, *given), options.repeats)
         sung = options.seconds * options.batch
-        row = {"calls": calls, "p50 s": wall, "CPU s": spent, "RTF": wall / sung}
+        row = {"calls": calls, "start": start, "p50 s": wall, "CPU s": spent, "RTF": wall / sung}
         rows.append(row | {"CPU RTF": spent / sung, "compile s": compile_sec})
         print(measure.line(rows[-1]), flush=True)
     slowest = max(rows, key=lambda row: row["calls"])
