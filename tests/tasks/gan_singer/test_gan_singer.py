@@ -165,7 +165,6 @@ def small(corpus, **changes):
     config.corpus = str(corpus)
     config.discriminators.windows = (32,)
     config.discriminators.channels = 4
-    config.discriminators.starts_after = 2
     config.auxiliary.steps = 4
     config.save_every_steps = 2
     config.update_from_flattened_dict(changes)
