@@ -102,6 +102,32 @@ def f0_panel(
     return _finish(figure, path)
 
 
+def f0_rows(
+    path: str | os.PathLike | None,
+    curves: Mapping[str, np.ndarray],
+    spec: MelSpec,
+    *,
+    notes: Sequence[Span] = (),
+    title: str = "",
+) -> Figure | None:
+    """f0 curves over the notes, the first curve beside each of the others in a row of its own.
+
+    Args:
+      path: of the png, or None for the figure.
+      curves: name -> [T] Hz, 0 unvoiced; the first is drawn in every row.
+      notes: with midi; rests are left out.
+    """
+    first, *others = curves
+    longest = max([spec.seconds(len(f0)) for f0 in curves.values()])
+    figure, axes = _figure(max(len(others), 1), width=_width(longest), panel_height=2.2)
+    for ax, other in zip(axes, others or [first], strict=True):
+        _draw_pitch(ax, {name: curves[name] for name in (first, other)}, spec, notes)
+        ax.set_xlim(0, longest)
+    axes[-1].set_xlabel("s")
+    axes[0].set_title(title)
+    return _finish(figure, path)
+
+
 def song_picture(
     path: str | os.PathLike | None,
     mel: np.ndarray,

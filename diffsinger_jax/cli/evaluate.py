@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diffsinger_jax.errors import InputError
 
@@ -38,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--frames_per_batch", type=int, default=4096, help="bounds memory, changes no number"
     )
     parser.add_argument("--mel_only", action="store_true", help="leave the sound out: much faster")
+    parser.add_argument(
+        "--expression",
+        action="store_true",
+        help="measure pitch and timing as performances are, and draw them; --split may name "
+        "several, as validation,test",
+    )
     parser.add_argument("--wavs", action="store_true", help="keep the sound of every piece")
     flags = parser.parse_args(arguments)
     if flags.out is None and flags.html is None:
@@ -45,13 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if flags.html is not None and flags.mel_only:
         raise InputError("--html is a page to hear, --mel_only renders no sound; leave one out")
     from diffsinger_jax.evaluation.evaluate import Options, evaluate
-    from diffsinger_jax.evaluation.report import make_folder, table
+    from diffsinger_jax.evaluation.report import make_folder
     from diffsinger_jax.pipeline.prepared import open_corpus
     from diffsinger_jax.voices.voice import load_voice
 
     voice, corpus = load_voice(flags.voice), open_corpus(flags.corpus)
     for folder in filter(None, (flags.out, flags.html)):
         make_folder(folder)
+    if flags.expression:
+        _show(_expression(flags, voice, corpus), flags.out)
+        return
     options = Options(
         k_steps=flags.k_step,
         temperatures=flags.temperature,
@@ -64,6 +74,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page=flags.html,
     )
     tables = evaluate(voice, corpus, flags.split, flags.out, options)
+    _show(tables, flags.out, flags.html)
+
+
+def _expression(flags: argparse.Namespace, voice: Any, corpus: Any) -> dict[str, Any]:
+    from diffsinger_jax.evaluation.expression import evaluate_expression
+
+    if flags.html is not None:
+        raise InputError("--expression renders no sound, --html is a page to hear; leave one out")
+    return evaluate_expression(
+        voice,
+        corpus,
+        flags.split.split(","),
+        flags.out,
+        seed=flags.seed,
+        frames_per_batch=flags.frames_per_batch,
+    )
+
+
+def _show(tables: dict[str, Any], *folders: Path | None) -> None:
+    from diffsinger_jax.evaluation.report import table
+
     for title, rows in tables.items():
         print(f"\n{title}\n\n{table(rows)}")
-    print(f"\nwritten to {' and '.join(str(f) for f in (flags.out, flags.html) if f)}")
+    print(f"\nwritten to {' and '.join(str(folder) for folder in folders if folder)}")

@@ -131,3 +131,11 @@ def median_frames(examples: Sequence[Example]) -> Mapping[int, float]:
         np.concatenate([e[name] for e in examples]) for name in ("tokens", "ph_frames")
     )
     return {int(token): float(np.median(frames[tokens == token])) for token in np.unique(tokens)}
+
+
+def mean_frames(examples: Sequence[Example]) -> Mapping[int, float]:
+    """Token -> mean of its durations in frames."""
+    tokens, frames = (
+        np.concatenate([e[name] for e in examples]) for name in ("tokens", "ph_frames")
+    )
+    return {int(token): float(np.mean(frames[tokens == token])) for token in np.unique(tokens)}

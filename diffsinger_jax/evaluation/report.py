@@ -63,6 +63,18 @@ COLUMNS: Mapping[str, Column] = {
     "vuv_error": Column("V/UV error %", 1, "frames whose voicing differs", 100.0),
     "duration_error_ms": Column("dur error ms", 1, "mean error of a phoneme's length"),
     "duration_rmse_frames": Column("dur RMSE frames", 2, "root mean square error of it"),
+    "vowel_onset_ms": Column("vowel onset ms", 1, "median error of where vowels begin"),
+    "consonant_error_ms": Column("consonant ms", 1, "mean error of a consonant's length"),
+    "movement_cents": Column("3-8 Hz cents", 1, "movement within long notes, root mean square"),
+    "vibrato_share": Column("vibrato %", 0, "of the long notes", 100.0),
+    "vibrato_rate": Column("rate Hz", 2, "median of the notes with vibrato"),
+    "preparation_cents": Column("preparation cents", 1, "the other way before a note change"),
+    "overshoot_cents": Column("overshoot cents", 1, "beyond the new note after it"),
+    "distance_cents": Column(
+        "distance cents", 1, "Wasserstein, of the deviations from the notes, to the singer's"
+    ),
+    "notes_within_50_cents": Column("notes in tune %", 0, "median within 50 cents", 100.0),
+    "take_spread_cents": Column("between takes cents", 1, "standard deviation of a frame"),
     "parameters": Column("M parameters", 2, "size of the model", 1e-6),
     "mel_rtf": Column("mel RTF", 3, "seconds of computing for a second of singing"),
 }

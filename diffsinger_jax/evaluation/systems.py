@@ -187,11 +187,11 @@ def vocode(
         {"mel": p.mel, "f0": p.f0, "ph_frames": np.array([len(p.mel)]), "speaker": 0}
         for p in pieces
     ]
-    for indices, batch in _batches(rows, spec.n_mels, frames_per_batch):
+    for indices, batch in batches_of(rows, spec.n_mels, frames_per_batch):
         rendered = np.asarray(
-            render_rows(batch.mel, batch.f0, batch.mask, _row_keys(seed, indices), spec)
+            render_rows(batch.mel, batch.f0, batch.mask, row_keys(seed, indices), spec)
         )
-        for row, index in _real(indices):
+        for row, index in real_rows(indices):
             wavs[index] = rendered[row, : len(pieces[index].mel) * spec.hop]
     return wavs
 
@@ -206,11 +206,11 @@ def mels_of(
 ) -> list[np.ndarray]:
     """f32[T, M] log mel of every piece."""
     mels: list[np.ndarray] = [np.zeros(0)] * len(examples)
-    batches = _batches(examples, voice.info.mel.n_mels, frames_per_batch, voice.curves)
+    batches = batches_of(examples, voice.info.mel.n_mels, frames_per_batch, voice.curves)
     for indices, batch in batches:
-        keys = _row_keys(seed, indices)
+        keys = row_keys(seed, indices)
         sampled = np.asarray(voice.sample_mel(batch, keys, sampling), np.float32)
-        for row, index in _real(indices):
+        for row, index in real_rows(indices):
             mels[index] = sampled[row][batch.mask[row]]
     return mels
 
@@ -221,9 +221,9 @@ def _with_f0(
     """The examples with the f0 the voice predicts for their durations."""
     predicted: list[np.ndarray] = [np.zeros(0)] * len(examples)
     without = [{k: v for k, v in e.items() if k not in ("f0", "mel")} for e in examples]
-    for indices, batch in _batches(without, voice.info.mel.n_mels, frames_per_batch):
+    for indices, batch in batches_of(without, voice.info.mel.n_mels, frames_per_batch):
         f0 = np.asarray(voice.predict_f0(batch), np.float32)
-        for row, index in _real(indices):
+        for row, index in real_rows(indices):
             predicted[index] = f0[row][batch.mask[row]]
     return [{**e, "f0": f0} for e, f0 in zip(without, predicted, strict=True)]
 
@@ -231,17 +231,27 @@ def _with_f0(
 def _frames(voice: Singer, examples: Sequence[Example], frames_per_batch: int) -> list[np.ndarray]:
     """f32[N] durations in frames as the voice predicts them."""
     predicted: list[np.ndarray] = [np.zeros(0)] * len(examples)
-    for indices, batch in _batches(examples, voice.info.mel.n_mels, frames_per_batch):
+    for indices, batch in batches_of(examples, voice.info.mel.n_mels, frames_per_batch):
         frames = np.asarray(voice.predict_frames(batch), np.float32)
-        for row, index in _real(indices):
+        for row, index in real_rows(indices):
             predicted[index] = frames[row, : len(examples[index]["tokens"])]
     return predicted
 
 
-def _batches(
+def batches_of(
     examples: Sequence[Example], n_mels: int, frames_per_batch: int, curves: Sequence[str] = ()
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(indices, `PADDING_ROW` where there is none; their batch) in few shapes."""
+    """Examples in batches of few shapes.
+
+    Args:
+      examples: of a prepared corpus.
+      n_mels: M.
+      frames_per_batch: bounds memory.
+      curves: names of the optional features that the batches have.
+
+    Yields:
+      i[B] numbers of the examples, `PADDING_ROW` where there is none; their batch.
+    """
     frames = np.array([int(np.sum(e["ph_frames"])) for e in examples])
     phonemes = np.array([len(e["ph_frames"]) for e in examples])
     buckets = make_buckets(
@@ -255,11 +265,12 @@ def _batches(
         yield indices, collate(rows, bucket, n_mels, curves)
 
 
-def _real(indices: np.ndarray) -> Iterator[tuple[int, int]]:
+def real_rows(indices: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(row, number of its example) of all rows that have one."""
     return ((row, int(i)) for row, i in enumerate(indices) if i != PADDING_ROW)
 
 
-def _row_keys(seed: int, indices: np.ndarray) -> jax.Array:
+def row_keys(seed: int, indices: np.ndarray) -> jax.Array:
     """[B] a key for each row, of its piece's number, so that batching changes no number."""
     numbers = jnp.asarray(np.where(indices == PADDING_ROW, 2**31 - 1, indices), jnp.uint32)
     return jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)

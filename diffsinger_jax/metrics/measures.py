@@ -299,3 +299,30 @@ def durations(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> dict[st
         "duration_error_ms": Ratio(float(error.sum()) * 1000 / spec.frames_per_sec, n),
         "duration_rmse_frames": RootMean(float((error**2).sum()), n),
     }
+
+
+def timing(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    is_vowel: np.ndarray,
+    is_rest: np.ndarray,
+    spec: MelSpec,
+) -> dict[str, Measure]:
+    """How near vowels begin, and consonants last.
+
+    Args:
+      true, predicted: [N] frames, of the same sum.
+      is_vowel, is_rest: bool[N] of the phonemes; what is neither is a consonant.
+
+    Returns:
+      vowel_onset_ms (median |error| of where vowels begin), consonant_error_ms (mean |error| of
+      the consonants' lengths).
+    """
+    true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
+    ms = 1000 / spec.frames_per_sec
+    begins = np.abs(np.cumsum(predicted) - predicted - (np.cumsum(true) - true))
+    consonants = np.abs(predicted - true)[~is_vowel & ~is_rest]
+    return {
+        "vowel_onset_ms": Median(tuple((begins[is_vowel] * ms).tolist())),
+        "consonant_error_ms": Ratio(float(consonants.sum()) * ms, float(len(consonants))),
+    }
