@@ -45,6 +45,8 @@ class Segment:
       note_sec: f64 per note.
       slurs: per note.
       curves: by name.
+      glides: per note how it is reached, "none" for no glide; None where nothing is said.
+      phoneme_speakers: shares of speakers in durations, by name.
     """
 
     offset_sec: float
@@ -57,6 +59,8 @@ class Segment:
     note_sec: np.ndarray | None
     slurs: tuple[bool, ...] | None
     curves: Mapping[str, Curve]
+    glides: tuple[str, ...] | None = None
+    phoneme_speakers: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def curve_keys(name: str) -> tuple[str, str]:
@@ -95,7 +99,8 @@ def parse_segment(raw: Any) -> tuple[Segment | None, list[str]]:
             "it is missing; give note_seq, note_dur and ph_num, or ph_dur and f0_seq",
         )
     words = fields.tokens("text")
-    offset = fields.offset()
+    offset, glides = fields.offset(), fields.glides(midis)
+    phoneme_speakers = fields.phoneme_speakers()
     if fields.faults:
         return None, fields.faults
     language = raw.get("lang") or ""
@@ -111,6 +116,8 @@ def parse_segment(raw: Any) -> tuple[Segment | None, list[str]]:
             note_sec=note_sec,
             slurs=slurs,
             curves=curves,
+            glides=glides,
+            phoneme_speakers=phoneme_speakers,
         ),
         [],
     )
@@ -244,6 +251,23 @@ class _Fields:
                     f"note {i + 1} is a slur, but it is a rest or follows none that is sung",
                 )
         return slurs
+
+    def glides(self, midis: tuple[float | None, ...] | None) -> tuple[str, ...] | None:
+        glides = self.tokens("note_glide")
+        if glides is None or midis is None:
+            return None
+        self.same_count("note_glide", len(glides), "notes in note_seq", len(midis))
+        return tuple(glides)
+
+    def phoneme_speakers(self) -> dict[str, float]:
+        """Shares that hold for all phonemes; curves over phonemes are passed over."""
+        mix = self.raw.get("ph_spk_mix")
+        shares = (
+            {name: _finite(share) for name, share in (mix or {}).items()}
+            if isinstance(mix, dict)
+            else {}
+        )
+        return {name: share for name, share in shares.items() if share is not None}
 
     def curves(self, duration_sec: float) -> dict[str, Curve]:
         curves = {}

@@ -26,6 +26,7 @@ import golden_onnx
 import golden_onnx_graphs
 import golden_reference
 import golden_variance
+import golden_variance_ds
 import golden_vocoder
 import jax
 from golden_measure import Found
@@ -62,6 +63,7 @@ KINDS = {
     "mel": Kind(golden_features.has_mels, golden_features.mel_differences),
     "Muon": Kind(golden_muon.matches, golden_muon.differences),
     "variance": Kind(golden_variance.matches, golden_variance.differences, ("torch",)),
+    "variance .ds": Kind(golden_variance_ds.matches, golden_variance_ds.differences, ("torch",)),
     "vocoder": Kind(golden_vocoder.matches, golden_vocoder.differences, ("torch",)),
 }
 

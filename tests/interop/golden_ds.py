@@ -18,6 +18,7 @@ from diffsinger_jax.score.dictionary import Dictionary, phonemize
 from diffsinger_jax.score.ds import read_ds
 from diffsinger_jax.synthesis import mels
 from diffsinger_jax.synthesis.controls import name_phonemes
+from diffsinger_jax.synthesis.sung_pitch import sung_f0
 from diffsinger_jax.synthesis.synthesizer import Synthesizer
 from diffsinger_jax.types import Batch
 
@@ -69,5 +70,5 @@ def batch_of_piece(voice, piece) -> Batch:
     example = {**piece.example, "ph_frames": piece.ph_frames(np.zeros(0))}
     bucket = Bucket(rows=1, frames=piece.frames, phonemes=len(piece.phonemes))
     batch = collate([example], bucket, voice.info.mel.n_mels)
-    f0 = mels._f0(voice, batch, [piece], keys=None)
+    f0 = sung_f0(voice, batch, [piece], keys=None)
     return batch._replace(f0=f0, curves=mels._curves(voice, batch, [piece]))
