@@ -33,6 +33,7 @@ setup(
             "songs/*",
             "songs/melodies/*",
             "voices/*/*",
+            "voices/*/variance/*",
         ],
     },
     entry_points={"console_scripts": ["diffsinger-jax = diffsinger_jax.cli.main:main"]},

@@ -52,10 +52,24 @@ def add_expression(group: Any) -> None:
             f"--{name}", type=_number, default=default, metavar="FACTOR", help=meaning
         )
     group.add_argument(
+        "--variance",
+        metavar="DIR",
+        help="what draws durations and pitch, or off for what the voice predicts by itself; the "
+        "variance model in the voice's folder unless given",
+    )
+    group.add_argument(
         "--pitch_seed",
         type=_seed,
         metavar="SEED",
         help="of generated pitch and curves; that of the sound unless given",
+    )
+    group.add_argument(
+        "--retake",
+        metavar="WHAT",
+        help='pitch drawn anew for measures or notes alone, as "measure 5-8" or "note 12, note 20"',
+    )
+    group.add_argument(
+        "--retake_seed", type=_seed, metavar="SEED", help="of a retake; the pitch's and 1"
     )
 
 
@@ -66,13 +80,17 @@ def expression(flags: argparse.Namespace) -> Any:
       InputError: for one that is out of range.
     """
     from diffsinger_jax.synthesis.expression import Expression
+    from diffsinger_jax.synthesis.retakes import parse_retake
 
+    if flags.retake is None and flags.retake_seed is not None:
+        raise InputError("--retake_seed goes with --retake; say what is to be taken again")
     return Expression(
         expressiveness=flags.expressiveness,
         correction=flags.pitch_correction,
         vibrato_depth=flags.vibrato_depth,
         vibrato_rate=flags.vibrato_rate,
         seed=flags.pitch_seed,
+        retake=None if flags.retake is None else parse_retake(flags.retake, flags.retake_seed),
     )
 
 

@@ -306,10 +306,17 @@ def _open(voice, flags: argparse.Namespace):
     if is_voicebank(voice):
         from diffsinger_jax.interop.openutau.synthesizer import VoicebankSynthesizer
 
+        if flags.variance is not None:
+            raise InputError(
+                f"the voicebank {voice} has models of its own for durations and pitch; leave "
+                "--variance out"
+            )
         return VoicebankSynthesizer.from_checkpoint(voice, flags.vocoder)
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
-    return Synthesizer.from_checkpoint(voice, flags.vocoder, quality=flags.quality)
+    return Synthesizer.from_checkpoint(
+        voice, flags.vocoder, quality=flags.quality, variance=flags.variance
+    )
 
 
 def _sampling(synthesizer, flags: argparse.Namespace):
@@ -329,8 +336,13 @@ def _expressed(singers: Iterable, flags: argparse.Namespace) -> dict:
         if not isinstance(synthesizer, Synthesizer):
             raise InputError(
                 f"the voicebank {synthesizer.voice.name} cannot be steered by --expressiveness, "
-                "--pitch_correction, --vibrato_depth, --vibrato_rate or --pitch_seed; leave them "
-                "out, or give expr in a .ds"
+                "--pitch_correction, --vibrato_depth, --vibrato_rate, --pitch_seed or --retake; "
+                "leave them out, or give expr in a .ds"
+            )
+        if "f0" in synthesizer.voice.lacks:
+            raise InputError(
+                f"the voice {synthesizer.voice.name} predicts no pitch that --expressiveness, "
+                "--retake and their like could steer; leave them out"
             )
     return {"expression": expression}
 

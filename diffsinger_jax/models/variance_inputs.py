@@ -12,32 +12,40 @@ from diffsinger_jax.models.variance import KEYS, VarianceInputs
 from diffsinger_jax.modules.length_regulator import expand_to_frames, word_of, word_sums
 from diffsinger_jax.modules.melody import ALL_RESTS_MIDI, Notes, note_line
 from diffsinger_jax.pitch import fill_unvoiced, hz_to_midi
-from diffsinger_jax.types import Batch
+from diffsinger_jax.types import Array, Batch
 
 
 def inputs_of_batch(
-    batch: Batch, frames_per_sec: float, curves: Sequence[str] = ()
+    batch: Batch,
+    frames_per_sec: float,
+    curves: Sequence[str] = (),
+    *,
+    notes: Notes | None = None,
+    key: Array | None = None,
 ) -> VarianceInputs:
-    """The inputs of a batch whose notes begin where `onset` says; all is to be generated.
+    """The inputs of a batch; all is to be generated.
 
     Args:
       batch: with `mel2ph`, or to predict durations with `ph_frames` whose sums over words are the
         score's.
       frames_per_sec: of the mel.
       curves: names of those that are generated.
+      notes: of the score; None for one from each `onset` up to the next.
+      key: i32[B, N], see `VarianceInputs`; None for that of each phoneme's note by `onset`.
 
     Returns:
       With the pitch of `batch.f0` as the given one, filled in where it is unvoiced.
     """
     batch = jax.tree.map(jnp.asarray, batch)
     word, mask = word_of(batch.onset), batch.tokens > 0
-    notes = notes_of_batch(batch)
+    own = notes_of_batch(batch)
     pitch = hz_to_midi(fill_unvoiced(batch.f0))
     everywhere = jnp.ones_like(batch.mask)
-    key = jnp.clip(jnp.round(expand_to_frames(notes.midi, word)), 0, KEYS - 1)
+    key = jnp.round(expand_to_frames(own.midi, word)) if key is None else key
+    notes = own if notes is None else jax.tree.map(jnp.asarray, notes)
     return VarianceInputs(
         batch=batch,
-        key=jnp.where(mask, key, 0).astype(jnp.int32),
+        key=jnp.where(mask, jnp.clip(key, 0, KEYS - 1), 0).astype(jnp.int32),
         notes=notes,
         line=note_line(notes, frames_per_sec),
         pitch=jnp.where(batch.mask, pitch, 0.0),

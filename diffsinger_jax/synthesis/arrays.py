@@ -40,6 +40,8 @@ class PieceArrays:
       starts, fills, start_frames: [N], for `timing.fit_to_score`.
       total_frames: length by the notes, with head and tail.
       given_frames: i32[N] where the score gives the durations, else None.
+      note_frames: i32[K] of the notes, an added head and tail too.
+      note_pitches: f64[K] MIDI of the same, nan for rests.
       head_frames, tail_frames: of them, added before the piece's offset and after its end.
       leads: False where there was no time before the first note: its consonants then start with
         the note, and the head is cut away again.
@@ -53,6 +55,8 @@ class PieceArrays:
     start_frames: np.ndarray
     total_frames: int
     given_frames: np.ndarray | None
+    note_frames: np.ndarray
+    note_pitches: np.ndarray
     head_frames: int
     tail_frames: int
     leads: bool
@@ -170,6 +174,16 @@ def piece_arrays(  # long: one array after the other, each from those before it
         start_frames=begins[note_index],
         total_frames=int(head_frames + lengths.sum() + tail_frames),
         given_frames=given_frames,
+        note_frames=np.concatenate(
+            [[head_frames][:has_head], lengths, [tail_frames][:has_tail]]
+        ).astype(np.int32),
+        note_pitches=np.array(
+            [
+                *[np.nan][:has_head],
+                *(np.nan if note.midi is None else note.midi for note in piece.notes),
+                *[np.nan][:has_tail],
+            ]
+        ),
         head_frames=head_frames,
         tail_frames=tail_frames,
         leads=leads,

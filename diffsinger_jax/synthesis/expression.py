@@ -10,6 +10,7 @@ import numpy as np
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.modules.melody import SMOOTHING_SEC, fill_rests, sine_kernel
 from diffsinger_jax.pitch import fill_unvoiced, hz_to_midi, midi_to_hz
+from diffsinger_jax.synthesis.retakes import Retake
 
 VIBRATO_HZ = (3.0, 8.0)
 BAND_EDGE_HZ = 1.0
@@ -29,6 +30,7 @@ class Expression:
       correction: 0 leaves each note's mean where it is, 1 moves it onto the score.
       vibrato_depth, vibrato_rate: factors on the movement between 3 and 8 Hz within notes.
       seed: of generated pitch and curves; None for that of the mel.
+      retake: what of generated pitch is drawn anew, with a seed of its own.
     """
 
     expressiveness: float = 1.0
@@ -36,6 +38,7 @@ class Expression:
     vibrato_depth: float = 1.0
     vibrato_rate: float = 1.0
     seed: int | None = None
+    retake: Retake | None = None
 
     def __post_init__(self) -> None:
         """All in range?
@@ -56,7 +59,7 @@ class Expression:
     @property
     def is_neutral(self) -> bool:
         """Whether it leaves pitch as it is."""
-        return dataclasses.replace(self, seed=None) == Expression()
+        return dataclasses.replace(self, seed=None, retake=None) == Expression()
 
     def applied(
         self, f0: np.ndarray, line: np.ndarray, note: np.ndarray, frames_per_sec: float

@@ -13,24 +13,22 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.diffsinger import SPEAKER_MIX
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
-from diffsinger_jax.pitch import fill_unvoiced
-from diffsinger_jax.synthesis.arrays import PieceArrays, resample_f0
+from diffsinger_jax.synthesis.arrays import PieceArrays
 from diffsinger_jax.synthesis.buckets import pack
 from diffsinger_jax.synthesis.controls import (
     DEFAULT_RANGES,
     control_curve,
-    resampled,
     speaker_weights,
 )
-from diffsinger_jax.synthesis.expression import Expression, notes_on_frames
+from diffsinger_jax.synthesis.expression import Expression
+from diffsinger_jax.synthesis.score_notes import keys_of_words, notes_of_pieces, reads_notes
+from diffsinger_jax.synthesis.sung_pitch import EXPRESSION, predicted_f0, sung_f0
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.trace_cache import TraceCache
 from diffsinger_jax.voices.voice import Voice
 
 LOUDEST = 1e3
 """Amplitude in a band of a mel that no recording at full scale reaches."""
-EXPRESSION = Expression()
-"""Pitch as it was predicted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +64,7 @@ def sing_mels(
     sampling: Sampling | None,
     frames_per_batch: int,
     expression: Expression = EXPRESSION,
+    chosen: Sequence[np.ndarray] = (),
 ) -> Iterator[MelPiece]:
     """Sings some of the pieces of a song; what a piece becomes depends on no other.
 
@@ -77,6 +76,7 @@ def sing_mels(
       sampling: how; None for the voice's own.
       frames_per_batch: bound on rows x frames of one call, for all but a long piece alone.
       expression: of predicted pitch.
+      chosen: bool[notes] of each piece, those whose pitch is taken again; () for none.
 
     Yields:
       The pieces, in the order of their batches.
@@ -90,7 +90,18 @@ def sing_mels(
         mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
         pitch_seed = seed if expression.seed is None else expression.seed
         pitch_keys, curve_keys = _row_keys(pitch_seed + PITCH_SEED, indices, bucket.rows)
-        f0 = _f0(voice, batch, arrays, pitch_keys, expression)
+        retake_seed = expression.retake.seed if expression.retake else None
+        retake_seed = pitch_seed + 1 if retake_seed is None else retake_seed
+        retake_keys, _ = _row_keys(retake_seed + PITCH_SEED, indices, bucket.rows)
+        f0 = sung_f0(
+            voice,
+            batch,
+            arrays,
+            pitch_keys,
+            expression,
+            retake_keys=retake_keys,
+            chosen=[chosen[i] for i in indices] if chosen else (),
+        )
         generated = _generated(voice, batch._replace(f0=f0), curve_keys)
         curves = _curves(voice, batch, arrays, generated)
         batch = batch._replace(f0=f0, curves=curves)
@@ -118,11 +129,14 @@ def sing_padding(voice: Voice, bucket: Bucket, sampling: Sampling | None) -> Mel
     """Calls the voice as `sing_mels` does, with nothing to sing: so that all is compiled."""
     n_mels = voice.info.mel.n_mels
     if "durations" not in voice.lacks:
-        _predicted_frames(voice, collate([], bucket._replace(frames=1), n_mels))
+        batch = collate([], bucket._replace(frames=1), n_mels)
+        key = keys_of_words([], batch) if reads_notes(voice) else None
+        _predicted_frames(voice, batch, key)
     batch = collate([], bucket, n_mels)
     mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
     if "f0" not in voice.lacks:
-        _predicted_f0(voice, batch, mel_keys)
+        notes = notes_of_pieces([], batch) if reads_notes(voice) else None
+        predicted_f0(voice, batch, mel_keys, notes=notes)
     batch = batch._replace(curves=_curves(voice, batch, [], _generated(voice, batch, mel_keys)))
     mel = np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32)
     return MelPiece(0, np.array([bucket.frames]), batch.f0[0], mel[0], noise_keys[0])
@@ -146,25 +160,19 @@ def _with_durations(
         batch = collate(rows, bucket._replace(frames=1), voice.info.mel.n_mels)
         for row, index in enumerate(indices):  # what the score says of durations
             batch.ph_frames[row, : len(pieces[index].phonemes)] = pieces[index].word_frames
-        predicted = np.asarray(_predicted_frames(voice, batch))  # [B, N]
+        key = keys_of_words([pieces[i] for i in indices], batch) if reads_notes(voice) else None
+        predicted = np.asarray(_predicted_frames(voice, batch, key))  # [B, N]
         for row, index in enumerate(indices):
             ph_frames = pieces[index].ph_frames(predicted[row])
             filled[index] = {**examples[index], "ph_frames": ph_frames}
     return [filled[i] for i in range(len(pieces))]
 
 
-def _predicted_frames(voice: Voice, batch: Batch) -> jax.Array:
+def _predicted_frames(voice: Voice, batch: Batch, key: np.ndarray | None = None) -> jax.Array:
     """By the variance model, where there is one that predicts durations."""
     if voice.variance and "durations" in voice.variance.predicts:
-        return voice.variance.predict_frames(batch)
+        return voice.variance.predict_frames(batch, key)
     return voice.predict_frames(batch)
-
-
-def _predicted_f0(voice: Voice, batch: Batch, keys: jax.Array) -> jax.Array:
-    """By the variance model, where there is one that predicts pitch."""
-    if voice.variance and "f0" in voice.variance.predicts:
-        return voice.variance.sample_f0(batch, keys)
-    return voice.predict_f0(batch)
 
 
 def _generated(voice: Voice, batch: Batch, keys: jax.Array) -> Mapping[str, np.ndarray]:
@@ -173,46 +181,6 @@ def _generated(voice: Voice, batch: Batch, keys: jax.Array) -> Mapping[str, np.n
         return {}
     values = voice.variance.sample_curves(batch, keys)
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
-
-
-def _f0(
-    voice: Voice,
-    batch: Batch,
-    pieces: Sequence[PieceArrays],
-    keys: jax.Array,
-    expression: Expression = EXPRESSION,
-) -> np.ndarray:
-    """f32[B, T]: predicted and steered, with given curves in its place.
-
-    A curve without any unvoiced value (0) was filled in between voiced stretches, as `.ds`
-    files are; it says nothing of voicing, which is then the predicted one.
-    """
-    spec = voice.info.mel
-    if predicts := "f0" not in voice.lacks:
-        predicted = np.asarray(_predicted_f0(voice, batch, keys), np.float32)
-        f0 = np.where(batch.mask, predicted, 0.0)
-    else:
-        f0 = np.zeros(batch.mask.shape, np.float32)
-    for row, piece in enumerate(pieces):
-        if (curve := piece.piece.curves.get("f0")) is None:
-            frames = int(batch.mask[row].sum())
-            mel2ph = batch.mel2ph[row, :frames]
-            line, note = notes_on_frames(piece.example, mel2ph, spec.frames_per_sec)
-            f0[row, :frames] = expression.applied(f0[row, :frames], line, note, spec.frames_per_sec)
-            continue
-        first = piece.head_frames
-        last = int(batch.ph_frames[row].sum()) - piece.tail_frames
-        if voice.timing == "openvpi":  # its voices learned f0 without gaps, linear in Hz
-            given = resampled(curve, last - first, voice.info.mel.frames_per_sec)
-            f0[row, :last] = fill_unvoiced(np.pad(given, (first, 0), mode="edge"))
-            f0[row, last:] = np.where(batch.mask[row, last:], f0[row, last - 1], 0.0)
-            continue
-        given = resample_f0(curve, last - first, voice.info.mel.frames_per_sec)
-        if predicts and np.all(np.asarray(curve.values) > 0):
-            given = np.where(f0[row, first:last] > 0, given, 0.0)
-        f0[row] = 0.0
-        f0[row, first:last] = given
-    return f0.astype(np.float32)
 
 
 def _curves(

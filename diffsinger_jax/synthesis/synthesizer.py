@@ -24,7 +24,7 @@ from diffsinger_jax.synthesis.arrays import SILENCE_SEC, PieceArrays, piece_arra
 from diffsinger_jax.synthesis.buckets import all_buckets, windows
 from diffsinger_jax.synthesis.controls import SOURCES, name_phonemes, require_speakers
 from diffsinger_jax.synthesis.expression import Expression
-from diffsinger_jax.synthesis.mels import EXPRESSION, MelPiece, sing_mels, sing_padding
+from diffsinger_jax.synthesis.mels import MelPiece, sing_mels, sing_padding
 from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.phrases import LONGEST_SEC, split_long_phrases
 from diffsinger_jax.synthesis.rendering import open_renderer
@@ -36,15 +36,17 @@ from diffsinger_jax.synthesis.song import (
     song_samples,
     start_sample,
 )
+from diffsinger_jax.synthesis.sung_pitch import EXPRESSION, EXPRESSIVENESS, RETAKE
 from diffsinger_jax.types import Piece, Score
 from diffsinger_jax.voices.sampling import resolve_sampling
 from diffsinger_jax.voices.students import load_singer
-from diffsinger_jax.voices.voice import Voice
+from diffsinger_jax.voices.voice import Voice, with_variance
 
 FRAMES_PER_BATCH = {"cpu": 1}
 """Rows x frames of one call, by JAX backend; other backends take `ACCELERATOR_FRAMES`. On CPUs one
 row at a time: more of them are no faster together, and each number of rows is compiled apart."""
 ACCELERATOR_FRAMES = 32_768
+OFF = "off"
 
 
 class Synthesizer:
@@ -92,19 +94,25 @@ class Synthesizer:
         vocoder: str | os.PathLike | None = None,
         *,
         quality: str | None = None,
+        variance: str | os.PathLike | None = None,
     ) -> Synthesizer:
-        """Loads a voice folder, and a vocoder if one is named.
+        """Loads a voice folder, and what else is named.
 
         Args:
           path: of the voice.
           vocoder: as in `__init__`.
           quality: that it will sing at, for which its folder may hold a student, see
             `voices.students`.
+          variance: folder of a variance model that draws durations and pitch; "off" for what the
+            voice predicts by itself; None for the model in its folder, if there is one.
 
         Raises:
           InputError: if they are none, or do not fit each other.
         """
-        return cls(load_singer(path, quality), vocoder=vocoder)
+        voice = load_singer(path, quality)
+        if variance is not None:
+            voice = with_variance(voice, None if variance == OFF else variance)
+        return cls(voice, vocoder=vocoder)
 
     def __call__(
         self,
@@ -184,7 +192,7 @@ class Synthesizer:
           sampling: how the mel is sampled, see `voices.sampling.resolve_sampling`; None for the
             voice's own.
           speaker: one of the voice's; None for its first.
-          expression: how predicted pitch is steered.
+          expression: how predicted pitch is steered, and what of it is taken again.
           on_pieces: told how many more of the `sung_pieces` are done, for a progress bar.
 
         Raises:
@@ -193,7 +201,8 @@ class Synthesizer:
         spec = self.voice.info.mel
         pieces = self._arrays(score, self.voice.info.vocabulary.speaker_id(speaker))
         sung: dict[int, SungPiece] = {}
-        for mel_piece in self._mels(pieces, range(len(pieces)), seed, sampling, expression):
+        chosen = self._chosen(score, pieces, expression)
+        for mel_piece in self._mels(pieces, range(len(pieces)), seed, sampling, expression, chosen):
             sung[mel_piece.index] = SungPiece(
                 arrays=pieces[mel_piece.index],
                 ph_frames=mel_piece.ph_frames,
@@ -232,8 +241,9 @@ class Synthesizer:
         # Where the earliest of the pieces after each begins: they may overlap.
         following = [*np.minimum.accumulate(starts[:0:-1])[::-1].tolist(), None]
         sizes = [(piece.frames, len(piece.phonemes)) for piece in pieces]
+        chosen = self._chosen(score, pieces, expression)
         for window in windows(sizes, self._frames_per_batch):
-            made = self._mels(pieces, window, seed, sampling, expression)
+            made = self._mels(pieces, window, seed, sampling, expression, chosen)
             waiting = {piece.index: piece for piece in made}
             for index in window:
                 mel_piece, place = waiting.pop(index), starts[index]
@@ -289,6 +299,8 @@ class Synthesizer:
         """Names of the curves that a score gives and the voice has no input for, sorted."""
         given = {name for piece in score.pieces for name in piece.curves} | {*score.expressions}
         read = {"f0"} | {SOURCES.get(name, name) for name in self.voice.curves}
+        if self.voice.variance and "f0" in self.voice.variance.predicts:
+            read |= {EXPRESSIVENESS, RETAKE}
         if self.voice.mixes_speakers:
             read |= {name for name in given if name.startswith(SPEAKER_PREFIX)}
         return sorted(given - read)
@@ -331,6 +343,7 @@ class Synthesizer:
         seed: int,
         sampling: Sampling | None,
         expression: Expression = EXPRESSION,
+        chosen: Sequence[np.ndarray] = (),
     ) -> Iterator[MelPiece]:
         return sing_mels(
             self.voice,
@@ -340,7 +353,22 @@ class Synthesizer:
             sampling=sampling,
             frames_per_batch=self._frames_per_batch,
             expression=expression,
+            chosen=chosen,
         )
+
+    def _chosen(
+        self, score: Score, pieces: Sequence[PieceArrays], expression: Expression
+    ) -> Sequence[np.ndarray]:
+        """bool[notes] of each piece, those whose pitch is taken again; () for none."""
+        if expression.retake is None:
+            return ()
+        if self.voice.variance is None or "f0" not in self.voice.variance.predicts:
+            raise InputError(
+                f"the voice {self.voice.name} draws no pitch, so that a retake would be the same "
+                "again; leave --retake out, or give a voice with a variance model"
+            )
+        source = score.source or score.title
+        return expression.retake.chosen([piece.piece for piece in pieces], source)
 
     def _sound(self, piece: MelPiece) -> Iterator[np.ndarray]:
         return self._render.stream(piece.mel, piece.f0, piece.frames, piece.key)

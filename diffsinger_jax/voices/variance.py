@@ -18,6 +18,7 @@ from typing import Any
 
 import flax.traverse_util
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from diffsinger_jax import features
@@ -99,16 +100,24 @@ class VarianceVoice:
         pitch = bool(self.model.get("pitch_settings"))
         return frozenset((*("durations",) * durations, *("f0",) * pitch, *self.curves))
 
-    def predict_frames(self, batch: Batch) -> jax.Array:
+    def predict_frames(self, batch: Batch, key: np.ndarray | None = None) -> jax.Array:
         """Frames of each phoneme, f32[B, N], >= 0, not fitted; jitted and kept, as the others.
 
         Args:
           batch: whose `ph_frames` have the words' sums.
+          key: see `inputs_of_batch`.
         """
-        return self._programs["frames"](self.params, batch)
+        return self._programs["frames"](self.params, batch, key)
 
     def sample_f0(
-        self, batch: Batch, keys: jax.Array, sampling: Sampling | None = None
+        self,
+        batch: Batch,
+        keys: jax.Array,
+        sampling: Sampling | None = None,
+        *,
+        retake: np.ndarray | None = None,
+        expressiveness: np.ndarray | None = None,
+        notes: Notes | None = None,
     ) -> jax.Array:
         """f0 of each frame in Hz, f32[B, T], 0 where it is unvoiced.
 
@@ -116,11 +125,19 @@ class VarianceVoice:
           batch: with durations.
           keys: [B], a random key for each row.
           sampling: None for the model's own.
+          retake: bool[B, T], False where `batch.f0` is given and the rest is to go with it; None
+            generates all. What comes for given frames is not exactly what was given.
+          expressiveness: f32[B, T] in [0, 1], how much of a performance it is; None for 1.
+          notes: see `inputs_of_batch`.
 
         Raises:
           InputError: if sampling's numbers are out of range.
         """
-        return self._sample("f0", batch, keys, sampling)
+        everywhere = np.ones(batch.mask.shape, bool)
+        retake = everywhere if retake is None else np.asarray(retake, bool)
+        how = everywhere if expressiveness is None else expressiveness
+        how = np.asarray(how, np.float32)
+        return self._sample("f0", batch, keys, sampling, retake, how, notes)
 
     def sample_curves(
         self, batch: Batch, keys: jax.Array, sampling: Sampling | None = None
@@ -128,31 +145,45 @@ class VarianceVoice:
         """The curves by name, f32[B, T] each; `batch.f0` is the pitch they go with."""
         return self._sample("curves", batch, keys, sampling)
 
-    def _sample(self, name: str, batch: Batch, keys: jax.Array, sampling: Sampling | None) -> Any:
+    def _sample(
+        self, name: str, batch: Batch, keys: jax.Array, sampling: Sampling | None, *more: Any
+    ) -> Any:
         sampling = sampling or self.sampling
         require_possible(sampling, self.path)
         temperature = np.float32(sampling.temperature)  # one program serves all
         static = dataclasses.replace(sampling, temperature=1.0)
-        return self._programs[name](self.params, batch, keys, temperature, sampling=static)
+        given = batch, keys, temperature, *more
+        return self._programs[name](self.params, *given, sampling=static)
 
     @functools.cached_property
     def _programs(self) -> dict[str, TraceCache]:
         variance, rate, curves = self.variance, self.frames_per_sec, self.curves
 
-        def shown(batch: Batch) -> VarianceInputs:
-            blank = dict.fromkeys(curves, jax.numpy.zeros(batch.mask.shape, np.float32))
-            return inputs_of_batch(batch._replace(curves=blank), rate, curves)
+        def shown(batch: Batch, **of_score: Any) -> VarianceInputs:
+            blank = dict.fromkeys(curves, jnp.zeros(batch.mask.shape, np.float32))
+            return inputs_of_batch(batch._replace(curves=blank), rate, curves, **of_score)
 
-        def frames(params: Any, batch: Batch) -> jax.Array:
-            return variance.predict_frames(params, shown(batch))
+        def frames(params: Any, batch: Batch, key: Any) -> jax.Array:
+            return variance.predict_frames(params, shown(batch, key=key))
 
         def f0(
-            params: Any, batch: Batch, keys: jax.Array, temperature: Any, *, sampling: Sampling
+            params: Any,
+            batch: Batch,
+            keys: jax.Array,
+            temperature: Any,
+            retake: jax.Array,
+            expressiveness: jax.Array,
+            notes: Notes | None,
+            *,
+            sampling: Sampling,
         ) -> jax.Array:
-            inputs = shown(batch)
+            inputs = shown(batch, notes=notes)
+            inputs = inputs._replace(
+                retake={**inputs.retake, PITCH: retake}, expressiveness=expressiveness
+            )
             pitch = variance.sample_pitch(params, inputs, keys, temperature, sampling=sampling)
             voiced = variance.voiced(params, inputs)
-            return jax.numpy.where(voiced, midi_to_hz(pitch), 0.0)
+            return jnp.where(voiced, midi_to_hz(pitch), 0.0)
 
         def values(
             params: Any, batch: Batch, keys: jax.Array, temperature: Any, *, sampling: Sampling
@@ -168,8 +199,13 @@ class VarianceVoice:
         }
 
 
-def save_variance(path: str | os.PathLike, voice: VarianceVoice) -> None:
+def save_variance(path: str | os.PathLike, voice: VarianceVoice, *, dtype: str = "float32") -> None:
     """Writes the folder; it is a variance model only once both of its files are whole.
+
+    Args:
+      path: of the folder.
+      voice: what to write.
+      dtype: of the stored weights, "float32" or "bfloat16" (half the size).
 
     Raises:
       InputError: if it cannot be written to.
@@ -189,7 +225,7 @@ def save_variance(path: str | os.PathLike, voice: VarianceVoice) -> None:
         "model": dict(voice.model),
         "vocabulary": dataclasses.asdict(voice.vocabulary),
     }
-    stored = {name: jax.numpy.asarray(value, np.float32) for name, value in flat.items()}
+    stored = {name: jnp.asarray(value, jnp.dtype(dtype)) for name, value in flat.items()}
     write_folder(Path(path), "variance model", stored, VARIANCE_FILE, description)
 
 

@@ -219,15 +219,33 @@ def _load_variance(folder: Path, info: CorpusInfo) -> VarianceVoice | None:
     """The variance model in a voice's folder, if there is one; it must be of its phonemes."""
     if not (folder / VARIANCE_FOLDER / VARIANCE_FILE).is_file():
         return None
-    variance = load_variance(folder / VARIANCE_FOLDER)
+    return _load_variance_of(folder / VARIANCE_FOLDER, info)
+
+
+def with_variance(voice: Voice, folder: str | os.PathLike | None) -> Voice:
+    """The voice singing by another variance model, or by none: then as it predicts by itself.
+
+    Args:
+      voice: any.
+      folder: of a variance model; None for none.
+
+    Raises:
+      InputError: if there is none, or it does not go with the voice.
+    """
+    variance = None if folder is None else _load_variance_of(Path(folder), voice.info)
+    return dataclasses.replace(voice, variance=variance)
+
+
+def _load_variance_of(folder: Path, info: CorpusInfo) -> VarianceVoice:
+    variance = load_variance(folder)
     if (variance.vocabulary.phonemes, variance.sample_rate, variance.hop) != (
         info.vocabulary.phonemes,
         info.mel.sample_rate,
         info.mel.hop,
     ):
         raise InputError(
-            f"{folder / VARIANCE_FOLDER} has other phonemes, another sample rate or another hop "
-            "than the voice that it lies in; put the one there that was trained with it"
+            f"{folder} has other phonemes, another sample rate or another hop than the voice that "
+            "shall sing by it; give the one that was trained with it"
         )
     return variance
 
