@@ -350,6 +350,23 @@ class Batch(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Breaths:
+    """How a singer breathes in rests that singing follows.
+
+    Attributes:
+      share: of those of a quarter of a second and more, how many have a breath.
+      sec: median length of a breath.
+      gap_sec: median time from its end to the end of the rest.
+      mel: f32[M] mean log amplitude of the middle of one.
+    """
+
+    share: float
+    sec: float
+    gap_sec: float
+    mel: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class CorpusInfo:
     """What a prepared corpus says of itself, beside its shards, as `corpus.json`.
 
@@ -362,6 +379,7 @@ class CorpusInfo:
       note_range: lowest and highest pitch of its training split but for rare ones, 69 = A4; None
         if not known.
       ranges: of the key shifts (semitones) and speeds of pieces that were added to it.
+      breaths: how its singer breathes; None where none was heard, or looked for.
     """
 
     name: str
@@ -372,6 +390,7 @@ class CorpusInfo:
     licence: str = ""
     note_range: tuple[float, float] | None = None
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    breaths: Breaths | None = None
 
 
 def frames_reached(durations_sec: np.ndarray, frames_per_sec: float) -> np.ndarray:

@@ -64,6 +64,12 @@ def add_expression(group: Any) -> None:
         help="of generated pitch and curves; that of the sound unless given",
     )
     group.add_argument(
+        "--breaths",
+        choices=("on", "off"),
+        default="on",
+        help="in rests, as the voice's singer takes them, where it knows how",
+    )
+    group.add_argument(
         "--retake",
         metavar="WHAT",
         help='pitch drawn anew for measures or notes alone, as "measure 5-8" or "note 12, note 20"',
@@ -90,6 +96,7 @@ def expression(flags: argparse.Namespace) -> Any:
         vibrato_depth=flags.vibrato_depth,
         vibrato_rate=flags.vibrato_rate,
         seed=flags.pitch_seed,
+        breaths=flags.breaths == "on",
         retake=None if flags.retake is None else parse_retake(flags.retake, flags.retake_seed),
     )
 

@@ -336,8 +336,8 @@ def _expressed(singers: Iterable, flags: argparse.Namespace) -> dict:
         if not isinstance(synthesizer, Synthesizer):
             raise InputError(
                 f"the voicebank {synthesizer.voice.name} cannot be steered by --expressiveness, "
-                "--pitch_correction, --vibrato_depth, --vibrato_rate, --pitch_seed or --retake; "
-                "leave them out, or give expr in a .ds"
+                "--pitch_correction, --vibrato_depth, --vibrato_rate, --pitch_seed, --retake or "
+                "--breaths; leave them out, or give expr in a .ds"
             )
         if "f0" in synthesizer.voice.lacks:
             raise InputError(

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,6 +23,7 @@ from diffsinger_jax.corpus.augmentation import (
     added_examples,
     as_recorded,
 )
+from diffsinger_jax.corpus.breaths import breaths_of
 from diffsinger_jax.corpus.checks import Report, check_song
 from diffsinger_jax.corpus.features import (
     FeatureJob,
@@ -264,9 +265,18 @@ def _write_corpus(
         settings.licence,
         sung,
         settings.augmentation.ranges if settings.augmentation else {},
+        breaths_of(_recorded(by_split[measured], examples_of), vocabulary, spec),
     )
     write_corpus_info(folder, info)
     return folder
+
+
+def _recorded(
+    songs: Sequence[CheckedSong], examples_of: Callable[..., Iterator[Example]]
+) -> Iterator[Example]:
+    """The records of songs without those that are added."""
+    for song in songs:
+        yield from examples_of(song, augmentation=None)
 
 
 def song_examples(

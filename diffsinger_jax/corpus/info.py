@@ -15,7 +15,7 @@ from etils import epath
 from diffsinger_jax import resources
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.types import MEL_SPECS, CorpusInfo, MelSpec, Vocabulary
+from diffsinger_jax.types import MEL_SPECS, Breaths, CorpusInfo, MelSpec, Vocabulary
 
 CORPUS_FILE = "corpus.json"
 """Its name inside a prepared corpus."""
@@ -28,6 +28,9 @@ def corpus_info_to_dict(info: CorpusInfo) -> dict[str, Any]:
         known["note_range"] = list(info.note_range)
     if info.ranges:
         known["ranges"] = {name: list(ends) for name, ends in info.ranges.items()}
+    if info.breaths is not None:
+        breaths = dataclasses.asdict(info.breaths)
+        known["breaths"] = breaths | {"mel": np.asarray(info.breaths.mel, np.float32).tolist()}
     return known | {
         "name": info.name,
         "mel": dataclasses.asdict(info.mel),
@@ -57,6 +60,7 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
             licence=fields.get("licence", ""),
             note_range=_note_range(fields.get("note_range")),
             ranges={name: _ends(ends) for name, ends in fields.get("ranges", {}).items()},
+            breaths=_breaths(fields.get("breaths")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -74,6 +78,12 @@ def corpus_info_from_dict(fields: Mapping[str, Any], where: str) -> CorpusInfo:
 
 def _note_range(said: Any) -> tuple[float, float] | None:
     return None if said is None else _ends(said)
+
+
+def _breaths(said: Any) -> Breaths | None:
+    if said is None:
+        return None
+    return Breaths(**{**said, "mel": np.asarray(said["mel"], np.float32)})
 
 
 def _ends(said: Any) -> tuple[float, float]:

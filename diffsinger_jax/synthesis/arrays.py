@@ -43,6 +43,7 @@ class PieceArrays:
       note_frames: i32[K] of the notes, an added head and tail too.
       note_pitches: f64[K] MIDI of the same, nan for rests.
       head_frames, tail_frames: of them, added before the piece's offset and after its end.
+      rest_sec: of the silence before its first sung note, that of the song before it included.
       leads: False where there was no time before the first note: its consonants then start with
         the note, and the head is cut away again.
     """
@@ -59,6 +60,7 @@ class PieceArrays:
     note_pitches: np.ndarray
     head_frames: int
     tail_frames: int
+    rest_sec: float
     leads: bool
 
     @property
@@ -186,8 +188,14 @@ def piece_arrays(  # long: one array after the other, each from those before it
         ),
         head_frames=head_frames,
         tail_frames=tail_frames,
+        rest_sec=room_sec + _leading_rests_sec(piece.notes),
         leads=leads,
     )
+
+
+def _leading_rests_sec(notes: tuple[Note, ...]) -> float:
+    sung = next((i for i, note in enumerate(notes) if note.midi is not None), len(notes))
+    return float(sum(note.duration_sec for note in notes[:sung]))
 
 
 def resample_f0(curve: Curve, count: int, frames_per_sec: float) -> np.ndarray:

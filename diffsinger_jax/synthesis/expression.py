@@ -31,6 +31,7 @@ class Expression:
       vibrato_depth, vibrato_rate: factors on the movement between 3 and 8 Hz within notes.
       seed: of generated pitch and curves; None for that of the mel.
       retake: what of generated pitch is drawn anew, with a seed of its own.
+      breaths: whether rests are breathed in as the singer does, where the voice knows how.
     """
 
     expressiveness: float = 1.0
@@ -39,6 +40,7 @@ class Expression:
     vibrato_rate: float = 1.0
     seed: int | None = None
     retake: Retake | None = None
+    breaths: bool = True
 
     def __post_init__(self) -> None:
         """All in range?
@@ -59,7 +61,8 @@ class Expression:
     @property
     def is_neutral(self) -> bool:
         """Whether it leaves pitch as it is."""
-        return dataclasses.replace(self, seed=None, retake=None) == Expression()
+        asked = dataclasses.replace(self, seed=None, retake=None, breaths=True)
+        return asked == Expression()
 
     def applied(
         self, f0: np.ndarray, line: np.ndarray, note: np.ndarray, frames_per_sec: float

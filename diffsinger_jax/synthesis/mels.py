@@ -14,6 +14,7 @@ from diffsinger_jax.models.diffsinger import SPEAKER_MIX
 from diffsinger_jax.pipeline.collate import collate
 from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.synthesis.arrays import PieceArrays
+from diffsinger_jax.synthesis.breaths import Spans, breath_spans, breathe
 from diffsinger_jax.synthesis.buckets import pack
 from diffsinger_jax.synthesis.controls import (
     DEFAULT_RANGES,
@@ -41,6 +42,7 @@ class MelPiece:
       f0: f32[T] Hz, 0 unvoiced, with padding.
       mel: f32[T, M] log amplitude, with padding.
       key: of the vocoder's noise.
+      breaths: [first, last) frames of each breath.
     """
 
     index: int
@@ -48,6 +50,7 @@ class MelPiece:
     f0: np.ndarray
     mel: np.ndarray
     key: jax.Array
+    breaths: tuple[tuple[int, int], ...] = ()
 
     @property
     def frames(self) -> int:
@@ -108,7 +111,12 @@ def sing_mels(
         mel = _audible(np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32), voice)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
-            yield MelPiece(index, ph_frames, f0[row], mel[row], noise_keys[row])
+            found: Spans = ()
+            if expression.breaths and (style := voice.info.breaths) is not None:
+                draw = np.random.default_rng([pitch_seed % 2**32, index])
+                found = breath_spans(style, pieces[index], ph_frames, draw, voice.info.mel)
+                breathe(mel[row], f0[row], found, style, voice.info.mel)
+            yield MelPiece(index, ph_frames, f0[row], mel[row], noise_keys[row], found)
 
 
 def _audible(mel: np.ndarray, voice: Voice) -> np.ndarray:

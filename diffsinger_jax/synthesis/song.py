@@ -28,6 +28,7 @@ class SungPiece:
       f0: f32[T] Hz, 0 unvoiced.
       mel: f32[T, M] log amplitude.
       wav: f32[T * hop].
+      breaths: [first, last) frames of each breath.
     """
 
     arrays: PieceArrays
@@ -35,6 +36,7 @@ class SungPiece:
     f0: np.ndarray
     mel: np.ndarray
     wav: np.ndarray
+    breaths: tuple[tuple[int, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +95,7 @@ def assemble(score: Score, pieces: Sequence[SungPiece], spec: MelSpec) -> Song:
     f0 = np.zeros(song_frames, np.float32)
     for piece in pieces:
         start = start_sample(piece.arrays, spec)
-        mixer.add(piece.wav * gate(piece.arrays, piece.ph_frames, spec), start)
+        mixer.add(piece.wav * gate(piece.arrays, piece.ph_frames, spec, piece.breaths), start)
         _place(mel, piece.mel, round(start / spec.hop))
         _place(f0, piece.f0, round(start / spec.hop))
     return Song(
@@ -161,9 +163,23 @@ def filled_piece(sung: SungPiece, spec: MelSpec) -> Piece:
     )
 
 
-def gate(piece: PieceArrays, ph_frames: np.ndarray, spec: MelSpec) -> np.ndarray:
-    """f32[T * hop]: 1 where the piece sounds, falling to 0 inside its rests."""
+def gate(
+    piece: PieceArrays,
+    ph_frames: np.ndarray,
+    spec: MelSpec,
+    breaths: Sequence[tuple[int, int]] = (),
+) -> np.ndarray:
+    """f32[T * hop]: 1 where the piece sounds, falling to 0 inside its rests.
+
+    Args:
+      piece: of which all phonemes but silence sound.
+      ph_frames: i32[N].
+      spec: of its mel.
+      breaths: [first, last) frames of silence that sound, too.
+    """
     silent = np.repeat([p.symbol == SILENCE for p in piece.phonemes], ph_frames)
+    for first, last in breaths:
+        silent[first:last] = False
     frames = np.arange(len(silent))
     sounding = np.flatnonzero(~silent)
     if sounding.size == 0:

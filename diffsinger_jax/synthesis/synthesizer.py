@@ -209,6 +209,7 @@ class Synthesizer:
                 f0=mel_piece.f0[: mel_piece.frames],
                 mel=mel_piece.mel[: mel_piece.frames].copy(),  # without its padding
                 wav=np.concatenate(list(self._sound(mel_piece))),
+                breaths=mel_piece.breaths,
             )
             on_pieces(1)
         return assemble(score, [sung[i] for i in range(len(pieces))], spec)
@@ -247,7 +248,7 @@ class Synthesizer:
             waiting = {piece.index: piece for piece in made}
             for index in window:
                 mel_piece, place = waiting.pop(index), starts[index]
-                loudness = gate(pieces[index], mel_piece.ph_frames, spec)
+                loudness = gate(pieces[index], mel_piece.ph_frames, spec, mel_piece.breaths)
                 for wav in self._sound(mel_piece):
                     done = place - starts[index]
                     mixer.add(wav * loudness[done : done + len(wav)], place)
