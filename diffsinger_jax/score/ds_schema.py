@@ -27,6 +27,9 @@ SPEAKER_PREFIX = SPEAKERS + "/"
 SHORT_SEC = 0.12
 """By so much a curve may end before its segment; its last value is held there."""
 
+CONTRADICTION = 1.5
+"""By no more may notes and phonemes differ in length, as a factor."""
+
 _MAY_BE_SCALAR = ("gender", "velocity", "expr")
 
 
@@ -89,6 +92,8 @@ def parse_segment(raw: Any) -> tuple[Segment | None, list[str]]:
         fields.same_count("ph_dur", len(ph_sec), "phonemes in ph_seq", len(symbols))
     sizes = fields.word_sizes(symbols)
     midis, note_sec, slurs = fields.notes(sizes, has_ph_dur=ph_sec is not None)
+    if ph_sec is not None and note_sec is not None and not fields.faults:
+        fields.agree(float(np.sum(ph_sec)), float(np.sum(note_sec)))
     seconds = ph_sec if ph_sec is not None else note_sec
     curves = {}
     if seconds is not None and len(seconds):
@@ -178,6 +183,15 @@ class _Fields:
             if value <= 0:
                 self.fault(key, f"value {count} is {value:g}; durations are above 0 seconds")
         return values
+
+    def agree(self, sung_sec: float, written_sec: float) -> None:
+        longer, shorter = max(sung_sec, written_sec), min(sung_sec, written_sec)
+        if longer > CONTRADICTION * shorter:
+            self.fault(
+                "note_dur",
+                f"its notes last {written_sec:.2f} s, but the phonemes of ph_dur {sung_sec:.2f} s; "
+                "correct one of them, or leave ph_dur out",
+            )
 
     def offset(self) -> float:
         value = self.raw.get("offset")
