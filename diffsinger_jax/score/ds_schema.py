@@ -27,8 +27,8 @@ SPEAKER_PREFIX = SPEAKERS + "/"
 SHORT_SEC = 0.12
 """By so much a curve may end before its segment; its last value is held there."""
 
-CONTRADICTION = 1.5
-"""By no more may notes and phonemes differ in length, as a factor."""
+CONTRADICTION = 80.0
+"""By no more may notes and phonemes differ in length, as a factor: frames or ms are no seconds."""
 
 _MAY_BE_SCALAR = ("gender", "velocity", "expr")
 
@@ -190,7 +190,7 @@ class _Fields:
             self.fault(
                 "note_dur",
                 f"its notes last {written_sec:.2f} s, but the phonemes of ph_dur {sung_sec:.2f} s; "
-                "correct one of them, or leave ph_dur out",
+                "both are in seconds, so correct one of them",
             )
 
     def offset(self) -> float:

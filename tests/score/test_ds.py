@@ -112,8 +112,8 @@ def test_a_bare_object_and_segments_out_of_order(tmp_path):
         ({"ph_seq": None}, "ph_seq: it is missing"),
         ({"ph_seq": ["a"]}, "ph_seq: expected one string"),
         (
-            {"ph_dur": "1 1 1 1 1 1 1"},
-            "note_dur: its notes last 2.75 s, but the phonemes .* 7.00 s",
+            {"ph_dur": "40 10 90 10 80 20 25"},
+            "note_dur: its notes last 2.75 s, but the phonemes .* 275.00 s",
         ),
         ({"ph_dur": "1 1"}, "ph_dur: it has 2 values, but there are 7 phonemes"),
         ({"ph_dur": "1 1 1 -0.1 1 1 1"}, "ph_dur: value 4 is -0.1; durations are above 0"),
