@@ -76,10 +76,25 @@ def traced(
     graph = model.graph
     if model.functions:
         raise ValueError(f"{name}: jax2onnx made functions, which are not joined")
+    _leave_out_masks(graph)
     outer = set(inputs) | {""}
     rename_values(graph, lambda old: old if old in outer else f"{name}/{old}")
     outputs = tuple(value.name for value in graph.output)
     return Part(list(graph.node), list(graph.initializer), outputs)
+
+
+def _leave_out_masks(graph: Any) -> None:
+    """Choices by a constant that is true, as masks of rows without padding are."""
+    to_array = onnx_module().numpy_helper.to_array
+    true = {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.data_type == BOOL and to_array(tensor).all()
+    }
+    for node in graph.node:
+        if node.op_type == "Where" and node.input[0] in true:
+            node.op_type, kept = "Identity", node.input[1]
+            node.input[:] = [kept]
 
 
 def rename_values(graph: Any, renamed: Callable[[str], str]) -> None:
@@ -96,7 +111,7 @@ def rename_values(graph: Any, renamed: Callable[[str], str]) -> None:
     del graph.value_info[:]
 
 
-FLOAT32, INT32, INT64, FLOAT64 = 1, 6, 7, 11
+FLOAT32, INT32, INT64, BOOL, FLOAT64 = 1, 6, 7, 9, 11
 """Types of tensors, as onnx.TensorProto numbers them."""
 
 
