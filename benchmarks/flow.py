@@ -2,12 +2,13 @@
 
     python benchmarks/flow.py --corpus prepared/pjs --steps 3000 --folder workdir/flow
 
-Encoder and auxiliary decoder are the voice's and stay as they are. Two denoisers of its size start
-from the same random numbers and are trained on the same crops, at the same rate, for the same
-number of steps: one for the process of configs/pjs_small.py, one for that of
-configs/flow_pjs_small.py. What is trained is kept in --folder and is not trained again.
+Encoder and auxiliary decoder are the voice's and stay as they are. Denoisers with random weights
+are trained on the same crops, at the same rate, for the same number of steps: one for the process
+of configs/pjs_small.py, one for that of configs/flow_pjs_small.py, both with the voice's trunk, and
+a flow with the trunk of configs/lynxnet2.py. What is trained is kept in --folder and is not trained
+again.
 
-Then both sample pieces that they were not trained on, with the singer's durations and f0:
+Then all sample pieces that they were not trained on, with the singer's durations and f0:
 
     MCD         mel cepstral distortion in dB to the recordings
     detail      how much the mel moves, from frame to frame and from bin to bin, over how much the
@@ -26,7 +27,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,10 +44,16 @@ from diffsinger_jax.pipeline.collate import collate  # noqa: E402
 from diffsinger_jax.pipeline.plan import Bucket  # noqa: E402
 from diffsinger_jax.pipeline.prepared import Example, open_corpus  # noqa: E402
 from diffsinger_jax.voices.sampling import resolve_sampling  # noqa: E402
-from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, voice_shapes  # noqa: E402
+from diffsinger_jax.voices.voice import Voice, load_voice, save_voice  # noqa: E402
 
-CONFIGS = {"diffusion": "pjs_small", "flow": "flow_pjs_small"}
-METHODS = {"diffusion": ("ddpm", "dpm_solver_pp_2m"), "flow": ("euler",)}
+CONFIGS = {"diffusion": "pjs_small", "flow": "flow_pjs_small", "flow, LYNXNet2": "lynxnet2"}
+METHODS = {
+    "diffusion": ("ddpm", "dpm_solver_pp_2m"),
+    "flow": ("euler",),
+    "flow, LYNXNet2": ("euler",),
+}
+TRUNK = ("trunk", "denoiser_channels", "denoiser_layers")
+"""What of a config's model is taken where it names a trunk."""
 CALLS = (1, 2, 5, 10, 20)
 EMA = 0.99
 FRAMES_PER_BATCH = 4096
@@ -69,10 +75,12 @@ class Conditioned:
 
 
 def untrained(voice: Voice, kind: str, corpus: Path, seed: int) -> tuple[Voice, float]:
-    """The voice with the process of a config and a random denoiser; the depth that it learns."""
+    """The voice with process and trunk of a config, random weights; the depth that it learns."""
     config = measure.load_config(ROOT / "configs" / f"{CONFIGS[kind]}.py", corpus)
+    trunk = {name: config.model[name] for name in TRUNK} if "trunk" in config.model else {}
     made = dataclasses.replace(
         voice,
+        model={**voice.model, **trunk},
         process=config.process,
         schedule=config.schedule.to_dict(),
         sampling=dataclasses.replace(
@@ -83,22 +91,17 @@ def untrained(voice: Voice, kind: str, corpus: Path, seed: int) -> tuple[Voice, 
             temperature=1.0,
         ),
     )
-    shapes = voice_shapes(made.acoustic)["denoiser"]
-    return (
-        dataclasses.replace(made, params={**voice.params, "denoiser": _random(shapes, seed)}),
-        float(config.denoiser.t_below),
-    )
+    params = {**voice.params, "denoiser": _random(made, seed)}
+    return dataclasses.replace(made, params=params), float(config.denoiser.t_below)
 
 
-def _random(shapes: Any, seed: int) -> Any:
-    """Kernels of spread 1 / sqrt(inputs), biases of 0; a head of 0, as models begin."""
-    rng, found = np.random.default_rng(seed), {}
-    for path, shape in flax.traverse_util.flatten_dict(shapes).items():
-        size = shape.shape
-        kernel = len(size) > 1 and "head" not in path
-        spread = 1.0 / np.sqrt(np.prod(size[:-1])) if kernel else 0.0
-        found[path] = (spread * rng.normal(size=size)).astype(np.float32)
-    return flax.traverse_util.unflatten_dict(found)
+def _random(voice: Voice, seed: int) -> Any:
+    """A denoiser's params as its model begins, with a head of 0."""
+    model = voice.acoustic.model
+    mel, cond = jnp.zeros((1, 8, model.mel_bins)), jnp.zeros((1, 8, model.hidden))
+    init = jax.jit(functools.partial(model.init, method="denoise"))
+    made = init(jax.random.key(seed), mel, jnp.zeros(1), cond, mel, jnp.ones((1, 8), bool))
+    return made["params"]["denoiser"]
 
 
 def conditioned(voice: Voice, examples: Sequence[Example]) -> list[Conditioned]:
@@ -222,7 +225,7 @@ def draw(path: Path, rows: Sequence[dict[str, Any]], auxiliary: dict[str, float]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains what is not trained yet, then measures both."""
+    """Trains what is not trained yet, then measures all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -243,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pieces: list[Conditioned] = []
     voices = {}
     for kind in CONFIGS:
-        folder = options.folder / kind
+        folder = options.folder / kind.replace(", ", "_").lower()
         if not folder.is_dir():
             pieces = pieces or conditioned(voice, list(corpus.source("train")))
             print(f"training the {kind}", flush=True)

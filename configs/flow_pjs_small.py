@@ -1,4 +1,7 @@
-"""`pjs_small` as a rectified flow: the same size and steps, another process."""
+"""`pjs_small` as a rectified flow: the same size and steps, another process.
+
+Its WaveNet learns the noise of a flow slowly, see docs/sampling.md; lynxnet2.py is far quicker.
+"""
 
 from diffsinger_jax.configs import pjs_small
 from ml_collections import ConfigDict
