@@ -109,11 +109,28 @@ def envelope_shift(before: Pair, after: Pair, spec: MelSpec) -> float:
         return np.interp(grid, band_centres(spec), smooth / kernel.sum())
 
     one, other = envelope(before), envelope(after)
+    # Half the difference of both ways: a likeness that is lopsided by itself moves nothing.
+    return 0.5 * (_moved_by(one, other) - _moved_by(other, one)) / POINTS_PER_SEMITONE
+
+
+def _moved_by(one: np.ndarray, other: np.ndarray) -> float:
+    """Points by which f[n] has to be moved to be most like another, parts of a point too."""
     reach = 8 * POINTS_PER_SEMITONE
     inner = other[reach:-reach]
     lags = np.arange(-reach, reach + 1)
-    likeness = [np.corrcoef(one[reach - lag : len(one) - reach - lag], inner)[0, 1] for lag in lags]
-    return float(lags[int(np.argmax(likeness))] / POINTS_PER_SEMITONE)
+    likeness = np.array(
+        [np.corrcoef(one[reach - lag : len(one) - reach - lag], inner)[0, 1] for lag in lags]
+    )
+    return float(lags[0]) + _peak(likeness)
+
+
+def _peak(values: np.ndarray) -> float:
+    """Where f[n] is largest, between its places by a parabola through the three around it."""
+    i = int(np.argmax(values))
+    if not 0 < i < len(values) - 1:
+        return float(i)
+    before, at, after = values[i - 1 : i + 2]
+    return float(i + 0.5 * (before - after) / (before - 2.0 * at + after))
 
 
 def consonant_sec(pair: Pair, spec: MelSpec, vocabulary: Vocabulary) -> float:
