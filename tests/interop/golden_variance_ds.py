@@ -51,6 +51,8 @@ def differences(folder: Path) -> Found:
     for run in RUNS:
         got = run_numbers(voice, segment, glides, cases, run)
         for name, value in got.items():
+            if f"{run}_{name}" not in cases:
+                continue  # what this experiment is not shown
             recorded = cases[f"{run}_{name}"]
             bound = SAMPLED_BOUND if name.startswith("out_") else BOUND
             found[f"{run}_{name}"] = (
@@ -135,12 +137,13 @@ def inputs_of_segment(
     note_frames = frames_reached(segment.note_sec, rate)
     frames = int(note_frames.sum())
     midi = fill_rests(np.array([np.nan if m is None else m for m in segment.midis]))
+    said = segment.glides or ("none",) * len(midi)
     mel2note = np.repeat(np.arange(len(midi)), note_frames) + 1
     notes = Notes(
         midi=midi[None],
         rest=np.array([[m is None for m in segment.midis]]),
         frames=note_frames[None],
-        glide=np.array([[glides.index(g) + 1 if g in glides else 0 for g in segment.glides]]),
+        glide=np.array([[glides.index(g) + 1 if g in glides else 0 for g in said]]),
         mel2note=mel2note[None],
     )
     word = np.repeat(np.arange(len(segment.word_sizes)), segment.word_sizes)
@@ -182,8 +185,9 @@ def inputs_of_segment(
     if run == "given_pitch":
         pitch = given_pitch(segment, frames, rate)[None]
     everywhere = np.ones((1, frames), bool)
-    expr = segment.curves["expr"]
-    values = resample_curve(expr.values, expr.timestep_sec, frames, rate)
+    values = np.ones(frames)
+    if (expr := segment.curves.get("expr")) is not None:
+        values = resample_curve(expr.values, expr.timestep_sec, frames, rate)
     of_words = run == "auto"
     key = mean_keys(midi, note_frames, word_frames if of_words else ph_frames)
     inputs = VarianceInputs(
@@ -231,7 +235,8 @@ def segment_speakers(segment: Segment) -> dict[str, float]:
 
 
 def shares(mix, speakers) -> np.ndarray:
-    """f32[1, 1, speakers] of sum 1."""
+    """f32[1, 1, speakers] of sum 1; the first alone where nothing is said."""
+    mix = mix or {speakers[0]: 1.0}
     values = np.array([mix.get(name, 0.0) for name in speakers])
     return (values / values.sum()).astype("f4")[None, None]
 

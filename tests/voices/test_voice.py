@@ -6,11 +6,13 @@ import resource
 
 import pytest
 from random_batches import INFO, MODEL, SCHEDULE, random_params, small_acoustic_model
+from small_variance import small_variance_voice
 
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.sampling import sampling_from_dict, sampling_to_dict
-from diffsinger_jax.voices.voice import Voice, load_voice, save_voice
+from diffsinger_jax.voices.variance import save_variance
+from diffsinger_jax.voices.voice import Voice, load_voice, save_voice, with_variance
 
 
 def voice_with(**sampling):
@@ -98,3 +100,16 @@ def test_a_voice_that_the_disk_has_no_room_for_is_said_in_a_sentence(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not any((tmp_path / "voice").iterdir())
+
+
+def test_a_voice_sings_by_another_variance_model_or_by_none(tmp_path):
+    variance = small_variance_voice(Sampling(1.0, 2, "euler", start="gaussian"))
+    save_variance(tmp_path / "own", variance, dtype="bfloat16")
+    voice = with_variance(voice_with(), tmp_path / "own")
+    assert voice.variance.predicts == {"durations", "f0"}
+    assert with_variance(voice, None).variance is None
+    save_variance(tmp_path / "other", dataclasses.replace(variance, hop=128))
+    with pytest.raises(InputError, match="another hop than the voice"):
+        with_variance(voice, tmp_path / "other")
+    with pytest.raises(InputError, match="no variance model"):
+        with_variance(voice, tmp_path / "none")
