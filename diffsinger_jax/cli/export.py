@@ -97,22 +97,28 @@ def _write_vocoder(flags: argparse.Namespace) -> None:
 
 
 def _write_voicebank(flags: argparse.Namespace) -> None:
-    from diffsinger_jax.interop.openutau.export_voicebank import VOCODER, export_voicebank
+    from diffsinger_jax.interop.openutau.export_voicebank import (
+        VOCODER,
+        VOCODER_MEL,
+        export_voicebank,
+    )
     from diffsinger_jax.voices.vocoder import VOCODER_FILE, load_vocoder
     from diffsinger_jax.voices.voice import load_voice
 
     voice = load_voice(flags.source)
-    named = flags.vocoder or voice.vocoder or VOCODER
-    ours = (Path(named) / VOCODER_FILE).is_file()
-    if not ours and "/" in named:
+    mel = voice.info.mel
+    fits = (mel.sample_rate, mel.hop, mel.n_mels) == VOCODER_MEL
+    named = flags.vocoder or voice.vocoder or (VOCODER if fits else None)
+    ours = named is not None and (Path(named) / VOCODER_FILE).is_file()
+    if named is not None and not ours and "/" in named:
         raise InputError(
             f"{named} is no vocoder of ours; give a folder with {VOCODER_FILE}, or the name of a "
             "package that OpenUtau has"
         )
-    checked = export_voicebank(voice, flags.out, vocoder=load_vocoder(named) if ours else named)
+    vocoder = load_vocoder(named) if named is not None and ours else named
+    checked = export_voicebank(voice, flags.out, vocoder=vocoder)
     print(f"wrote {flags.out}", *checked.lines(), sep="\n")
-    mel = voice.info.mel
-    if named == VOCODER and (mel.sample_rate, mel.hop, mel.n_mels) != (44_100, 512, 128):
+    if named is None:
         print(
             f"OpenUtau needs a neural vocoder of its mel ({mel.sample_rate} Hz, hop {mel.hop}, "
             f"{mel.n_mels} bins): train one with configs/vocoder_base.py and give it with "

@@ -35,6 +35,8 @@ from diffsinger_jax.voices.voice import Voice
 
 VOCODER = "pc_nsf_hifigan_44.1k_hop512_128bin_2025.02"
 """The package that openvpi's exports name, for voices of its mel."""
+VOCODER_MEL = (44_100, 512, 128)
+"""Its sample rate, hop and bins."""
 _PHONEMIZERS = {
     "ja": "DiffSingerJapanesePhonemizer", "zh": "DiffSingerChinesePhonemizer",
     "en": "DiffSingerEnglishPhonemizer", "de": "DiffSingerGermanPhonemizer",
@@ -44,7 +46,7 @@ _PHONEMIZERS = {
 
 
 def export_voicebank(
-    voice: Voice, out: str | os.PathLike, *, vocoder: str | NeuralVocoder = VOCODER
+    voice: Voice, out: str | os.PathLike, *, vocoder: str | NeuralVocoder | None = VOCODER
 ) -> CheckedExport:
     """Writes all of it, or nothing.
 
@@ -52,7 +54,7 @@ def export_voicebank(
       voice: see `acoustic_graph.require_exportable`.
       out: a folder that is not there yet, or a file that ends in .zip.
       vocoder: one of ours, which is written too, or the name of a package that OpenUtau shall sing
-        with.
+        with; None for neither.
 
     Returns:
       What was found of it by singing with it.
@@ -83,7 +85,7 @@ def export_voicebank(
     return checked
 
 
-def voicebank_files(voice: Voice, vocoder: str | NeuralVocoder) -> dict[str, bytes]:
+def voicebank_files(voice: Voice, vocoder: str | NeuralVocoder | None) -> dict[str, bytes]:
     """Its files by their paths; every key of dsconfig.yaml mirrors the graph.
 
     Raises:
@@ -114,11 +116,12 @@ def voicebank_files(voice: Voice, vocoder: str | NeuralVocoder) -> dict[str, byt
     return files
 
 
-def _settings(voice: Voice, vocoder: str | NeuralVocoder) -> dict[str, Any]:
+def _settings(voice: Voice, vocoder: str | NeuralVocoder | None) -> dict[str, Any]:
     mel, curves = voice.info.mel, frame_curves(voice)
     settings: dict[str, Any] = {"phonemes": "phonemes.json", "acoustic": "acoustic.onnx"}
-    named = vocoder if isinstance(vocoder, str) else vocoder.name
-    settings |= {"vocoder": named, "hidden_size": voice.acoustic.model.hidden}
+    if vocoder is not None:
+        settings["vocoder"] = vocoder if isinstance(vocoder, str) else vocoder.name
+    settings["hidden_size"] = voice.acoustic.model.hidden
     settings["use_lang_id"] = has_languages(voice)
     if has_languages(voice):
         settings["languages"] = "languages.json"
