@@ -18,10 +18,10 @@ from diffsinger_jax.voices.voice import load_voice, save_voice
 
 
 @pytest.fixture(scope="module")
-def base(prepared_mini, tmp_path_factory):
+def base(made_up_corpus, tmp_path_factory):
     """An untrained voice, to start from."""
     config = tiny.get_config()
-    config.corpus = str(prepared_mini)
+    config.corpus = str(made_up_corpus)
     folder = tmp_path_factory.mktemp("base")
     with open_workdir(folder / "run") as workdir:
         run = open_run(acoustic_config(as_dict(config)), workdir)
@@ -34,7 +34,7 @@ def short(config, section, corpus, base):
     config.corpus, config.start_from = str(corpus), str(base)
     config.buckets, config.songs_shown = 1, 0
     config.save_every_steps, config.log_every_steps = 1, 1
-    config[section].steps, config[section].frames_per_batch = 2, 2048
+    config[section].steps, config[section].frames_per_batch = 2, 128
     return config
 
 
@@ -44,9 +44,9 @@ def flat(voice):
 
 @pytest.mark.slow
 def test_a_student_goes_on_bit_by_bit_and_leaves_all_but_the_denoiser(
-    prepared_mini, base, tmp_path
+    made_up_corpus, base, tmp_path
 ):
-    config = short(distill.get_config(), "distill", prepared_mini, base)
+    config = short(distill.get_config(), "distill", made_up_corpus, base)
     config.distill.intervals = 4
     whole = train_student(config, tmp_path / "whole")
     assert whole.process == "consistency_residual" and whole.sampling.steps == 1
@@ -60,8 +60,8 @@ def test_a_student_goes_on_bit_by_bit_and_leaves_all_but_the_denoiser(
 
 
 @pytest.mark.slow
-def test_a_diffgan_is_trained_on_a_voice_and_is_one(prepared_mini, base, tmp_path):
-    config = short(diffgan.get_config(), "diffgan", prepared_mini, base)
+def test_a_diffgan_is_trained_on_a_voice_and_is_one(made_up_corpus, base, tmp_path):
+    config = short(diffgan.get_config(), "diffgan", made_up_corpus, base)
     config.discriminators.width = 1 / 16
     train_diffgan(config, tmp_path)
     voice, teacher = load_voice(tmp_path / "voice"), flat(load_voice(base))

@@ -172,9 +172,9 @@ def small(corpus, **changes):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_taken_up_again_is_bitwise_the_undisturbed_one(prepared_mini, tmp_path):
+def test_a_run_that_is_taken_up_again_is_bitwise_the_undisturbed_one(made_up_corpus, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    trained = train_gan_singer(small(prepared_mini, songs_shown=0), whole)
+    trained = train_gan_singer(small(made_up_corpus, songs_shown=0), whole)
     assert trained.sampling.k_step == 0 and (whole / "voice" / "voice.json").exists()
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert any("adversarial" in line for line in lines)
@@ -182,7 +182,7 @@ def test_a_run_that_is_taken_up_again_is_bitwise_the_undisturbed_one(prepared_mi
     cut.mkdir()
     shutil.copytree(whole / "checkpoints", cut / "checkpoints")
     shutil.rmtree(cut / "checkpoints" / "gan_singer" / "4")
-    again = train_gan_singer(small(prepared_mini, songs_shown=0), cut)
+    again = train_gan_singer(small(made_up_corpus, songs_shown=0), cut)
     ours, theirs = (flax.traverse_util.flatten_dict(dict(v.params)) for v in (again, trained))
     assert all(np.array_equal(ours[path], theirs[path]) for path in theirs)
 
