@@ -163,7 +163,7 @@ def small(corpus, **changes):
     config = tiny.get_config()
     gan_singer.gan_singer(config)
     config.corpus = str(corpus)
-    config.discriminators.windows = (32,)
+    config.discriminators.windows = (8,)
     config.discriminators.channels = 4
     config.auxiliary.steps = 4
     config.save_every_steps = 2
