@@ -81,11 +81,12 @@ def test_everything_that_can_be_written_beside_it(score, tmp_path):
         "frog.ds", "frog.f0.csv", "frog.flac", "frog.mel.npz", "frog.png",
     ]  # fmt: skip
     assert read_wav(out / "frog.flac")[1] == 16_000
-    stored = np.load(out / "frog.mel.npz")
-    assert stored["mel"].shape == (len(stored["f0"]), FakeVoice().spec.n_mels)
-    assert json.loads(str(stored["spec"]))["hop"] == FakeVoice().spec.hop
+    with np.load(out / "frog.mel.npz") as stored:
+        mel, f0, spec = stored["mel"], stored["f0"], json.loads(str(stored["spec"]))
+    assert mel.shape == (len(f0), FakeVoice().spec.n_mels)
+    assert spec["hop"] == FakeVoice().spec.hop
     rows = np.loadtxt(out / "frog.f0.csv", delimiter=",", skiprows=1)
-    np.testing.assert_allclose(rows[:, 1], stored["f0"], atol=1e-3)
+    np.testing.assert_allclose(rows[:, 1], f0, atol=1e-3)
     phonemes = [p for piece in read_score(out / "frog.ds").pieces for p in piece.phonemes]
     assert [p.symbol for p in phonemes if p.symbol != "SP"] == list("kaeruno")
     assert all(p.duration_sec is not None for p in phonemes)
