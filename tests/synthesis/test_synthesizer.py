@@ -199,7 +199,7 @@ def test_an_unknown_speaker_is_named_with_those_there_are():
 
 @pytest.mark.slow
 def test_a_long_song():
-    repeats = int(np.ceil(30 / short_score().duration_sec))
+    repeats = int(np.ceil(20 / short_score().duration_sec))
     score = short_score(repeats)
     voice = FakeVoice()
     song = Synthesizer(voice)(score)
