@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from diffsinger_jax.atomic_write import atomic_write
+from diffsinger_jax.audio.mel import mel_centres
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.types import MelSpec
 
@@ -330,12 +331,7 @@ def _times(f0: np.ndarray, spec: MelSpec) -> np.ndarray:
 
 def mel_bins(hertz: np.ndarray, spec: MelSpec) -> np.ndarray:
     """Where frequencies lie on the axis of mel bins; nan for 0 Hz."""
-    import librosa
-
-    centres = librosa.mel_frequencies(
-        spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk"
-    )[1:-1]
-    bins = np.interp(hertz, centres, np.arange(spec.n_mels) + 0.5)
+    bins = np.interp(hertz, mel_centres(spec), np.arange(spec.n_mels) + 0.5)
     return np.where(np.asarray(hertz) > 0, bins, np.nan)
 
 

@@ -23,6 +23,15 @@ def frame_offset(spec: MelSpec) -> int:
     return 0 if spec.framing == "centered" else spec.hop // 2
 
 
+def mel_centres(spec: MelSpec) -> np.ndarray:
+    """f[M] Hz, where the bins' triangles have their tips."""
+    import librosa  # late, as below
+
+    return librosa.mel_frequencies(
+        spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk"
+    )[1:-1]
+
+
 @functools.lru_cache(maxsize=8)
 def mel_filterbank(spec: MelSpec) -> np.ndarray:
     """f32[M, 1 + n_fft // 2] triangles of unit area per Hz (Slaney's normalisation)."""

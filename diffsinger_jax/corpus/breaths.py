@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import librosa
 import numpy as np
-import scipy.signal
 
+from diffsinger_jax.audio.mel import mel_centres
 from diffsinger_jax.types import SILENCE, Breaths, MelSpec, Vocabulary
 
 BAND_HZ = (1500.0, 8000.0)
@@ -44,6 +43,8 @@ def find_breath(
     Returns:
       None where the rest is too short, or has none.
     """
+    import scipy.signal  # late: voices that breathe need none of it
+
     first, last = rest
     if last - first < LEAST_REST_SEC * spec.frames_per_sec:
         return None
@@ -112,6 +113,6 @@ def _power(mel: np.ndarray) -> np.ndarray:
 
 def _band_db(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
     """f[T] mean power in `BAND_HZ` of log10 amplitudes."""
-    centres = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1]
+    centres = mel_centres(spec)
     inside = (centres >= BAND_HZ[0]) & (centres <= BAND_HZ[1])
     return 10 * np.log10(np.mean(_power(mel[:, inside]), axis=1))
