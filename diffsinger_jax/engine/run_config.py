@@ -66,6 +66,17 @@ class RunConfig:
                 )
 
 
+def require_no_stage(what: str, stage: str) -> None:
+    """Sees that no stage is asked for where there are none.
+
+    Args:
+      what: is trained, with its article.
+      stage: of the command line, "all" unless one is asked for.
+    """
+    if stage != "all":
+        raise InputError(f"{what} has no stages, got --stage={stage}; leave it out")
+
+
 def check_layout(*, devices: int, hosts: int, microbatches: int, fsdp: int) -> None:
     """Do the microbatches and the copies of the state divide among the devices?
 

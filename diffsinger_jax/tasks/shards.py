@@ -17,7 +17,7 @@ from diffsinger_jax.engine.adversarial import (
     adversarial_step,
     create_adversarial_state,
 )
-from diffsinger_jax.engine.loop import TrainTask
+from diffsinger_jax.engine.loop import RunContext, TrainTask, train
 from diffsinger_jax.engine.losses import LossFn
 from diffsinger_jax.engine.microbatches import microbatching
 from diffsinger_jax.engine.optimizers import (
@@ -137,7 +137,7 @@ def shard_task(config: Any, corpus: MixedCorpus, mesh: Mesh, learning: Learning)
             state,
             frozen,
             batch,
-            stage_key(config, learning.name),
+            named_key(config, learning.name),
             loss_fn=loss_fn,
             optimizer=at_progress(optimizer, progress),
             ema_decay=config.ema_decay,
@@ -169,7 +169,7 @@ def adversarial_shard_task(
             state,
             frozen,
             batch,
-            stage_key(config, learning.name),
+            named_key(config, learning.name),
             losses=losses,
             optimizers={side: at_progress(one, progress) for side, one in optimizers.items()},
             ema_decay=config.ema_decay,
@@ -234,9 +234,22 @@ def updated_on_shards(
     )
 
 
-def stage_key(config: Any, name: str) -> jax.Array:
-    """The random key of a training: of the config's seed and its name."""
-    return jax.random.fold_in(jax.random.key(config.seed), hash_name(name))
+def trained_params(task: TrainTask, context: RunContext) -> Params:
+    """Trains to the end, from the last checkpoint if there is one.
+
+    Returns:
+      All params, the trained ones averaged, whole on each device.
+
+    Raises:
+      InputError, SystemExit: see `engine.loop.train`.
+    """
+    state = train(task, context)
+    return join_params(task.fixed, replicate(context.mesh, state.ema))
+
+
+def named_key(config: Any, name: str) -> jax.Array:
+    """A random key of its own for a training, or for what it begins with: of seed and name."""
+    return jax.random.fold_in(jax.random.key(config.seed), _hash_name(name))
 
 
 def make_plan(
@@ -277,7 +290,7 @@ def rematerialized(loss_fn: LossFn) -> LossFn:
     return loss_fn._replace(parts=jax.checkpoint(loss_fn.parts, policy=KEPT, static_argnums=4))
 
 
-def hash_name(name: str) -> int:
+def _hash_name(name: str) -> int:
     """A number for `fold_in`, the same in every run (Python's own hash is not)."""
     return int.from_bytes(name.encode()[:4], "little") & 0x7FFFFFFF
 

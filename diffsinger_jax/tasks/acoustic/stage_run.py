@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffsinger_jax.engine.loop import TrainTask, train
-from diffsinger_jax.engine.sharding import replicate, replicated, shard
-from diffsinger_jax.engine.state import Params, join_params, split_params
+from diffsinger_jax.engine.loop import TrainTask
+from diffsinger_jax.engine.sharding import replicated, shard
+from diffsinger_jax.engine.state import Params, split_params
 from diffsinger_jax.engine.writer import Writer
 from diffsinger_jax.pipeline.plan import BatchPlan
 from diffsinger_jax.tasks.acoustic.stages import AcousticRun, Stage
 from diffsinger_jax.tasks.acoustic.start import frozen_paths
 from diffsinger_jax.tasks.acoustic.validation import Validator
 from diffsinger_jax.tasks.shard_report import describe_training
-from diffsinger_jax.tasks.shards import Learning, make_plan, shard_task
+from diffsinger_jax.tasks.shards import Learning, make_plan, shard_task, trained_params
 
 
 def run_stage(run: AcousticRun, stage: Stage, params: Params) -> Params:
@@ -32,8 +32,7 @@ def run_stage(run: AcousticRun, stage: Stage, params: Params) -> Params:
     """
     trained, frozen = split_params(params, stage.trained, frozen_paths(run.config))
     frozen = shard(frozen, replicated(run.mesh))
-    state = train(stage_task(run, stage, trained, frozen), run.context)
-    return join_params(frozen, replicate(run.mesh, state.ema))
+    return trained_params(stage_task(run, stage, trained, frozen), run.context)
 
 
 def stage_task(run: AcousticRun, stage: Stage, trained: Params, frozen: Params) -> TrainTask:

@@ -23,7 +23,7 @@ from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.tasks.acoustic.boundary_losses import BOUNDARY_PARAMS, boundary_loss
 from diffsinger_jax.tasks.acoustic.config import AcousticConfig
 from diffsinger_jax.tasks.acoustic.stage_losses import auxiliary_loss, denoiser_loss
-from diffsinger_jax.tasks.shards import hash_name
+from diffsinger_jax.tasks.shards import named_key
 
 DENOISER_PARAMS = ("denoiser",)
 """What stage 2 trains."""
@@ -83,7 +83,7 @@ def boundary_stage(run: AcousticRun, params: Params) -> tuple[Stage, Params]:
     """Between the two: the boundary predictor, and `params` with its own to start from."""
     acoustic, predictor = run.acoustic, boundary_predictor(run.config)
     loss_fn = boundary_loss(predictor, acoustic.model, acoustic.scaling, acoustic.path)
-    key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("predictor"))
+    key = named_key(run.config, "predictor")
     z, t = jnp.zeros((1, 1, acoustic.model.mel_bins)), jnp.zeros(1, jnp.int32)
     start = jax.jit(predictor.init)(key, z, t, jnp.ones((1, 1), bool))["params"]
     return Stage("boundary", BOUNDARY_PARAMS, loss_fn), {**params, "boundary": start}

@@ -67,7 +67,7 @@ from diffsinger_jax.tasks.acoustic.start import (
     start_voice,
     with_voice,
 )
-from diffsinger_jax.tasks.shards import hash_name, make_plan
+from diffsinger_jax.tasks.shards import make_plan, named_key
 from diffsinger_jax.voices.voice import Voice, empty_batch, save_voice, voice_shapes
 
 AUXILIARY_VOICE = "voice_auxiliary"
@@ -218,7 +218,7 @@ def check_run(run: AcousticRun, stage: str) -> None:
 
 def initial_params(run: AcousticRun) -> Params:
     """Random ones, the same in every run with the config's seed; or the voice's to start from."""
-    key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("init"))
+    key = named_key(run.config, "init")
     init = jax.jit(run.acoustic.model.init)
     fresh = init(key, empty_batch(run.acoustic))["params"]
     return start_params(run.config, fresh)

@@ -20,13 +20,12 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.engine.adversarial import DISCRIMINATORS, GENERATOR
-from diffsinger_jax.engine.loop import train
 from diffsinger_jax.engine.report import describe_params
-from diffsinger_jax.engine.sharding import replicate, replicated, shard
-from diffsinger_jax.engine.state import Params, join_params, split_params
+from diffsinger_jax.engine.run_config import require_no_stage
+from diffsinger_jax.engine.sharding import replicated, shard
+from diffsinger_jax.engine.state import Params, split_params
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.engine.workdir import open_workdir
-from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.joint_discriminator import JointDiscriminator
 from diffsinger_jax.tasks.acoustic.stages import (
     AUXILIARY,
@@ -45,8 +44,9 @@ from diffsinger_jax.tasks.shard_report import shard_describer
 from diffsinger_jax.tasks.shards import (
     AdversarialLearning,
     adversarial_shard_task,
-    hash_name,
     make_plan,
+    named_key,
+    trained_params,
 )
 from diffsinger_jax.voices.voice import Voice, empty_batch
 
@@ -74,8 +74,7 @@ def train_diffgan(
       InputError: if base voice, corpus or config do not fit, or the workdir cannot be reached.
     """
     config = diffgan_config(with_base(as_dict(given)))
-    if stage != "all":
-        raise InputError(f"a DiffGAN has no stages, got --stage={stage}; leave it out")
+    require_no_stage("a DiffGAN", stage)
     with open_workdir(workdir) as opened:
         run = open_run(config, opened, profile)
         params = begin_run(run, (*FIXED_SECTIONS, "sampling", "discriminators"))
@@ -83,9 +82,7 @@ def train_diffgan(
         learning = diffgan_learning(run, config, params)
         describe_params(learning.trained[DISCRIMINATORS])
         task = adversarial_shard_task(config, run.corpus, run.mesh, learning)
-        state = train(task, run.context)
-        params = join_params(learning.frozen, replicate(run.mesh, state.ema))
-        return keep_voice(run, config, params, "voice")
+        return keep_voice(run, config, trained_params(task, run.context), "voice")
 
 
 def diffgan_learning(
@@ -125,7 +122,7 @@ def diffgan_learning(
 
 def fresh_denoiser(run: AcousticRun) -> Params:
     """Random params of the denoiser, which has another process than the base voice's."""
-    key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("denoiser"))
+    key = named_key(run.config, "denoiser")
     return jax.jit(run.acoustic.model.init)(key, empty_batch(run.acoustic))["params"]["denoiser"]
 
 
@@ -133,6 +130,6 @@ def initial_discriminator(
     discriminator: JointDiscriminator, mel_bins: int, config: DiffGanConfig
 ) -> Params:
     """Its random params."""
-    key = jax.random.fold_in(jax.random.key(config.seed), hash_name(DISCRIMINATORS))
+    key = named_key(config, DISCRIMINATORS)
     x, row = jnp.zeros((1, 8, mel_bins)), jnp.zeros(1, jnp.int32)
     return jax.jit(discriminator.init)(key, (x, x), row, row, jnp.ones((1, 8), bool))["params"]

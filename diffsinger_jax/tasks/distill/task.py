@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.engine.loop import TrainTask, train
-from diffsinger_jax.engine.sharding import replicate, replicated, shard
-from diffsinger_jax.engine.state import Params, TrainState, join_params, split_params
+from diffsinger_jax.engine.loop import TrainTask
+from diffsinger_jax.engine.run_config import require_no_stage
+from diffsinger_jax.engine.sharding import replicated, shard
+from diffsinger_jax.engine.state import Params, TrainState, split_params
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.engine.workdir import open_workdir
 from diffsinger_jax.errors import InputError
@@ -35,7 +36,7 @@ from diffsinger_jax.tasks.acoustic.validation import Validator
 from diffsinger_jax.tasks.distill.config import DistillConfig, distill_config, with_teacher
 from diffsinger_jax.tasks.distill.losses import AVERAGE, TEACHER, distill_loss
 from diffsinger_jax.tasks.shard_report import shard_describer
-from diffsinger_jax.tasks.shards import Learning, make_plan, shard_task
+from diffsinger_jax.tasks.shards import Learning, make_plan, shard_task, trained_params
 from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.voice import Voice
 
@@ -63,16 +64,14 @@ def train_student(
       InputError: if teacher, corpus or config do not fit, or the workdir cannot be reached.
     """
     config = distill_config(with_teacher(as_dict(given)))
-    if stage != "all":
-        raise InputError(f"a distillation has no stages, got --stage={stage}; leave it out")
+    require_no_stage("a distillation", stage)
     with open_workdir(workdir) as opened:
         run = open_run(config, opened, profile)
         params = begin_run(run, (*FIXED_SECTIONS, "sampling"))
         trained, frozen = split_params(params, DENOISER_PARAMS, frozen_paths(config))
         teacher = {TEACHER: jax.tree.map(jnp.array, trained)}  # a copy: what is trained is donated
         frozen = shard({**frozen, **teacher}, replicated(run.mesh))
-        state = train(student_task(run, config, trained, frozen), run.context)
-        params = join_params(frozen, replicate(run.mesh, state.ema))
+        params = trained_params(student_task(run, config, trained, frozen), run.context)
         del params[TEACHER]
         return keep_voice(run, config, params, "voice")
 

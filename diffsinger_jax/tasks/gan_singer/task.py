@@ -17,13 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.engine.adversarial import DISCRIMINATORS, GENERATOR
-from diffsinger_jax.engine.loop import train
 from diffsinger_jax.engine.report import describe_params
-from diffsinger_jax.engine.sharding import replicate, replicated, shard
-from diffsinger_jax.engine.state import Params, join_params, split_params
+from diffsinger_jax.engine.run_config import require_no_stage
+from diffsinger_jax.engine.sharding import replicated, shard
+from diffsinger_jax.engine.state import Params, split_params
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.engine.workdir import open_workdir
-from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.models.mel_discriminators import CONDITIONS, MelDiscriminators
 from diffsinger_jax.tasks.acoustic.stages import AcousticRun, auxiliary_stage
@@ -42,8 +41,9 @@ from diffsinger_jax.tasks.shard_report import shard_describer
 from diffsinger_jax.tasks.shards import (
     AdversarialLearning,
     adversarial_shard_task,
-    hash_name,
     make_plan,
+    named_key,
+    trained_params,
 )
 from diffsinger_jax.voices.voice import Voice
 
@@ -74,8 +74,7 @@ def train_gan_singer(
       InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
     """
     config = gan_singer_config(with_voice(as_dict(given)))
-    if stage != "all":
-        raise InputError(f"a GAN-Singer has no stages, got --stage={stage}; leave it out")
+    require_no_stage("a GAN-Singer", stage)
     with open_workdir(workdir) as opened:
         run = open_run(config, opened, profile)
         check_run(run, "auxiliary")
@@ -83,9 +82,7 @@ def train_gan_singer(
         learning = gan_singer_learning(run, config.discriminators, params)
         describe_params(learning.trained[DISCRIMINATORS])
         task = adversarial_shard_task(config, run.corpus, run.mesh, learning)
-        state = train(task, run.context)
-        params = join_params(learning.frozen, replicate(run.mesh, state.ema))
-        return keep_voice(run, config, params, "voice")
+        return keep_voice(run, config, trained_params(task, run.context), "voice")
 
 
 def gan_singer_learning(
@@ -106,7 +103,7 @@ def gan_singer_learning(
     )
     plan, _ = make_plan(config, run.corpus, config.auxiliary.frames_per_batch)
     validator = Validator(run, auxiliary._replace(name=NAME), plan.buckets)
-    key = jax.random.fold_in(jax.random.key(config.seed), hash_name(DISCRIMINATORS))
+    key = named_key(config, DISCRIMINATORS)
     of_both = {
         GENERATOR: trained,
         DISCRIMINATORS: initial_discriminators(

@@ -23,6 +23,7 @@ from diffsinger_jax.engine.report import describe_devices, describe_params
 from diffsinger_jax.engine.run_config import (
     check_layout,
     read_config,
+    require_no_stage,
     require_same,
     write_config,
 )
@@ -34,7 +35,7 @@ from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.mix import MixedCorpus, open_corpora
 from diffsinger_jax.pipeline.plan import BatchPlan
 from diffsinger_jax.tasks.shard_report import describe_training
-from diffsinger_jax.tasks.shards import Learning, hash_name, make_plan, shard_task
+from diffsinger_jax.tasks.shards import Learning, make_plan, named_key, shard_task
 from diffsinger_jax.tasks.variance.config import VarianceConfig, variance_config
 from diffsinger_jax.tasks.variance.losses import variance_loss
 from diffsinger_jax.tasks.variance.validation import VarianceValidator
@@ -87,8 +88,7 @@ def train_variance(
       InputError: if the corpus or the config does not fit, or the workdir cannot be reached.
     """
     config = variance_config(as_dict(given))
-    if stage != "all":
-        raise InputError(f"a variance model has no stages, got --stage={stage}; leave it out")
+    require_no_stage("a variance model", stage)
     check_layout(
         devices=jax.device_count(),
         hosts=jax.process_count(),
@@ -177,7 +177,7 @@ def initial_params(run: VarianceRun) -> Params:
     if run.voice.params:
         return jax.tree.map(jax.numpy.array, dict(run.voice.params))  # a copy: it is donated
     variance = run.voice.variance
-    key = jax.random.fold_in(jax.random.key(run.config.seed), hash_name("init"))
+    key = named_key(run.config, "init")
     return jax.jit(variance.model.init)(key, empty_inputs(variance))["params"]
 
 

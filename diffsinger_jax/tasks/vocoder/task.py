@@ -36,6 +36,7 @@ from diffsinger_jax.engine.optimizers import at_progress, make_learning_rate, ma
 from diffsinger_jax.engine.run_config import (
     check_layout,
     read_config,
+    require_no_stage,
     require_same,
     write_config,
 )
@@ -98,8 +99,7 @@ def train_vocoder(
       InputError: if the recordings or the config do not fit, or the workdir cannot be reached.
     """
     config = vocoder_config(as_dict(given))
-    if stage != "all":
-        raise InputError(f"a vocoder has no stages, got --stage={stage}; leave it out")
+    require_no_stage("a vocoder", stage)
     check_layout(
         devices=jax.device_count(),
         hosts=jax.process_count(),
