@@ -85,6 +85,7 @@ def auxiliary() -> ConfigDict:
     section.weights.duration_note = 1.0
     section.weights.pitch = 1.0
     section.weights.voicing = 1.0
+    section.weights.curves = 1.0  # that the model predicts, see model.predicted_curves
     return section
 
 

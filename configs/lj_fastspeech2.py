@@ -1,4 +1,7 @@
-"""FastSpeech 2 on LJSpeech: DiffSpeech's first stage alone; prepare it with --mel 22k_hop256."""
+"""FastSpeech 2 on LJSpeech: DiffSpeech's first stage alone.
+
+Prepare it with --mel 22k_hop256 --curves energy.
+"""
 
 from diffsinger_jax.configs import base
 from ml_collections import ConfigDict
@@ -23,7 +26,10 @@ def get_config() -> ConfigDict:
 def speech(config: ConfigDict) -> None:
     """What a model that speaks has beside one that sings: phonemes alone, and pitch of its own."""
     config.model.score_inputs = "phonemes"
-    config.model.pitch = "frame"
+    config.model.pitch = "frame"  # or "phoneme"
+    config.model.curves = config.model.predicted_curves = ("energy",)
+    config.model.curve_input = "bins"
+    config.model.curve_level = "phoneme"  # or "frame"
     config.model.predictor_layers = 2
     config.model.dilation_cycle = 1
     config.auxiliary.weights.mel_l1 = 1.0

@@ -26,6 +26,7 @@ ADDED = {
     "save_every_minutes": 0.0,
     "keep_every_steps": 0,
     "auxiliary.optimizer": "adamw",
+    "auxiliary.weights.curves": 1.0,
     "boundary.optimizer": "adamw",
     "denoiser.optimizer": "adamw",
     "denoiser.drop_condition": 0.0,

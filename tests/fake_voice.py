@@ -32,6 +32,7 @@ class FakeVoice:
     requires: tuple[str, ...] = ()
     vocoder: str | None = None
     curves: tuple[str, ...] = ()
+    predicted_curves: tuple[str, ...] = ()
     timing: str = "nearest"
     speaks: bool = False
     mixes_speakers: bool = False

@@ -35,7 +35,9 @@ def build_model(model: Mapping[str, Any], process: str, info: CorpusInfo) -> Dif
         **{
             **model,
             "dtype": jnp.dtype(model.get("dtype", "float32")),
-            "curves": tuple(model.get("curves", ())),  # JSON gives a list
+            # JSON gives lists
+            "curves": tuple(model.get("curves", ())),
+            "predicted_curves": tuple(model.get("predicted_curves", ())),
         },
     )
 
@@ -76,6 +78,11 @@ class AcousticModel:
         note, residual, voiced = self._apply(params, "predict_pitch", encoded, batch)
         sung = (note > 0) | (self.model.pitch not in ("note_residual", "none"))
         return jnp.where((voiced > 0) & sung & batch.mask, midi_to_hz(note + residual), 0.0)
+
+    def predict_curves(self, params: Any, batch: Batch) -> dict[str, jax.Array]:
+        """The curves that the model predicts, f32[B, T] by name, each in its unit."""
+        encoded = self._apply(params, "encode", batch)
+        return self._apply(params, "predict_curves", encoded, batch)
 
     def condition(self, params: Any, batch: Batch) -> jax.Array:
         """What the decoders need to know of each frame, f32[B, T, H]."""

@@ -14,7 +14,15 @@ from diffsinger_jax.diffusion.field import FREQUENCIES
 from diffsinger_jax.diffusion.places import GROUPS, HEIGHTS, MOVEMENTS
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.modules.convnext import ConvNeXtDecoder
-from diffsinger_jax.modules.curves import CurveEmbedding, MelScalePitchEmbedding
+from diffsinger_jax.modules.curves import (
+    CURVE_INPUTS,
+    CURVE_LEVELS,
+    CURVE_SCALES,
+    CurveEmbedding,
+    MelScalePitchEmbedding,
+    f0_on_phonemes,
+    on_phonemes,
+)
 from diffsinger_jax.modules.layers import Dtype, Embed, Linear, masked, sinusoidal_positions
 from diffsinger_jax.modules.length_regulator import expand_to_frames, frames_per_phoneme
 from diffsinger_jax.modules.predictors import (
@@ -24,6 +32,7 @@ from diffsinger_jax.modules.predictors import (
 )
 from diffsinger_jax.modules.reference_pitch import (
     BinnedPitchEmbedding,
+    Contours,
     FramePitchPredictor,
     WaveletPitchPredictor,
 )
@@ -41,6 +50,7 @@ AUXILIARY_PARAMS = (
     "pitch_predictor",
     "pitch_embedding",
     "curve_embedding",
+    "curve_predictor",
     "stretch_embedding",
     "speaker_embedding",
     "auxiliary_decoder",
@@ -51,10 +61,13 @@ PITCH_PREDICTORS = {
     "note_residual": PitchPredictor,
     "frame": FramePitchPredictor,
     "wavelet": WaveletPitchPredictor,
+    "phoneme": FramePitchPredictor,
 }
 """How pitch may be predicted, by the name in a config; "none" is the other choice."""
 PITCH_FROM_NOTES = ("note_residual",)
 """Of these: what predicts the distance from a note, and is given a note."""
+PITCH_OF_PHONEMES = ("phoneme",)
+"""Of these: what predicts one pitch for each phoneme, as FastPitch (Lancucki 2021)."""
 
 PITCH_INPUTS = {
     "continuous": PitchEmbedding,
@@ -147,6 +160,9 @@ class DiffSinger(nn.Module):
       pitch_input_settings: further keyword arguments of that embedding.
       curves: names of the optional features that enter the condition, see `features.FEATURES`.
       scaled_curves: whether they are brought to about one first.
+      curve_input: how they enter it, a name in `CURVE_INPUTS`.
+      curve_level: what has a value of each, of `CURVE_LEVELS`.
+      predicted_curves: of them, those that the model predicts where they are not given.
       stretch: whether how far each phoneme has come enters the condition.
       speaker_in_condition: whether speakers enter it, one for a row or mixed frame by frame.
       auxiliary: the auxiliary decoder, a name in `AUXILIARY_DECODERS`, or "none".
@@ -199,6 +215,9 @@ class DiffSinger(nn.Module):
     pitch_input_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     curves: tuple[str, ...] = ()
     scaled_curves: bool = True
+    curve_input: Annotated[str, one_of(CURVE_INPUTS)] = "scalar"
+    curve_level: Annotated[str, one_of(CURVE_LEVELS)] = "frame"
+    predicted_curves: tuple[str, ...] = ()
     stretch: bool = False
     speaker_in_condition: bool = False
     auxiliary: Annotated[str, one_of(("fft", "convnext", "none"))] = "fft"
@@ -253,7 +272,16 @@ class DiffSinger(nn.Module):
                 self.hidden, **self.pitch_input_settings
             )
         if self.curves:
-            self.curve_embedding = CurveEmbedding(self.curves, self.hidden, self.scaled_curves)
+            self.curve_embedding = CurveEmbedding(
+                self.curves, self.hidden, self.scaled_curves, self.curve_input
+            )
+        if self.predicted_curves:
+            self.curve_predictor = Contours(
+                len(self.predicted_curves),
+                layers=self.predictor_layers,
+                kernel_size=self.pitch_kernel_size,
+                **predictor,
+            )
         if self.stretch:
             self.stretch_embedding = StretchEmbedding(self.hidden)
         if self.speaker_in_condition:
@@ -329,11 +357,33 @@ class DiffSinger(nn.Module):
         if self.pitch == "none":
             return note, jnp.zeros_like(note), jnp.where(note > 0, 1.0, -1.0)
         damped = self._damped(encoded)
+        if self.pitch in PITCH_OF_PHONEMES:
+            is_real = batch.tokens > 0
+            of_phonemes = self.pitch_predictor(
+                damped, damped[:, 0], batch.note_midi, is_real, train=train
+            )
+            residual, voiced = (expand_to_frames(x, batch.mel2ph) for x in of_phonemes)
+            return note, residual, voiced
         expanded = expand_to_frames(damped, batch.mel2ph)
         residual, voiced = self.pitch_predictor(
             expanded, damped[:, 0], note, batch.mask, train=train
         )
         return note, residual, voiced
+
+    def predict_curves(
+        self, encoded: jax.Array, batch: Batch, *, train: bool = False
+    ) -> dict[str, jax.Array]:
+        """The `predicted_curves` by name, f32[B, T] each in its unit."""
+        x, mask = self._damped(encoded), batch.tokens > 0
+        if self.curve_level == "frame":
+            x, mask = expand_to_frames(x, batch.mel2ph), batch.mask
+        scaled = self.curve_predictor(x, mask, mask, train=train)  # [B, N or T, curves]
+        if self.curve_level == "phoneme":
+            scaled = expand_to_frames(scaled, batch.mel2ph)
+        return {
+            name: scaled[..., i] / CURVE_SCALES.get(name, 1.0) * batch.mask
+            for i, name in enumerate(self.predicted_curves)
+        }
 
     def predict_wavelets(
         self, encoded: jax.Array, batch: Batch
@@ -353,9 +403,9 @@ class DiffSinger(nn.Module):
             f0 = jnp.where(batch.mask, fill_unvoiced(jnp.asarray(batch.f0)), 0.0)
             cond += self.pitch_embedding(f0)
         elif self.pitch_input != "none":
-            cond += self.pitch_embedding(batch.f0)
+            cond += self.pitch_embedding(heard_f0(self, batch))
         if self.curves:
-            cond += self.curve_embedding(batch.curves)  # [B, T] each -> [B, T, H]
+            cond += self.curve_embedding(heard_curves(self, batch))  # [B, T] each -> [B, T, H]
         return cond if self.condition_on_padding else cond * batch.mask[..., None]
 
     def auxiliary_mel(self, cond: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
@@ -414,6 +464,26 @@ class DiffSinger(nn.Module):
         return (
             *((self.predict_durations(encoded, batch),) if self.durations else ()),
             *self.predict_pitch(encoded, batch),
+            *(self.predict_curves(encoded, batch).values() if self.predicted_curves else ()),
             z,
             self.denoise(shown, t, cond, z, batch.mask),
         )
+
+
+def heard_f0(model: DiffSinger, batch: Batch) -> jax.Array:
+    """f0 as the condition of a model has it, f32[B, T] Hz, 0 unvoiced."""
+    if model.pitch in PITCH_OF_PHONEMES:
+        return f0_on_phonemes(batch.f0, batch.mel2ph, batch.tokens.shape[1])
+    return batch.f0
+
+
+def heard_curves(model: DiffSinger, batch: Batch) -> dict[str, jax.Array]:
+    """The curves as the condition of a model has them, f32[B, T] by name; f32[B] as they are."""
+    curves = {name: batch.curves[name] for name in model.curves}
+    if model.curve_level == "frame":
+        return curves
+    phonemes = batch.tokens.shape[1]
+    return {
+        name: on_phonemes(curve, batch.mel2ph, phonemes) if curve.ndim > 1 else curve
+        for name, curve in curves.items()
+    }

@@ -8,7 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffsinger_jax.modules.layers import symmetric_uniform
+from diffsinger_jax.modules.layers import Embed, symmetric_uniform
+from diffsinger_jax.modules.length_regulator import expand_to_frames, phoneme_means
 
 CURVE_SCALES: Mapping[str, float] = {
     "energy": 1.0 / 96.0,  # dB
@@ -19,6 +20,10 @@ CURVE_SCALES: Mapping[str, float] = {
     "speed": 1.0,
 }
 """What brings values of a curve to about one; curves that are not named are so by themselves."""
+
+
+CURVE_BINS = 256
+"""Of a curve as a row of a table: equally wide, from -1 to 1 of what `CURVE_SCALES` gives."""
 
 
 class ScalarEmbed(nn.Module):
@@ -38,6 +43,41 @@ class ScalarEmbed(nn.Module):
         return x[..., None] * weight + bias
 
 
+class BinnedEmbed(nn.Module):
+    """One number in [-1, 1] as a row of a table, as FastSpeech 2 has its energy."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """f32[...] -> f32[..., features]."""
+        place = jnp.floor((x + 1.0) * (CURVE_BINS / 2.0))
+        bins = jnp.clip(place, 0, CURVE_BINS - 1).astype(jnp.int32)
+        return Embed(CURVE_BINS, self.features, name="table")(bins)
+
+
+CURVE_INPUTS = {"scalar": ScalarEmbed, "bins": BinnedEmbed}
+"""How a curve may enter the condition, by the name in a config."""
+CURVE_LEVELS = ("frame", "phoneme")
+"""What has a value of each curve; of a phoneme it is the mean over its frames."""
+
+
+def on_phonemes(curve: jax.Array, mel2ph: jax.Array, phonemes: int) -> jax.Array:
+    """A curve f32[B, T] with the mean of its phoneme in each frame, 0 on padding."""
+    means, _ = phoneme_means(curve, mel2ph > 0, mel2ph, phonemes)
+    return expand_to_frames(means, mel2ph)
+
+
+def f0_on_phonemes(f0: jax.Array, mel2ph: jax.Array, phonemes: int) -> jax.Array:
+    """f0 f32[B, T] Hz with the geometric mean of its phoneme's voiced frames in each frame.
+
+    A phoneme is voiced if half of its frames are.
+    """
+    voiced = f0 > 0
+    octaves, share = phoneme_means(jnp.log2(jnp.where(voiced, f0, 1.0)), voiced, mel2ph, phonemes)
+    return expand_to_frames(jnp.where(share >= 0.5, jnp.exp2(octaves), 0.0), mel2ph)
+
+
 class MelScalePitchEmbedding(nn.Module):
     """f0 as ln(1 + f0 / 700), the mel scale but for a factor, times a vector.
 
@@ -53,17 +93,20 @@ class MelScalePitchEmbedding(nn.Module):
 
 
 class CurveEmbedding(nn.Module):
-    """The sum of a line w c + b for each curve c, as openvpi DiffSinger embeds its variances.
+    """The sum of a vector for each curve c: a line w c + b, as openvpi DiffSinger embeds its
+    variances, or a row of a table.
 
     Attributes:
       curves: names, each with params of its own, so that a curve may come or go.
       hidden: H.
       scaled: whether values are brought to about one first; older voices learned the bare units.
+      input: a name in `CURVE_INPUTS`.
     """
 
     curves: tuple[str, ...]
     hidden: int
     scaled: bool = True
+    input: str = "scalar"
 
     @nn.compact
     def __call__(
@@ -83,6 +126,6 @@ class CurveEmbedding(nn.Module):
             curve = values[name]
             curve = curve[:, None] if curve.ndim == 1 else curve  # [B] -> [B, 1]
             scale = CURVE_SCALES.get(name, 1.0) if self.scaled else 1.0
-            vector = ScalarEmbed(self.hidden, name=name)(curve * scale)
+            vector = CURVE_INPUTS[self.input](self.hidden, name=name)(curve * scale)
             embedded += vector if given is None else vector * given[name][..., None]
         return embedded

@@ -38,6 +38,28 @@ def frames_per_phoneme(mel2ph: jax.Array, phonemes: int) -> jax.Array:
     return jnp.sum(member, axis=1, dtype=jnp.int32)
 
 
+def phoneme_means(
+    values: jax.Array, counted: jax.Array, mel2ph: jax.Array, phonemes: int
+) -> tuple[jax.Array, jax.Array]:
+    """The mean of each phoneme over those of its frames that count, and how many these are.
+
+    Args:
+      values: f32[B, T].
+      counted: bool[B, T].
+      mel2ph: i32[B, T], 1-based phoneme of each frame, 0 on padding.
+      phonemes: N.
+
+    Returns:
+      f32[B, N], 0 for a phoneme without such frames; and their share of its frames, f32[B, N].
+    """
+    number = 1 + jax.lax.broadcasted_iota(jnp.int32, (1, 1, phonemes), 2)
+    member = (mel2ph[:, :, None] == number).astype(jnp.float32)  # [B, T, N]
+    counts = jnp.einsum("bt,btn->bn", counted.astype(jnp.float32), member)
+    sums = jnp.einsum("bt,btn->bn", jnp.where(counted, values, 0.0), member)
+    frames = member.sum(axis=1)
+    return sums / jnp.maximum(counts, 1.0), counts / jnp.maximum(frames, 1.0)
+
+
 def segment_sum(values: jax.Array, onset: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Sums over the phonemes that together fill a note: from one onset up to the next.
 

@@ -184,10 +184,10 @@ def _predicted_frames(voice: Voice, batch: Batch, key: np.ndarray | None = None)
 
 
 def _generated(voice: Voice, batch: Batch, keys: jax.Array) -> Mapping[str, np.ndarray]:
-    """The curves that a variance model makes and the voice is told, f32[B, T] by name."""
-    if not (voice.variance and set(voice.variance.curves) & set(voice.curves)):
-        return {}
-    values = voice.variance.sample_curves(batch, keys)
+    """The curves that voice or variance model make and the voice is told, f32[B, T] by name."""
+    values = dict(voice.predict_curves(batch)) if voice.predicted_curves else {}
+    if voice.variance and set(voice.variance.curves) & set(voice.curves):
+        values |= voice.variance.sample_curves(batch, keys)
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 

@@ -23,6 +23,10 @@ from diffsinger_jax.types import SILENCE, Curve, Note, Phoneme, Piece, Score, Vo
 
 PAUSE_SEC = {",": 0.15, ";": 0.2, ":": 0.2, ".": 0.35, "!": 0.35, "?": 0.35, "": 0.0}
 """A pause is at least so long, whatever the voice predicts: aligners often give commas none."""
+ENERGY = "energy"
+"""The curve that a voice is told loudness by, if it has it."""
+EFFORT_DB = 6.0
+"""A voice that predicts its energy is made louder or softer by so much itself; the rest is gain."""
 FADE_SEC = 0.02
 """How long it takes from the loudness of one word to that of the next."""
 
@@ -52,8 +56,8 @@ class Utterance:
 
     Attributes:
       sentence: its words, phones and pauses.
-      score: one piece with a duration for each phoneme, and f0 where its prosody asks for another
-        than the voice's.
+      score: one piece with a duration for each phoneme, and f0 and energy where its prosody asks
+        for others than the voice's.
       gain: f32[L] factor on each sample.
     """
 
@@ -135,7 +139,7 @@ class Speaker:
     def prepare(
         self, sentence: Sentence, *, prosody: Prosody = AS_IT_IS, speaker: str | None = None
     ) -> Utterance:
-        """A sentence with durations, and with f0 where its prosody changes it.
+        """A sentence with durations, and with f0 and energy where its prosody changes them.
 
         Raises:
           InputError: for a phoneme or speaker that the voice does not have.
@@ -159,9 +163,14 @@ class Speaker:
                 for i, p in enumerate(phonemes)
             ),
         )
-        if any(p.prosody.pitch for p in phonemes):
-            piece = self._with_pitch(piece, phonemes, frames, row)
         decibels = np.array([p.prosody.volume_db for p in phonemes])
+        semitones = np.array([p.prosody.pitch for p in phonemes])
+        effort = np.zeros(len(phonemes))
+        if ENERGY in voice.predicted_curves:
+            effort = np.clip(decibels, -EFFORT_DB, EFFORT_DB)
+        if semitones.any() or effort.any():
+            piece = self._with_curves(piece, row, np.repeat([semitones, effort], frames, axis=1))
+        decibels -= effort
         score = Score(_title(sentence), "", (piece,))
         return Utterance(sentence, score, _gain(decibels, seconds, spec.sample_rate))
 
@@ -185,11 +194,15 @@ class Speaker:
         frames = np.maximum(np.nan_to_num(predicted), least) / rates
         return np.maximum(np.floor(np.where(np.isnan(given), frames, given) + 0.5), 1).astype(int)
 
-    def _with_pitch(
-        self, piece: Piece, phonemes: Sequence[SpokenPhoneme], frames: np.ndarray, speaker: int
-    ) -> Piece:
-        """The piece with the f0 that the voice predicts, moved where the prosody moves it."""
-        voice = self.synthesizer.voice
+    def _with_curves(self, piece: Piece, speaker: int, moved: np.ndarray) -> Piece:
+        """The piece with the curves that the voice predicts, moved where the prosody moves them.
+
+        Args:
+          piece: with durations.
+          speaker: its id.
+          moved: f64[2, T] semitones that f0, and decibels that the energy is moved by.
+        """
+        voice, (semitones, decibels) = self.synthesizer.voice, moved
         spec, vocabulary = voice.info.mel, voice.info.vocabulary
         arrays = piece_arrays(
             piece, vocabulary, spec.frames_per_sec, speaker=speaker, timing=voice.timing
@@ -197,11 +210,16 @@ class Speaker:
         room = bucket_frames(arrays.frames, len(arrays.phonemes))
         bucket = Bucket(1, room, room // FRAMES_PER_PHONEME)
         example = {**arrays.example, "ph_frames": arrays.given_frames}
-        f0 = np.asarray(voice.predict_f0(collate([example], bucket, spec.n_mels)))[0]
-        f0 = f0[arrays.head_frames : arrays.frames - arrays.tail_frames]
-        semitones = np.repeat([p.prosody.pitch for p in phonemes], frames)
-        moved = f0 * semitones_to_ratio(semitones)
-        return dataclasses.replace(piece, curves={"f0": Curve(moved, spec.sec_per_frame)})
+        batch = collate([example], bucket, spec.n_mels)
+        inside = slice(arrays.head_frames, arrays.frames - arrays.tail_frames)
+        curves = {}
+        if semitones.any():
+            f0 = np.asarray(voice.predict_f0(batch))[0, inside]
+            curves["f0"] = Curve(f0 * semitones_to_ratio(semitones), spec.sec_per_frame)
+        if decibels.any():
+            energy = np.asarray(voice.predict_curves(batch)[ENERGY])[0, inside]
+            curves[ENERGY] = Curve(energy + decibels, spec.sec_per_frame)
+        return dataclasses.replace(piece, curves=curves)
 
 
 def spoken_phonemes(

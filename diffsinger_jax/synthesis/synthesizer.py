@@ -386,7 +386,7 @@ def _require_given(score: Score, voice: Voice) -> None:
                 "give f0_seq and f0_timestep in a .ds"
             )
         missing = any(phoneme.duration_sec is None for phoneme in piece.phonemes or ())
-        generated = voice.variance.curves if voice.variance else ()
+        generated = {*voice.predicted_curves, *(voice.variance.curves if voice.variance else ())}
         for name in voice.curves:
             if name not in generated and SOURCES.get(name, name) not in piece.curves:
                 neutral_value(name, place)

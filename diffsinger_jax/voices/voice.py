@@ -87,6 +87,11 @@ class Voice:
         return tuple(self.model.get("curves", ()))
 
     @property
+    def predicted_curves(self) -> tuple[str, ...]:
+        """Of them, those that it predicts where they are not given."""
+        return tuple(self.model.get("predicted_curves", ()))
+
+    @property
     def mixes_speakers(self) -> bool:
         """Whether its speakers can be mixed, frame by frame."""
         return self.model.get("speaker_in_condition", False)
@@ -107,12 +112,16 @@ class Voice:
         return self.acoustic.path
 
     def predict_frames(self, batch: Batch) -> jax.Array:
-        """See `AcousticModel.predict_frames`; jitted and kept, as the next two."""
+        """See `AcousticModel.predict_frames`; jitted and kept, as the next ones."""
         return self._programs["predict_frames"](self.params, batch)
 
     def predict_f0(self, batch: Batch) -> jax.Array:
         """See `AcousticModel.predict_f0`."""
         return self._programs["predict_f0"](self.params, batch)
+
+    def predict_curves(self, batch: Batch) -> dict[str, jax.Array]:
+        """See `AcousticModel.predict_curves`."""
+        return self._programs["predict_curves"](self.params, batch)
 
     def sample_mel(
         self, batch: Batch, keys: jax.Array, sampling: Sampling | None = None
@@ -141,6 +150,7 @@ class Voice:
         return {
             "predict_frames": TraceCache(self.acoustic.predict_frames, about),
             "predict_f0": TraceCache(self.acoustic.predict_f0, about),
+            "predict_curves": TraceCache(self.acoustic.predict_curves, about),
             "sample_mel": TraceCache(self.acoustic.sample_mel, about, ("sampling",)),
         }
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax.modules.curves import CurveEmbedding
+from diffsinger_jax.modules.curves import CurveEmbedding, f0_on_phonemes, on_phonemes
 from diffsinger_jax.modules.length_regulator import frames_per_phoneme
 from diffsinger_jax.modules.stretch import GRU, StretchEmbedding, phoneme_progress
 
@@ -39,6 +39,24 @@ def test_the_recurrent_unit_is_its_formula_step_by_step():
         states.append(h)
     ours = unit.apply({"params": params}, x)
     np.testing.assert_allclose(ours, np.stack(states, axis=1), atol=1e-6)
+
+
+def test_a_phoneme_has_the_mean_of_its_frames_and_is_voiced_if_half_of_them_are():
+    curve = jnp.arange(14.0).reshape(2, 7)
+    found = on_phonemes(curve, MEL2PH, 4)
+    np.testing.assert_allclose(found[0], [0.5, 0.5, 2, 4, 4, 4, 0])
+    f0 = jnp.asarray([[100.0, 0, 0, 0, 200, 0, 0], [0, 100, 400, 0, 100, 400, 200]])
+    heard = f0_on_phonemes(f0, MEL2PH, 4)
+    np.testing.assert_allclose(heard[0], [100, 100, 0, 0, 0, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(heard[1], [0, *[200] * 6], rtol=1e-5)
+
+
+def test_a_binned_curve_is_a_row_of_a_table():
+    module = CurveEmbedding(("energy",), 3, input="bins")
+    values = {"energy": jnp.asarray([[-96.0, -95.3, -48.0, 0.0, 500.0]])}
+    params = module.init(jax.random.key(0), values)
+    table = np.asarray(params["params"]["energy"]["table"]["embedding"])
+    np.testing.assert_array_equal(module.apply(params, values)[0], table[[0, 0, 64, 128, 255]])
 
 
 def test_what_follows_a_frame_does_not_change_its_stretch():

@@ -23,6 +23,17 @@ class SpeakingVoice(FakeVoice):
         return np.where(batch.mask, 200.0, 0.0).astype(np.float32)
 
 
+class LoudVoice(SpeakingVoice):
+    """Its energy is -30 dB, and its mel what it is told."""
+
+    def predict_curves(self, batch):
+        return {"energy": np.where(batch.mask, -30.0, 0.0).astype(np.float32)}
+
+    def sample_mel(self, batch, keys, sampling=None):
+        self.told = np.asarray(batch.curves["energy"])[np.asarray(batch.mask)]
+        return super().sample_mel(batch, keys, sampling)
+
+
 @pytest.fixture(scope="module")
 def speaker():
     return Speaker(Synthesizer(SpeakingVoice(speaks=True)), lambda word: ("k", "a"))
@@ -60,6 +71,23 @@ def test_rate_breaks_pitch_and_volume(speaker):
     assert np.allclose(f0[:6], 200.0) and np.allclose(f0[101:109], 400.0)
     assert utterance.gain[0] == 1.0
     assert utterance.gain[int(105 / 93.75 * 24_000)] == pytest.approx(0.1)
+
+
+def test_a_voice_that_predicts_energy_is_louder_by_itself_as_far_as_that_goes():
+    energy = ("energy",)
+    voice = LoudVoice(speaks=True, curves=energy, predicted_curves=energy)
+    speaker = Speaker(Synthesizer(voice), lambda word: ("k", "a"))
+    list(speaker.stream(["One."]))
+    assert np.all(voice.told == -30.0)
+    (utterance,) = prepared(speaker, '<prosody volume="+4dB">One</prosody> two.')
+    given = utterance.score.pieces[0].curves["energy"].values
+    np.testing.assert_allclose(given[:10], -26.0)
+    np.testing.assert_allclose(given[10:20], -30.0)
+    assert np.all(utterance.gain == 1.0)
+    list(speaker.stream(["One."], prosody=Prosody(volume_db=-26.0)))
+    assert voice.told.min() == pytest.approx(-36.0)
+    (utterance,) = prepared(speaker, "One.", prosody=Prosody(volume_db=-26.0))
+    np.testing.assert_allclose(utterance.gain, 0.1, rtol=1e-6)
 
 
 def test_sound_is_as_long_as_the_sentences_and_softer_where_told(speaker):

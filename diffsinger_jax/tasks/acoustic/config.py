@@ -19,6 +19,7 @@ from diffsinger_jax.engine.typed_config import (
     type_hints,
 )
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.features import extractor
 from diffsinger_jax.models.diffsinger import PITCH_INPUTS, PITCH_PREDICTORS, DiffSinger
 from diffsinger_jax.ranges import SHARE, at_least, calls, one_of
 from diffsinger_jax.score.dictionary import Dictionary
@@ -63,6 +64,7 @@ class AuxiliaryWeights:
     duration_note: Annotated[float, at_least(0)]
     pitch: Annotated[float, at_least(0)]
     voicing: Annotated[float, at_least(0)]
+    curves: Annotated[float, at_least(0)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +209,7 @@ def check_model(model: Mapping[str, Any]) -> None:
         )
     whole: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(DiffSinger)}
     whole |= model
+    _check_curves(tuple(whole["curves"]), tuple(whole["predicted_curves"]))
     for choice, table in (("pitch", PITCH_PREDICTORS), ("pitch_input", PITCH_INPUTS)):
         settings = model.get(f"{choice}_settings", {})
         where, title = f"config.model.{choice}_settings", f"{choice} = {whole[choice]!r}"
@@ -215,6 +218,17 @@ def check_model(model: Mapping[str, Any]) -> None:
             check_arguments(table[whole[choice]], settings, where, title=title, supplied=supplied)
         elif settings:
             raise InputError(f"{where} has {', '.join(settings)}, but {title} takes none; empty it")
+
+
+def _check_curves(curves: tuple[str, ...], predicted: tuple[str, ...]) -> None:
+    """Only what enters the condition, and recordings give, can be predicted."""
+    for name in predicted:
+        if name not in curves:
+            raise InputError(
+                f"config.model.predicted_curves has {name!r}, which is not among "
+                f"config.model.curves ({', '.join(curves) or 'none'}); add it there"
+            )
+        extractor(name)
 
 
 def _check_flow(config: AcousticConfig) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffsinger_jax.engine.metrics import Mean
+from diffsinger_jax.modules.curves import CURVE_SCALES
 from diffsinger_jax.modules.length_regulator import segment_sum
 
 # SSIM's window and constants are those of Wang et al. 2004, as in the reference.
@@ -133,6 +136,30 @@ def pitch_losses(
         "pitch": Mean.of(jnp.abs(residual - distance), believed),
         "voicing": Mean.of(entropy, mask),
     }
+
+
+CURVE_LOSSES = ("curves",)
+"""Names of what `curve_losses` measures."""
+
+
+def curve_losses(
+    predicted: Mapping[str, jax.Array], true: Mapping[str, jax.Array], mask: jax.Array
+) -> dict:
+    """L1 of predicted curves, each brought to about one by `CURVE_SCALES`; their mean.
+
+    Args:
+      predicted: f32[B, T] by name.
+      true: the same of at least these.
+      mask: bool[B, T].
+
+    Returns:
+      {"curves": Mean}.
+    """
+    errors = [
+        jnp.abs(curve - true[name]) * CURVE_SCALES.get(name, 1.0)
+        for name, curve in predicted.items()
+    ]
+    return {"curves": Mean.of(jnp.stack(errors, axis=-1), mask[..., None])}
 
 
 DIFFUSION_LOSSES = {"l1": jnp.abs, "l2": jnp.square}

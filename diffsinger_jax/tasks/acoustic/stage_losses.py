@@ -13,14 +13,21 @@ from diffsinger_jax.diffusion.processes import TIME_WEIGHTS, Process
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys, row_noise, spread_places
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
-from diffsinger_jax.models.diffsinger import PITCH_FROM_NOTES, DiffSinger
+from diffsinger_jax.models.diffsinger import (
+    PITCH_FROM_NOTES,
+    DiffSinger,
+    heard_curves,
+    heard_f0,
+)
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.modules.layers import masked
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.tasks.acoustic.losses import (
+    CURVE_LOSSES,
     DIFFUSION_LOSSES,
     DURATION_LOSSES,
     PITCH_LOSSES,
+    curve_losses,
     duration_losses,
     mel_losses,
     pitch_losses,
@@ -43,6 +50,7 @@ class AuxiliaryOutputs(NamedTuple):
       z: f32[B, T, M], the auxiliary mel.
       note, residual, voiced_logits: f32[B, T], see `DiffSinger.predict_pitch`.
       log_frames: f32[B, N], durations; None where they are not predicted.
+      curves: f32[B, T] by name, those that are predicted.
     """
 
     z: jax.Array
@@ -50,6 +58,7 @@ class AuxiliaryOutputs(NamedTuple):
     residual: jax.Array
     voiced_logits: jax.Array
     log_frames: jax.Array | None
+    curves: Mapping[str, jax.Array]
 
 
 def auxiliary_outputs(
@@ -75,7 +84,8 @@ def auxiliary_outputs(
     cond = model.apply(variables, encoded, batch, method=model.condition)
     z = call(model.auxiliary_mel, 3, cond, batch.mask)
     log_frames = call(model.predict_durations, 1, encoded, batch) if model.durations else None
-    return AuxiliaryOutputs(z, note, residual, voiced_logits, log_frames)
+    curves = call(model.predict_curves, 4, encoded, batch) if model.predicted_curves else {}
+    return AuxiliaryOutputs(z, note, residual, voiced_logits, log_frames, curves)
 
 
 def auxiliary_losses(
@@ -87,13 +97,16 @@ def auxiliary_losses(
         losses |= duration_losses(
             outputs.log_frames, batch.ph_frames, batch.onset, batch.tokens > 0
         )
+    if outputs.curves:
+        losses |= curve_losses(outputs.curves, heard_curves(model, batch), batch.mask)
     if model.pitch == "none":
         return losses
+    f0 = heard_f0(model, batch)
     of_pitch = pitch_losses(
         outputs.residual,
         outputs.voiced_logits,
-        distance=hz_to_midi(batch.f0) - outputs.note,
-        voiced=batch.f0 > 0,
+        distance=hz_to_midi(f0) - outputs.note,
+        voiced=f0 > 0,
         has_note=outputs.note > 0,
         mask=batch.mask,
         needs_notes=model.pitch in PITCH_FROM_NOTES,
@@ -107,8 +120,8 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
     Args:
       model: the acoustic model.
       scaling: of the corpus.
-      weights: for each of mel_l1, mel_ssim, duration_phoneme, duration_note, pitch, voicing; of the
-        last two nothing is used where the model predicts no pitch.
+      weights: for each of mel_l1, mel_ssim, duration_phoneme, duration_note, pitch, voicing and
+        curves; those of what the model does not predict are not used.
     """
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
@@ -117,6 +130,7 @@ def auxiliary_loss(model: DiffSinger, scaling: MelScaling, weights: Mapping[str,
 
     left_out: tuple[str, ...] = () if model.pitch != "none" else PITCH_LOSSES
     left_out += () if model.durations else DURATION_LOSSES
+    left_out += () if model.predicted_curves else CURVE_LOSSES
     return LossFn(parts, {name: w for name, w in weights.items() if name not in left_out})
 
 

@@ -17,7 +17,9 @@ from diffsinger_jax.engine.supervised import train_step
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.tasks.acoustic.losses import pitch_losses, ssim
 from diffsinger_jax.tasks.acoustic.stage_losses import (
+    AuxiliaryOutputs,
     auxiliary_loss,
+    auxiliary_losses,
     denoiser_loss,
 )
 
@@ -96,6 +98,47 @@ def test_a_predictor_of_pitch_itself_learns_from_data_without_notes():
     silent = small_acoustic_model(pitch="none")
     loss_fn = auxiliary_loss(silent.model, silent.scaling, WEIGHTS)
     assert set(loss_fn.weights) == set(WEIGHTS) - {"pitch", "voicing"}
+
+
+@pytest.mark.parametrize("level", ["frame", "phoneme"])
+def test_pitch_and_energy_of_speech_are_learnt(level):
+    energy = dict(curves=("energy",), predicted_curves=("energy",), curve_input="bins")
+    model = small_acoustic_model(
+        pitch=level, curve_level=level, score_inputs="phonemes", predictor_dropout=0.0, **energy
+    )
+    batch = random_batch()
+    curve = np.random.default_rng(0).uniform(-60, -20, batch.f0.shape).astype("f4") * batch.mask
+    batch = batch._replace(note_midi=np.zeros_like(batch.note_midi), curves={"energy": curve})
+    params, module = random_params(model), model.model
+    names = ("pitch_predictor", "curve_predictor")  # what is trained: the rest costs compiling
+    trained = {name: params[name] for name in names}
+    encoded = jax.jit(lambda p: module.apply({"params": p}, batch, method="encode"))(params)
+    optimizer = optax.adam(0.03)
+
+    def loss(trained):
+        variables = {"params": {**params, **trained}}
+        of_pitch = module.apply(variables, encoded, batch, method="predict_pitch")
+        curves = module.apply(variables, encoded, batch, method="predict_curves")
+        outputs = AuxiliaryOutputs(jnp.zeros_like(batch.mel), *of_pitch, None, curves)
+        parts = auxiliary_losses(module, model.scaling, batch, outputs)
+        return sum(parts[name].compute() for name in ("pitch", "voicing", "curves")), parts
+
+    @jax.jit
+    def step(trained, state):
+        (_, parts), gradient = jax.value_and_grad(loss, has_aux=True)(trained)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(trained, updates), state, parts
+
+    state, found = optimizer.init(trained), []
+    for _ in range(60):
+        trained, state, parts = step(trained, state)
+        found.append({name: float(parts[name].compute()) for name in ("pitch", "curves")})
+    assert found[-1]["pitch"] < 0.3 * found[0]["pitch"]
+    assert found[-1]["curves"] < 0.5 * found[0]["curves"]
+    if level == "phoneme":
+        f0 = np.asarray(jax.jit(model.predict_f0)({**params, **trained}, batch))
+        same = np.diff(batch.mel2ph) == 0
+        assert same.any() and not np.any(np.diff(f0)[same])
 
 
 @pytest.fixture(scope="module")
