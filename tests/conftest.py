@@ -1,11 +1,15 @@
 """Settings every test runs under."""
 
+import gc
 import os
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile much and compute little, and so do the programs they start.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+# Tracing makes many small objects, and nearly all of them stay: looking for garbage less often
+# saves an eighth of the time.
+gc.set_threshold(200_000, 20, 100)
 # Tests, the processes they are spread over and the programs they start share what they compile,
 # and leave nothing with the user.
 if "PYTEST_XDIST_WORKER" not in os.environ:
