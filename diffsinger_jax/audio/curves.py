@@ -50,8 +50,10 @@ def extract_curve(name: str, wav: np.ndarray, f0: np.ndarray, spec: MelSpec) -> 
     """One control curve of a recording, as `extract_curves` has it: f32[T].
 
     The curves of the recording that was asked for last are kept, since one separation is behind
-    three of them.
+    three of them; energy needs none.
     """
+    if name == "energy":
+        return _smoothed(level_db(wav, len(f0), spec), spec, SMOOTHING_SEC)
     asked = hashlib.sha256(wav.tobytes() + f0.tobytes()).digest(), spec
     if _latest.get("asked") != asked:
         _latest.update(asked=asked, curves=extract_curves(wav, f0, spec))
@@ -91,8 +93,12 @@ def extract_curves(
         "voicing": level_db(separation.harmonic, frames, spec),
         "tension": tension(separation.harmonic, f0, spec),
     }
-    width = round(smoothing_sec * spec.frames_per_sec)
-    return {name: smooth(curve, width).astype(np.float32) for name, curve in raw.items()}
+    return {name: _smoothed(curve, spec, smoothing_sec) for name, curve in raw.items()}
+
+
+def _smoothed(curve: np.ndarray, spec: MelSpec, smoothing_sec: float) -> np.ndarray:
+    """f64[T] -> f32[T]."""
+    return smooth(curve, round(smoothing_sec * spec.frames_per_sec)).astype(np.float32)
 
 
 def level_db(wav: np.ndarray, frames: int, spec: MelSpec) -> np.ndarray:

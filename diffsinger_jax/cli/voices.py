@@ -58,8 +58,11 @@ def described(name: str, folder: Path) -> str:
 
 def _does(fields: Mapping[str, Any]) -> str:
     """Whether it sings notes or speaks texts, as `Voice.speaks`."""
-    by_phonemes = fields.get("model", {}).get("score_inputs") == "phonemes"
-    return "speak" if by_phonemes and not fields.get("requires") else "sing"
+    from diffsinger_jax.models.families import DIFFSINGER
+    from diffsinger_jax.voices.voice import speaks
+
+    family, model = fields.get("family", DIFFSINGER), fields.get("model", {})
+    return "speak" if speaks(family, model, fields.get("requires", ())) else "sing"
 
 
 def _range(notes: Sequence[float] | None) -> str:

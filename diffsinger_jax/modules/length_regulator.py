@@ -38,6 +38,22 @@ def frames_per_phoneme(mel2ph: jax.Array, phonemes: int) -> jax.Array:
     return jnp.sum(member, axis=1, dtype=jnp.int32)
 
 
+def phoneme_of_frames(ph_frames: jax.Array, mask: jax.Array) -> jax.Array:
+    """The phoneme of each frame, of durations.
+
+    Args:
+      ph_frames: i32[B, N], 0 on padding.
+      mask: bool[B, T], True on as many frames as they sum to.
+
+    Returns:
+      mel2ph i32[B, T], 1-based, 0 on padding.
+    """
+    ends = jnp.cumsum(ph_frames, axis=1)
+    frame = jax.lax.broadcasted_iota(jnp.int32, (1, mask.shape[1], 1), 1)
+    begun = jnp.sum(frame >= ends[:, None, :], axis=2, dtype=jnp.int32)  # [B, T]
+    return jnp.where(mask, jnp.minimum(begun + 1, ph_frames.shape[1]), 0)
+
+
 def phoneme_means(
     values: jax.Array, counted: jax.Array, mel2ph: jax.Array, phonemes: int
 ) -> tuple[jax.Array, jax.Array]:

@@ -49,6 +49,10 @@ TASKS = {
         "diffsinger_jax.tasks.gan_singer.config:GanSingerConfig",
         "diffsinger_jax.tasks.gan_singer.task:train_gan_singer",
     ),
+    "speech": Task(
+        "diffsinger_jax.tasks.speech.config:SpeechConfig",
+        "diffsinger_jax.tasks.speech.task:train_speech",
+    ),
     "variance": Task(
         "diffsinger_jax.tasks.variance.config:VarianceConfig",
         "diffsinger_jax.tasks.variance.task:train_variance",

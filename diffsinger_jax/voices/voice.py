@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from diffsinger_jax.corpus.info import corpus_info_from_dict, corpus_info_to_dic
 from diffsinger_jax.diffusion.path import Path as NoisePath
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
-from diffsinger_jax.models.acoustic import AcousticModel, acoustic_model
+from diffsinger_jax.models.families import DIFFSINGER, FAMILIES, Acoustic, build_acoustic
 from diffsinger_jax.old_names import renamed
 from diffsinger_jax.types import Batch, CorpusInfo
 from diffsinger_jax.voices.sampling import (
@@ -60,6 +60,7 @@ class Voice:
       timing: how seconds become frames, a name in `synthesis.arrays.TIMINGS`.
       ranges: of the key shifts (semitones) and speeds that it was trained with.
       variance: the variance model in its folder, whose durations, pitch and curves it then sings.
+      family: of its model, a name in `models.families.FAMILIES`.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Voice:
     timing: str = "nearest"
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     variance: VarianceVoice | None = None
+    family: str = DIFFSINGER
 
     @property
     def lacks(self) -> frozenset[str]:
@@ -99,12 +101,12 @@ class Voice:
     @property
     def speaks(self) -> bool:
         """Whether it reads phonemes alone, and predicts all that a text does not say."""
-        return self.model.get("score_inputs") == "phonemes" and not self.requires
+        return speaks(self.family, self.model, self.requires)
 
     @functools.cached_property
-    def acoustic(self) -> AcousticModel:
-        """Its pure functions."""
-        return acoustic_model(self.model, self.schedule, self.process, self.info)
+    def acoustic(self) -> Any:
+        """Its pure functions, an `Acoustic`; of DiffSinger an `AcousticModel`."""
+        return build_acoustic(self.family, self.model, self.schedule, self.process, self.info)
 
     @property
     def path(self) -> NoisePath:
@@ -147,12 +149,20 @@ class Voice:
     def _programs(self) -> dict[str, TraceCache]:
         scaling = self.info.mel_min.tolist(), self.info.mel_max.tolist()
         about = self.acoustic.model, scaling, self.schedule, self.process
+        static = {"sample_mel": ("sampling",)}
+        names = ("predict_frames", "predict_f0", "predict_curves", "sample_mel")
         return {
-            "predict_frames": TraceCache(self.acoustic.predict_frames, about),
-            "predict_f0": TraceCache(self.acoustic.predict_f0, about),
-            "predict_curves": TraceCache(self.acoustic.predict_curves, about),
-            "sample_mel": TraceCache(self.acoustic.sample_mel, about, ("sampling",)),
+            name: TraceCache(getattr(self.acoustic, name), about, static.get(name, ()))
+            for name in names
+            if hasattr(self.acoustic, name)
         }
+
+
+def speaks(family: str, model: Mapping[str, Any], requires: Sequence[str]) -> bool:
+    """Whether a voice reads phonemes alone, and predicts all that a text does not say."""
+    known = FAMILIES[family].speaks if family in FAMILIES else False
+    reads_phonemes = model.get("score_inputs") == "phonemes" if known is None else known
+    return reads_phonemes and not requires
 
 
 def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32") -> None:
@@ -180,6 +190,8 @@ def save_voice(path: str | os.PathLike, voice: Voice, *, dtype: str = "float32")
         "model": dict(voice.model),
         "corpus": corpus_info_to_dict(voice.info),
     }
+    if voice.family != DIFFSINGER:
+        description["family"] = voice.family
     if voice.timing != "nearest":
         description["timing"] = voice.timing
     if voice.ranges:
@@ -198,6 +210,11 @@ def load_voice(path: str | os.PathLike) -> Voice:
     folder = resources.find_voice(path)
     description = _read_description(folder)
     where = str(folder / VOICE_FILE)
+    if (family := description.get("family", DIFFSINGER)) not in FAMILIES:
+        raise InputError(
+            f"{where}: family is {family!r}, this program knows {', '.join(FAMILIES)}; use the "
+            "program version that wrote it"
+        )
     params = read_weights(folder, "voice")
     try:
         voice = Voice(
@@ -217,6 +234,7 @@ def load_voice(path: str | os.PathLike) -> Voice:
             vocoder=_vocoder_path(folder, description.get("vocoder"), where),
             timing=description.get("timing", "nearest"),
             ranges={name: tuple(ends) for name, ends in description.get("ranges", {}).items()},
+            family=family,
             variance=_load_variance(folder, corpus_info_from_dict(description["corpus"], where)),
         )
     except KeyError as error:
@@ -293,7 +311,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return renamed(description)
 
 
-def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:
+def voice_shapes(acoustic: Acoustic) -> dict[str, Any]:
     """Shapes of all params, without computing anything."""
 
     def init() -> Any:
@@ -302,9 +320,9 @@ def voice_shapes(acoustic: AcousticModel) -> dict[str, Any]:
     return cached_shapes(init, acoustic.model)
 
 
-def empty_batch(acoustic: AcousticModel) -> Batch:
+def empty_batch(acoustic: Acoustic) -> Batch:
     """One row, one phoneme, one frame; enough to initialize a model."""
-    model = acoustic.model
+    model: Any = acoustic.model
     return features.empty_batch(
         rows=1, frames=1, phonemes=1, mel_bins=model.mel_bins, curves=model.curves
     )
