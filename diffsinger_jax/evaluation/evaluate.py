@@ -53,6 +53,7 @@ DEFAULT_K_STEPS = (10, 25, 51)
 """Beside the voice's own k and the whole length of its schedule."""
 MEL_TITLE = "The mel, before any vocoder (true durations and f0 but in the last two rows)"
 DURATION_TITLE = "The durations that are sung, each note beginning as recorded"
+SPOKEN_TITLE = "The durations that are spoken"
 WAV_TITLE = "The sound, by the harmonic-plus-noise vocoder: mel and f0 extracted again"
 
 
@@ -131,8 +132,8 @@ def evaluate(  # long: the parts of a report, one after the other
         for system, auc in aucs.items():
             tables[MEL_TITLE][system]["patch_auc"] = auc
     training = list(numbered.source("train")) if "train" in numbered.splits else []
-    tables[DURATION_TITLE] = duration_table(
-        examples, by_system, training, voice.info.vocabulary, spec
+    tables[SPOKEN_TITLE if voice.speaks else DURATION_TITLE] = duration_table(
+        examples, by_system, training, voice.info.vocabulary, spec, fitted=not voice.speaks
     )
     sounds = _render(by_system, options, spec) if options.sound else {}
     if sounds:
@@ -166,7 +167,7 @@ def _settings(voice: Singer, options: Options) -> tuple[list[float], list[float]
     whole = voice.path.depth
     shallow = (k for k in (*DEFAULT_K_STEPS, voice.sampling.k_step) if 0 < k < whole)
     asked = [*shallow, whole] if options.k_steps is None else options.k_steps
-    k_steps = sorted(set(asked))
+    k_steps = sorted(set(asked)) if whole else []  # a voice without diffusion has its mel alone
     if wrong := [k for k in k_steps if not 0 < k <= whole]:
         raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
     return k_steps, list(options.temperatures or [voice.sampling.temperature])
@@ -226,8 +227,8 @@ def _page_systems(
 ) -> list[str]:
     """Those that the page lets hear: the voice's own k if it was sung, else the smallest."""
     whole, own = voice.path.depth, voice.sampling.k_step
-    shallow = own if own in k_steps else k_steps[0]
-    ks = [shallow, *([whole] if whole in k_steps and shallow != whole else [])]
+    ks = [own if own in k_steps else k_steps[0]] if k_steps else []
+    ks += [whole] if whole in k_steps and whole not in ks else []
     return [
         TRUE_MEL,
         AUXILIARY,

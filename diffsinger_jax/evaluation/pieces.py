@@ -60,8 +60,23 @@ def reference_of(
     return Reference(embedding, cepstrum)
 
 
+def measure_warped(example: Example, mel: np.ndarray, f0: np.ndarray, spec: MelSpec) -> dict:
+    """Measures of a mel that lasts otherwise than the recording: of frames that belong together.
+
+    Args:
+      example: the piece.
+      mel: [T', M] log amplitude.
+      f0: [T'] Hz, 0 unvoiced.
+    """
+    ours, theirs = metrics.dtw_path(example["mel"], mel, spec).T
+    return {
+        "mcd_dtw": metrics.mcd_dtw(example["mel"], mel, spec),
+        **metrics.pitch(np.asarray(example["f0"])[ours], np.asarray(f0)[theirs]),
+    }
+
+
 def measure_sound(example: Example, wav: np.ndarray, reference: Reference, spec: MelSpec) -> dict:
-    """Measures of a sound whose frames are those of the recording.
+    """Measures of a sound, frame by frame if it is as long as the recording.
 
     Args:
       example: the piece.
@@ -69,6 +84,9 @@ def measure_sound(example: Example, wav: np.ndarray, reference: Reference, spec:
       reference: of the piece.
     """
     frames = len(example["mel"])
+    if len(wav) != frames * spec.hop:
+        warped = measure_warped(example, log_mel(wav, spec), extract_f0(wav, spec), spec)
+        return warped | measure_opinion(wav, reference, spec)
     # T frames of sound may be T + 1 frames of mel, by the framing's contract.
     mel, f0 = log_mel(wav, spec)[:frames], extract_f0(wav, spec)[:frames]
     measures = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
@@ -49,6 +49,15 @@ class Singer(Protocol):
         """That it sings by."""
 
     @property
+    def predicted_curves(self) -> tuple[str, ...]:
+        """Of them, those that it predicts."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether its durations are its own, and fitted to no score."""
+        ...
+
+    @property
     def path(self) -> Path:
         """Along which it samples."""
         ...
@@ -59,6 +68,10 @@ class Singer(Protocol):
 
     def predict_f0(self, batch: Batch) -> jax.Array:
         """f32[B, T] Hz."""
+        ...
+
+    def predict_curves(self, batch: Batch) -> Mapping[str, jax.Array]:
+        """f32[B, T] by name."""
         ...
 
     def sample_mel(self, batch: Batch, keys: jax.Array, sampling: Sampling) -> jax.Array:
@@ -112,7 +125,8 @@ def sing_all(
 
     All but the last two take durations and f0 from the recording. `PREDICTED_F0` takes only the
     durations, `PREDICTED_ALL` only when the notes begin: its durations are fitted to that, as
-    they are when a score is sung. Both are sampled as the voice's `sampling` says.
+    they are when a score is sung; those of a voice that speaks are its own. Curves that the voice
+    predicts, it predicts there, too. Both are sampled as the voice's `sampling` says.
 
     Args:
       examples: pieces of a prepared corpus.
@@ -143,7 +157,7 @@ def sing_all(
 
     on_system(PREDICTED_ALL)
     with_frames = [
-        {**e, "ph_frames": fitted_frames(e, frames, voice.info.vocabulary)}
+        {**e, "ph_frames": heard_frames(e, frames, voice.info.vocabulary, fitted=not voice.speaks)}
         for e, frames in zip(examples, _frames(voice, examples, frames_per_batch), strict=True)
     ]
     with_both = _with_f0(voice, with_frames, frames_per_batch)
@@ -152,6 +166,15 @@ def sing_all(
         Sung(mel, e["f0"], e["ph_frames"]) for mel, e in zip(mels, with_both, strict=True)
     ]
     return by_system
+
+
+def heard_frames(
+    example: Example, predicted_frames: np.ndarray, vocabulary: Vocabulary, *, fitted: bool
+) -> np.ndarray:
+    """i32[N] durations that are heard: see `fitted_frames`; unfitted whole ones, at least one."""
+    if fitted:
+        return fitted_frames(example, predicted_frames, vocabulary)
+    return np.maximum(np.floor(predicted_frames + 0.5), 1).astype(np.int32)
 
 
 def fitted_frames(
@@ -218,14 +241,17 @@ def mels_of(
 def _with_f0(
     voice: Singer, examples: Sequence[Example], frames_per_batch: int
 ) -> list[dict[str, np.ndarray]]:
-    """The examples with the f0 the voice predicts for their durations."""
-    predicted: list[np.ndarray] = [np.zeros(0)] * len(examples)
-    without = [{k: v for k, v in e.items() if k not in ("f0", "mel")} for e in examples]
-    for indices, batch in batches_of(without, voice.info.mel.n_mels, frames_per_batch):
-        f0 = np.asarray(voice.predict_f0(batch), np.float32)
+    """The examples with f0 and curves as the voice predicts them for their durations."""
+    given = ("f0", "mel", *voice.predicted_curves)
+    found = [{k: v for k, v in e.items() if k not in given} for e in examples]
+    for indices, batch in batches_of(found, voice.info.mel.n_mels, frames_per_batch):
+        made = {"f0": voice.predict_f0(batch)}
+        if voice.predicted_curves:
+            made |= voice.predict_curves(batch)
+        values = {name: np.asarray(value, np.float32) for name, value in made.items()}
         for row, index in real_rows(indices):
-            predicted[index] = f0[row][batch.mask[row]]
-    return [{**e, "f0": f0} for e, f0 in zip(without, predicted, strict=True)]
+            found[index] |= {name: value[row][batch.mask[row]] for name, value in values.items()}
+    return found
 
 
 def _frames(voice: Singer, examples: Sequence[Example], frames_per_batch: int) -> list[np.ndarray]:

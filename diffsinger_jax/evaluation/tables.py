@@ -11,6 +11,7 @@ from diffsinger_jax.evaluation.pieces import (
     measure_opinion,
     measure_patches,
     measure_sound,
+    measure_warped,
     median_frames,
     reference_of,
     train_classifier,
@@ -21,7 +22,7 @@ from diffsinger_jax.evaluation.systems import (
     PREDICTED_F0,
     TRUE_MEL,
     Sung,
-    fitted_frames,
+    heard_frames,
 )
 from diffsinger_jax.metrics import measures as metrics
 from diffsinger_jax.pipeline.prepared import Example
@@ -52,6 +53,8 @@ def measure_mels(
 def _measure_mel(
     example: Example, sung: Sung, system: str, auxiliary: np.ndarray, spec: MelSpec
 ) -> Measured:
+    if len(sung.mel) != len(example["mel"]):  # it lasts as long as it was predicted to
+        return measure_warped(example, sung.mel, sung.f0, spec)
     measures = {
         **measure_mel(example["mel"], sung.mel, spec),
         "mcd_dtw": metrics.mcd_dtw(example["mel"], sung.mel, spec),
@@ -96,20 +99,28 @@ def duration_table(
     training: Sequence[Example],
     vocabulary: Vocabulary,
     spec: MelSpec,
+    *,
+    fitted: bool = True,
 ) -> Table:
-    """The predicted durations as they are sung, beside the trivial ones.
+    """The predicted durations as they are heard, beside the trivial ones.
 
     Those give each phoneme its median over the training songs and, as all predictions, the vowel
     what is left of its note.
 
     Args:
       training: pieces to take the medians of; without them that row is left out.
+      fitted: whether notes begin as recorded; False for speech.
     """
     frames = {"predicted": [sung.ph_frames for sung in by_system[PREDICTED_ALL]]}
     if training:
         median = median_frames(training)
         frames["median of each phoneme"] = [
-            fitted_frames(e, np.array([median.get(int(t), 1.0) for t in e["tokens"]]), vocabulary)
+            heard_frames(
+                e,
+                np.array([median.get(int(t), 1.0) for t in e["tokens"]]),
+                vocabulary,
+                fitted=fitted,
+            )
             for e in examples
         ]
     return {

@@ -163,6 +163,29 @@ def mel_distance(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Rati
     return Ratio(float(difference.sum()), float(difference.size))
 
 
+def dtw_path(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """Frames of two mels that belong together: i64[P, 2], by dynamic time warping of cepstra.
+
+    Args:
+      true: [T, M] log amplitude.
+      predicted: [T', M].
+    """
+    return _warped(true, predicted, spec)[0]
+
+
+def _warped(
+    true: np.ndarray, predicted: np.ndarray, spec: MelSpec
+) -> tuple[np.ndarray, np.ndarray]:
+    """The path of `dtw_path`, and the distance in dB of all pairs, f64[T, T']."""
+    import librosa  # late: it takes seconds, and only this needs it
+
+    c, c_hat = mel_cepstra(true, spec), mel_cepstra(predicted, spec)
+    # As `cepstral_distance` of all pairs, without the array of all their differences.
+    cost = 10 / np.log(10) * np.sqrt(2) * scipy.spatial.distance.cdist(c, c_hat)  # [T, T']
+    _, path = librosa.sequence.dtw(C=cost)
+    return path[::-1], cost
+
+
 def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Ratio:
     """Mel cepstral distortion in dB along the best alignment in time.
 
@@ -173,12 +196,7 @@ def mcd_dtw(true: np.ndarray, predicted: np.ndarray, spec: MelSpec) -> Ratio:
       true: [T, M] log amplitude.
       predicted: [T', M].
     """
-    import librosa  # late: it takes seconds, and only this measure needs it
-
-    c, c_hat = mel_cepstra(true, spec), mel_cepstra(predicted, spec)
-    # As `cepstral_distance` of all pairs, without the array of all their differences.
-    cost = 10 / np.log(10) * np.sqrt(2) * scipy.spatial.distance.cdist(c, c_hat)  # [T, T']
-    _, path = librosa.sequence.dtw(C=cost)
+    path, cost = _warped(true, predicted, spec)
     path = path[sounding_frames(true, spec)[path[:, 0]]]
     return Ratio(float(cost[path[:, 0], path[:, 1]].sum()), float(len(path)))
 

@@ -16,11 +16,13 @@ from diffsinger_jax.evaluation import pieces, systems
 from diffsinger_jax.evaluation.evaluate import (
     DURATION_TITLE,
     MEL_TITLE,
+    SPOKEN_TITLE,
     WAV_TITLE,
     Options,
     evaluate,
 )
 from diffsinger_jax.evaluation.systems import AUXILIARY, PREDICTED_ALL, PREDICTED_F0, TRUE_MEL
+from diffsinger_jax.models.families import NO_PATH
 from diffsinger_jax.types import CorpusInfo, MelSpec, Vocabulary
 
 SPEC = MelSpec(sample_rate=16_000, hop=160, n_fft=512, win=512, n_mels=40, fmax=8_000.0)
@@ -77,7 +79,8 @@ class Corpus:
 class Voice:
     info, name = INFO, "fake"
     sampling, path = Sampling(10, 10), linear_schedule(100).path
-    curves = ()
+    curves = predicted_curves = ()
+    speaks = False
 
     def predict_frames(self, batch):
         return batch.ph_frames * jnp.where(batch.tokens == 2, 1.5, 1.0)
@@ -163,6 +166,34 @@ def test_without_other_songs_there_is_no_classifier_and_no_median(corpus, monkey
     tables = evaluate(Voice(), corpus, "test", None, Options(k_steps=[20], sound=False))
     assert "patch_auc" not in tables[MEL_TITLE][SHALLOW]
     assert list(tables[DURATION_TITLE]) == ["predicted"] and WAV_TITLE not in tables
+
+
+class Speaking(Voice):
+    """It speaks the right mels and energy, without diffusion."""
+
+    sampling, path = Sampling(0, 1), NO_PATH
+    speaks, curves, predicted_curves = True, ("energy",), ("energy",)
+
+    def predict_curves(self, batch):
+        return {"energy": jnp.where(batch.mask, -20.0, 0.0)}
+
+    def sample_mel(self, batch, keys, sampling):
+        assert np.all((np.asarray(batch.curves["energy"]) < 0) == batch.mask)
+        return jnp.asarray(batch.mel) - batch.mel2ph[..., None]
+
+
+def test_speech_lasts_as_long_as_it_is_predicted_to(corpus, monkeypatch):
+    examples = [{**e, "energy": np.full(len(e["f0"]), -20.0, "f4")} for e in corpus.examples]
+    monkeypatch.setattr(corpus, "examples", examples)
+    monkeypatch.setattr(corpus, "splits", ("test",))
+    tables = evaluate(Speaking(), corpus, "test", None, Options(sound=False))
+    assert list(tables[MEL_TITLE]) == [AUXILIARY, PREDICTED_F0, PREDICTED_ALL]
+    assert "mcd" in tables[MEL_TITLE][AUXILIARY] and "mcd" not in tables[MEL_TITLE][PREDICTED_ALL]
+    assert tables[MEL_TITLE][PREDICTED_ALL]["f0_within_50_cents"] > 0
+    true = np.concatenate([e["ph_frames"] for e in examples])
+    lengths = np.concatenate([(e["tokens"] == 2) * 0.5 * e["ph_frames"] for e in examples])
+    error = tables[SPOKEN_TITLE]["predicted"]["duration_error_ms"]
+    assert error == pytest.approx(10.0 * lengths.sum() / len(true))
 
 
 def test_batching_changes_no_number(corpus):

@@ -39,7 +39,8 @@ class Voice:
     info = types.SimpleNamespace(mel=SPEC)
     path = linear_schedule(50).path
     sampling = Sampling(10, 10, temperature=0.0)
-    curves = ()
+    curves = predicted_curves = ()
+    speaks = False
 
     def __init__(self, errors):
         self.errors = errors
