@@ -27,7 +27,8 @@ class Expression:
 
     Attributes:
       expressiveness: 0 sings the notes' line, 1 what was generated, above 1 more of it.
-      correction: 0 leaves each note's mean where it is, 1 moves it onto the score.
+      correction: 0 leaves each note's mean where it is, 1 moves it onto the score. Of its middle
+        half: how a note is reached and left does not count as being out of tune.
       vibrato_depth, vibrato_rate: factors on the movement between 3 and 8 Hz within notes.
       seed: of generated pitch and curves; None for that of the mel.
       retake: what of generated pitch is drawn anew, with a seed of its own.
@@ -88,9 +89,9 @@ class Expression:
         if self.correction:
             means = np.zeros(len(distance))
             for first, last in spans:
-                voiced = np.asarray(f0[first:last]) > 0
-                if voiced.any():
-                    means[first:last] = distance[first:last][voiced].mean()
+                if np.any(np.asarray(f0[first:last]) > 0):
+                    quarter = (last - first) // 4
+                    means[first:last] = distance[first + quarter : last - quarter].mean()
             distance = distance - self.correction * _smoothed(means, BLEND_SEC * frames_per_sec)
         moved = midi_to_hz(line + self.expressiveness * distance)
         return np.where(np.asarray(f0) > 0, moved, 0.0).astype(np.float32)

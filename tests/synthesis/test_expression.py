@@ -53,6 +53,13 @@ def test_full_correction_moves_each_note_onto_the_score_and_keeps_its_movement()
     assert depth(corrected) == pytest.approx(depth(f0), rel=0.03)
 
 
+def test_correction_hears_a_note_by_its_middle_not_by_how_it_is_reached():
+    f0 = performance(apart=0.0)
+    reached = slice(20 + COUNT, 20 + COUNT + COUNT // 5)
+    f0[reached] *= 2 ** (-4 / 12)  # a long slide up to the second note
+    assert notes_within(steered(f0, correction=1.0), NOTES, 10.0) == 1
+
+
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.6])
 def test_depth_of_vibrato_is_scaled_and_nothing_else(factor):
     f0 = performance()
