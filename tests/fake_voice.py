@@ -35,6 +35,7 @@ class FakeVoice:
     predicted_curves: tuple[str, ...] = ()
     timing: str = "nearest"
     speaks: bool = False
+    sings_phrases: bool = True
     mixes_speakers: bool = False
     ranges: dict = dataclasses.field(default_factory=dict)
     variance: None = None

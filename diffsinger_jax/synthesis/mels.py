@@ -22,10 +22,11 @@ from diffsinger_jax.synthesis.controls import (
     speaker_weights,
 )
 from diffsinger_jax.synthesis.expression import Expression
+from diffsinger_jax.synthesis.phrase_mels import phrase_mels
+from diffsinger_jax.synthesis.row_keys import row_keys
 from diffsinger_jax.synthesis.score_notes import keys_of_words, notes_of_pieces, reads_notes
 from diffsinger_jax.synthesis.sung_pitch import EXPRESSION, predicted_f0, sung_f0
 from diffsinger_jax.types import Batch
-from diffsinger_jax.voices.trace_cache import TraceCache
 from diffsinger_jax.voices.voice import Voice
 
 LOUDEST = 1e3
@@ -90,12 +91,12 @@ def sing_mels(
         batch = collate([examples[row] for row in rows], bucket, voice.info.mel.n_mels)
         indices = [numbers[row] for row in rows]
         arrays = [pieces[i] for i in indices]
-        mel_keys, noise_keys = _row_keys(seed, indices, bucket.rows)
+        mel_keys, noise_keys = row_keys(seed, indices, bucket.rows)
         pitch_seed = seed if expression.seed is None else expression.seed
-        pitch_keys, curve_keys = _row_keys(pitch_seed + PITCH_SEED, indices, bucket.rows)
+        pitch_keys, curve_keys = row_keys(pitch_seed + PITCH_SEED, indices, bucket.rows)
         retake_seed = expression.retake.seed if expression.retake else None
         retake_seed = pitch_seed + 1 if retake_seed is None else retake_seed
-        retake_keys, _ = _row_keys(retake_seed + PITCH_SEED, indices, bucket.rows)
+        retake_keys, _ = row_keys(retake_seed + PITCH_SEED, indices, bucket.rows)
         f0 = sung_f0(
             voice,
             batch,
@@ -108,7 +109,12 @@ def sing_mels(
         generated = _generated(voice, batch._replace(f0=f0), curve_keys)
         curves = _curves(voice, batch, arrays, generated)
         batch = batch._replace(f0=f0, curves=curves)
-        mel = _audible(np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32), voice)
+        if voice.sings_phrases:
+            own = {index: examples[row] for index, row in zip(indices, rows, strict=True)}
+            mel = phrase_mels(voice, batch, own, seed, sampling, frames_per_batch)
+        else:
+            mel = np.asarray(voice.sample_mel(batch, mel_keys, sampling), np.float32)
+        mel = _audible(mel, voice)
         for row, index in enumerate(indices):
             ph_frames = examples[rows[row]]["ph_frames"]
             found: Spans = ()
@@ -141,7 +147,7 @@ def sing_padding(voice: Voice, bucket: Bucket, sampling: Sampling | None) -> Mel
         key = keys_of_words([], batch) if reads_notes(voice) else None
         _predicted_frames(voice, batch, key)
     batch = collate([], bucket, n_mels)
-    mel_keys, noise_keys = _row_keys(0, [], bucket.rows)
+    mel_keys, noise_keys = row_keys(0, [], bucket.rows)
     if "f0" not in voice.lacks:
         notes = notes_of_pieces([], batch) if reads_notes(voice) else None
         predicted_f0(voice, batch, mel_keys, notes=notes)
@@ -239,21 +245,3 @@ def _speaker_mix(voice: Voice, batch: Batch, pieces: Sequence[PieceArrays]) -> n
 
 PITCH_SEED = 2**31
 """Added to a seed for pitch and curves: their noise is another than the mel's."""
-
-
-def _row_keys(seed: int, indices: Sequence[int], rows: int) -> tuple[jax.Array, jax.Array]:
-    """Keys [B] for mel and noise, from each piece's number, so that batching changes no number."""
-    numbers = np.zeros(rows, np.uint32)  # rows of padding: any will do
-    numbers[: len(indices)] = indices
-    return _pairs(np.uint32(seed % 2**32), numbers)
-
-
-def _pairs_of_keys(seed: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
-    def pair(number: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mel_key, noise_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
-        return mel_key, noise_key
-
-    return jax.vmap(pair)(numbers)
-
-
-_pairs = TraceCache(_pairs_of_keys)

@@ -27,7 +27,7 @@ from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.families import DIFFSINGER, FAMILIES, Acoustic, build_acoustic
 from diffsinger_jax.old_names import renamed
-from diffsinger_jax.types import Batch, CorpusInfo
+from diffsinger_jax.types import SILENCE, Batch, CorpusInfo
 from diffsinger_jax.voices.sampling import (
     require_possible,
     sampling_from_dict,
@@ -102,6 +102,17 @@ class Voice:
     def speaks(self) -> bool:
         """Whether it reads phonemes alone, and predicts all that a text does not say."""
         return speaks(self.family, self.model, self.requires)
+
+    @property
+    def sings_phrases(self) -> bool:
+        """Whether its mels are made phrase by phrase, see `synthesis.phrase_mels`.
+
+        What reads a score's notes learned pieces of about one phrase, and counts frames from where
+        a piece begins: among rests of other lengths, or other phrases, the same phrase is another
+        by some tenths of a dB, and no nearer to the singer's.
+        """
+        learned = self.model.get("score_inputs", "continuous") == "continuous"
+        return learned and SILENCE in self.info.vocabulary.phonemes
 
     @functools.cached_property
     def acoustic(self) -> Any:

@@ -23,6 +23,7 @@ from diffsinger_jax.pipeline.mix import open_corpora
 from diffsinger_jax.pipeline.plan import make_buckets
 from diffsinger_jax.pipeline.prepared import open_corpus
 from diffsinger_jax.score.reader import read_score
+from diffsinger_jax.synthesis.phrase_mels import PADDING_FRAMES
 from diffsinger_jax.synthesis.synthesizer import Synthesizer
 from diffsinger_jax.types import MEL_SPECS, Batch
 from diffsinger_jax.voices.voice import Voice, load_voice, save_voice
@@ -114,7 +115,8 @@ def test_a_new_curve_is_one_row(brightness, songs, tmp_path, monkeypatch):
     song = synthesizer.sing(score)
     (batch,) = asked
     sung = batch.curves["brightness"][0]
-    seconds = np.arange(batch.mask.sum()) / SPEC.frames_per_sec
+    # Its phrase, after 0.2 s of which 8 frames are kept.
+    seconds = 0.2 + (np.arange(batch.mask.sum()) - PADDING_FRAMES) / SPEC.frames_per_sec
     np.testing.assert_allclose(sung[: len(seconds)], np.minimum(1 + 4 * seconds, 3), atol=0.05)
     assert not np.any(sung[len(seconds) :])
 

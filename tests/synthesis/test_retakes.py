@@ -15,8 +15,8 @@ from diffsinger_jax.pipeline.plan import Bucket
 from diffsinger_jax.pitch import hz_to_midi
 from diffsinger_jax.synthesis.arrays import piece_arrays
 from diffsinger_jax.synthesis.expression import Expression
-from diffsinger_jax.synthesis.mels import _row_keys
 from diffsinger_jax.synthesis.retakes import Retake, parse_retake
+from diffsinger_jax.synthesis.row_keys import row_keys
 from diffsinger_jax.synthesis.score_notes import keys_of_words, notes_of_pieces
 from diffsinger_jax.synthesis.sung_pitch import joined, sung_f0
 from diffsinger_jax.synthesis.synthesizer import Synthesizer
@@ -115,7 +115,7 @@ def sung(voice, curves=None, *, chosen=(), retake_seed=1, expression=None):
     example = {**arrays.example, "ph_frames": arrays.ph_frames(np.ones(len(arrays.phonemes)))}
     bucket = Bucket(rows=1, frames=arrays.frames, phonemes=len(arrays.phonemes))
     batch = collate([example], bucket, INFO.mel.n_mels)
-    keys, retake_keys = (_row_keys(seed, [0], 1)[0] for seed in (0, retake_seed))
+    keys, retake_keys = (row_keys(seed, [0], 1)[0] for seed in (0, retake_seed))
     return sung_f0(
         voice,
         batch,
