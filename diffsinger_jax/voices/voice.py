@@ -111,7 +111,8 @@ class Voice:
         a piece begins: among rests of other lengths, or other phrases, the same phrase is another
         by some tenths of a dB, and no nearer to the singer's.
         """
-        learned = self.model.get("score_inputs", "continuous") == "continuous"
+        reads_notes = self.model.get("score_inputs", "continuous") == "continuous"
+        learned = self.family == DIFFSINGER and reads_notes
         return learned and SILENCE in self.info.vocabulary.phonemes
 
     @functools.cached_property
