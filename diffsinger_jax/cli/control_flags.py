@@ -42,12 +42,13 @@ def add_expression(group: Any) -> None:
     """Adds the flags of how predicted pitch is steered."""
     shares = {
         "expressiveness": "0 sings the notes' line, 1 as it was predicted, above 1 more of it",
-        "pitch_correction": "1 moves each note's mean onto the score and keeps its movement",
+        "pitch_correction": "1 moves each note's mean onto the score and keeps its movement; the "
+        "voice's own unless given",
         "vibrato_depth": "2 is twice as deep, 0 takes it away",
         "vibrato_rate": "1.2 is a fifth faster",
     }
     for name, meaning in shares.items():
-        default = 0.0 if name == "pitch_correction" else 1.0
+        default = None if name == "pitch_correction" else 1.0
         group.add_argument(
             f"--{name}", type=_number, default=default, metavar="FACTOR", help=meaning
         )

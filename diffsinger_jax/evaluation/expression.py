@@ -8,6 +8,7 @@ changes and deviations from the notes are distributions that a performance has.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,10 @@ from diffsinger_jax.types import Batch, CorpusInfo, MelSpec, Vocabulary
 from diffsinger_jax.voices.voice import Voice
 
 SINGER, REGRESSION, GENERATED = "the singer", "regression", "generated"
+UNCORRECTED = "generated, without pitch correction"
 CORRECTED = "generated, full pitch correction"
 TAKES = 3
+FRAMES_PER_BATCH = 4096
 PITCH_TITLE = "Pitch, with the singer's durations"
 TIMING_TITLE = "Timing, each note beginning as recorded"
 Predict = Callable[[Batch, np.ndarray], Any]
@@ -48,7 +51,7 @@ def evaluate_expression(
     out: Path | None,
     *,
     seed: int = 0,
-    frames_per_batch: int = 4096,
+    frames_per_batch: int = FRAMES_PER_BATCH,
 ) -> dict[str, Table]:
     """Measures pitch and durations of every piece of some splits.
 
@@ -98,7 +101,7 @@ def evaluate_expression(
 
 
 def pitch_takes(
-    voice: Voice, examples: Sequence[Example], seed: int, frames_per_batch: int
+    voice: Voice, examples: Sequence[Example], seed: int, frames_per_batch: int = FRAMES_PER_BATCH
 ) -> dict[str, list[list[np.ndarray]]]:
     """System -> takes -> f32[T] Hz of each example, 0 unvoiced."""
     shown = [{k: v for k, v in e.items() if k not in ("f0", "mel")} for e in examples]
@@ -116,13 +119,46 @@ def pitch_takes(
     def take(number: int) -> list[np.ndarray]:
         return rows(lambda batch, numbers: variance.sample_f0(batch, row_keys(number, numbers)))
 
-    takes[GENERATED] = [take(seed + number) for number in range(TAKES)]
-    full = Expression(correction=1.0)
-    takes[CORRECTED] = [
-        [_steered(full, e, f0, voice.info.mel) for e, f0 in zip(examples, one, strict=True)]
-        for one in takes[GENERATED]
-    ]
+    drawn = [take(seed + number) for number in range(TAKES)]
+    spec, own = voice.info.mel, variance.correction
+    takes[GENERATED] = corrected(examples, drawn, own, spec)
+    if own:
+        takes[UNCORRECTED] = drawn
+    takes[CORRECTED] = corrected(examples, drawn, 1.0, spec)
     return takes
+
+
+def corrected(
+    examples: Sequence[Example],
+    takes: Sequence[Sequence[np.ndarray]],
+    correction: float,
+    spec: MelSpec,
+) -> list[list[np.ndarray]]:
+    """Takes of all examples with a correction, see `Expression`."""
+    how = Expression(correction=correction)
+    return [
+        [_steered(how, e, f0, spec) for e, f0 in zip(examples, take, strict=True)] for take in takes
+    ]
+
+
+def least_correction(voice: Voice, examples: Sequence[Example], seed: int = 0) -> float:
+    """The least by which a voice's notes are in tune as often as its singer's, in steps of 0.05.
+
+    Args:
+      voice: with a variance model that draws pitch; its own correction does not count.
+      examples: of songs that it has not seen, numbered as the voice's.
+      seed: of the first take.
+    """
+    assert voice.variance is not None
+    plain = dataclasses.replace(voice.variance, correction=0.0)
+    takes = pitch_takes(dataclasses.replace(voice, variance=plain), examples, seed)[GENERATED]
+    spec, singer = voice.info.mel, [[example["f0"] for example in examples]]
+    wanted = pitch_row(examples, singer, singer, spec)["notes_within_50_cents"]
+    for step in range(20):
+        sung = corrected(examples, takes, step / 20, spec)
+        if pitch_row(examples, sung, singer, spec)["notes_within_50_cents"] >= wanted:
+            return step / 20
+    return 1.0
 
 
 def _steered(how: Expression, example: Example, f0: np.ndarray, spec: MelSpec) -> np.ndarray:

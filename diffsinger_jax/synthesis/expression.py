@@ -28,7 +28,8 @@ class Expression:
     Attributes:
       expressiveness: 0 sings the notes' line, 1 what was generated, above 1 more of it.
       correction: 0 leaves each note's mean where it is, 1 moves it onto the score. Of its middle
-        half: how a note is reached and left does not count as being out of tune.
+        half: how a note is reached and left does not count as being out of tune. None for what
+        the voice's variance model asks for by itself.
       vibrato_depth, vibrato_rate: factors on the movement between 3 and 8 Hz within notes.
       seed: of generated pitch and curves; None for that of the mel.
       retake: what of generated pitch is drawn anew, with a seed of its own.
@@ -36,7 +37,7 @@ class Expression:
     """
 
     expressiveness: float = 1.0
-    correction: float = 0.0
+    correction: float | None = None
     vibrato_depth: float = 1.0
     vibrato_rate: float = 1.0
     seed: int | None = None
@@ -56,14 +57,24 @@ class Expression:
             "vibrato_rate": (0.5, 2.0),
         }
         for name, (low, high) in ranges.items():
-            if not low <= (value := getattr(self, name)) <= high:
+            if (value := getattr(self, name)) is not None and not low <= value <= high:
                 raise InputError(f"{name} is {value:g}, expected {low:g} to {high:g}")
 
     @property
     def is_neutral(self) -> bool:
         """Whether it leaves pitch as it is."""
-        asked = dataclasses.replace(self, seed=None, retake=None, breaths=True)
+        asked = dataclasses.replace(
+            self, correction=self.correction or None, seed=None, retake=None, breaths=True
+        )
         return asked == Expression()
+
+    def of_voice(self, correction: float) -> Expression:
+        """With a voice's own correction, unless another one was asked for."""
+        return (
+            self
+            if self.correction is not None
+            else dataclasses.replace(self, correction=correction)
+        )
 
     def applied(
         self, f0: np.ndarray, line: np.ndarray, note: np.ndarray, frames_per_sec: float

@@ -51,6 +51,7 @@ def sung_f0(
       f32[B, T] Hz, 0 unvoiced and on padding.
     """
     spec = voice.info.mel
+    expression = expression.of_voice(voice.variance.correction if voice.variance else 0.0)
     f0 = np.zeros(batch.mask.shape, np.float32)
     expressiveness = np.ones(batch.mask.shape, np.float32)
     for row, piece in enumerate(pieces):

@@ -56,6 +56,7 @@ class VarianceVoice:
       sampling: of pitch and of curves, unless told otherwise.
       params: of the model, f32.
       ranges: of what is generated, see `VarianceModel`.
+      correction: of the pitch that it draws, unless another one is asked for, see `Expression`.
       timing: how seconds become frames, a name in `synthesis.arrays.TIMINGS`.
       licence: of what it was trained on, with its credit.
     """
@@ -70,6 +71,7 @@ class VarianceVoice:
     sampling: Sampling
     params: Mapping[str, Any]
     ranges: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    correction: float = 0.0
     timing: str = "nearest"
     licence: str = ""
 
@@ -221,6 +223,7 @@ def save_variance(path: str | os.PathLike, voice: VarianceVoice, *, dtype: str =
         "process": voice.process,
         "schedule": dict(voice.schedule),
         "sampling": sampling_to_dict(voice.sampling),
+        "correction": voice.correction,
         "ranges": {name: list(row) for name, row in voice.ranges.items()},
         "model": dict(voice.model),
         "vocabulary": dataclasses.asdict(voice.vocabulary),
@@ -268,6 +271,7 @@ def load_variance(path: str | os.PathLike) -> VarianceVoice:
             sampling=sampling_from_dict(said["sampling"], str(file)),
             params=jax.device_put(nested),
             ranges={name: tuple(row) for name, row in said["ranges"].items()},
+            correction=said.get("correction", 0.0),  # models of before had none
             timing=said["timing"],
             licence=said["licence"],
         )

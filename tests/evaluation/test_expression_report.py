@@ -15,7 +15,9 @@ from diffsinger_jax.evaluation.expression import (
     SINGER,
     TAKES,
     TIMING_TITLE,
+    UNCORRECTED,
     evaluate_expression,
+    least_correction,
     pitch_row,
 )
 from diffsinger_jax.pitch import midi_to_hz
@@ -65,7 +67,9 @@ class Corpus:
         return [example(0), example(1)]
 
 
+@dataclasses.dataclass
 class Variance:
+    correction: float = 0.0
     predicts = frozenset(["durations", "f0"])
 
     def predict_frames(self, batch):
@@ -115,6 +119,16 @@ def test_a_generated_vibrato_is_beside_the_singers_and_the_regressions(evaluated
     assert rows[SINGER]["distance_cents"] == 0 < rows[REGRESSION]["distance_cents"]
     assert [rows[n]["notes_within_50_cents"] for n in (SINGER, GENERATED, CORRECTED)] == [1, 0, 1]
     assert rows[GENERATED]["take_spread_cents"] > 0 and np.isnan(rows[SINGER]["take_spread_cents"])
+
+
+def test_the_least_correction_is_in_tune_as_often_as_the_singer():
+    examples = [example(0), example(1)]
+    assert least_correction(Voice(variance=Variance(0.9)), examples) == 0.5  # half of what is off
+    for own, share in ((0.2, 0), (0.5, 1)):
+        rows = evaluate_expression(Voice(variance=Variance(own)), Corpus(), ["test"], None)
+        pitch = rows[PITCH_TITLE]
+        assert pitch[GENERATED]["notes_within_50_cents"] == share
+        assert pitch[UNCORRECTED]["notes_within_50_cents"] == 0
 
 
 def test_durations_are_beside_the_trivial_ones(evaluated):

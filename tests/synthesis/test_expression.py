@@ -53,6 +53,12 @@ def test_full_correction_moves_each_note_onto_the_score_and_keeps_its_movement()
     assert depth(corrected) == pytest.approx(depth(f0), rel=0.03)
 
 
+def test_a_voice_corrects_by_itself_unless_told_otherwise():
+    own = Expression().of_voice(0.4)
+    assert own == Expression(correction=0.4) and own.of_voice(0.1) == own
+    assert Expression(correction=0.0).of_voice(0.4).is_neutral
+
+
 def test_correction_hears_a_note_by_its_middle_not_by_how_it_is_reached():
     f0 = performance(apart=0.0)
     reached = slice(20 + COUNT, 20 + COUNT + COUNT // 5)

@@ -104,9 +104,10 @@ def test_a_voice_that_the_disk_has_no_room_for_is_said_in_a_sentence(tmp_path):
 
 def test_a_voice_sings_by_another_variance_model_or_by_none(tmp_path):
     variance = small_variance_voice(Sampling(1.0, 2, "euler", start="gaussian"))
+    variance = dataclasses.replace(variance, correction=0.25)
     save_variance(tmp_path / "own", variance, dtype="bfloat16")
     voice = with_variance(voice_with(), tmp_path / "own")
-    assert voice.variance.predicts == {"durations", "f0"}
+    assert voice.variance.predicts == {"durations", "f0"} and voice.variance.correction == 0.25
     assert with_variance(voice, None).variance is None
     save_variance(tmp_path / "other", dataclasses.replace(variance, hop=128))
     with pytest.raises(InputError, match="another hop than the voice"):
