@@ -2,7 +2,7 @@
 
     diffsinger-jax speak "Hello, world." --voice voices/lj --out hello.wav
     diffsinger-jax speak --file book.txt --voice voices/lj --out book.wav
-    echo "Hello." | diffsinger-jax speak --voice voices/lj --out - | aplay
+    echo "Hello." | diffsinger-jax speak --voice voices/lj --stream | aplay
     diffsinger-jax speak "On 3/4/2026 I paid $5." --phones
 
 A text may have phonemes, {HH AH0 L OW1}, and SSML's break, prosody and phoneme.
@@ -33,8 +33,9 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lines", action="store_true", help="each line as a file: OUT_1.wav ...")
     parser.add_argument("--phones", action="store_true", help="print words and phones, no sound")
     parser.add_argument("--voice", metavar="DIR", help="a voice folder that speaks")
-    parser.add_argument("--out", default="speech.wav", metavar="FILE", help="a wav, - for standard "
-                        "output; it is written while it is spoken")  # fmt: skip
+    parser.add_argument("--out", metavar="FILE", help="a wav, - for standard output; it is written "
+                        "while it is spoken; speech.wav unless given")  # fmt: skip
+    parser.add_argument("--stream", action="store_true", help="as --out -, unless --out is given")
     parser.add_argument("--vocoder", metavar="DIR", help="the voice's own unless given")
     parser.add_argument("--speaker", metavar="NAME", help="of the voice; its first unless given")
     parser.add_argument(
@@ -50,6 +51,7 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--k_step", type=int, metavar="K", help="where sampling starts")
     parser.add_argument("--steps", type=int, help="sampling steps from there")
     flags = parser.parse_args(arguments)
+    flags.out = flags.out or ("-" if flags.stream else "speech.wav")
     if flags.text and flags.file:
         parser.error("give a text or --file, not both")
     if flags.voice is None and not flags.phones:
