@@ -59,6 +59,16 @@ def test_vowels_begin_with_their_notes_and_groups_are_stretched_to_them(singer):
     ]  # fmt: skip
 
 
+def test_vocoders_of_this_program_are_given_gaps_in_silence_and_voiceless_consonants(singer):
+    prepared = singer.prepare(score(REST, Note(0.5, 60.0, "ka"), Note(0.5, 64.0, "wa")))
+    (mel,) = singer._mels(prepared, 0, None, None, lambda count: None)
+    symbols = ("SP", *(phone.symbol for phone in mel.phones), "SP")
+    assert symbols == ("SP", "k", "a", "w", "a", "SP")
+    voiced = np.repeat([symbol in "aw" for symbol in symbols], mel.grid.ph_dur)
+    np.testing.assert_array_equal(mel.voiced_f0, np.where(voiced, mel.f0, 0))
+    assert np.all(mel.f0 > 0)
+
+
 def test_a_word_of_two_vowels_goes_on_at_its_slur(singer):
     song = singer(score(REST, Note(0.5, 60.0, "kasa"), Note(0.5, 62.0, slur=True)))
     assert [p[:2] for p in phones(song)] == [("k", 0.97), ("a", 1.0), ("s", 1.25), ("a", 1.5)]

@@ -31,6 +31,7 @@ from diffsinger_jax.interop.openutau.timing import (
 )
 from diffsinger_jax.interop.openutau.voicebank import Voicebank
 from diffsinger_jax.pitch import midi_to_hz
+from diffsinger_jax.score.phonology import is_voiceless
 from diffsinger_jax.types import SILENCE
 
 PITCH_STEPS, VARIANCE_STEPS = 10, 20
@@ -76,6 +77,12 @@ class PhraseMel:
     def f0(self) -> np.ndarray:
         """f32[T] Hz."""
         return midi_to_hz(self.pitch).astype(np.float32)
+
+    @property
+    def voiced_f0(self) -> np.ndarray:
+        """f32[T] Hz, 0 in silence and voiceless consonants."""
+        voiceless = [is_voiceless(phone.symbol) for phone in self.phones]
+        return np.where(np.repeat([True, *voiceless, True], self.grid.ph_dur), 0, self.f0)
 
 
 def sing_phrase(

@@ -34,6 +34,7 @@ from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.rendering import Renderer, open_renderer
 from diffsinger_jax.synthesis.song import Song
 from diffsinger_jax.types import Piece, Score
+from diffsinger_jax.voices.onnx_vocoder import OnnxVocoder
 from diffsinger_jax.voices.qualities import QUALITIES
 from diffsinger_jax.voices.vocoder_spec import log_factor
 
@@ -276,7 +277,9 @@ class VoicebankSynthesizer:
     def _sound(self, mel: PhraseMel) -> np.ndarray:
         """f32[T * hop], as loud as the score says."""
         key = jax.random.key(mel.phrase.index)
-        wav = np.concatenate(list(self._render.stream(mel.mel, mel.f0, len(mel.mel), key)))
+        # OpenUtau's vocoders are given f0 without gaps, this program's learned where it has some.
+        f0 = mel.f0 if isinstance(self._render.vocoder, OnnxVocoder) else mel.voiced_f0
+        wav = np.concatenate(list(self._render.stream(mel.mel, f0, len(mel.mel), key)))
         times = mel.grid.start_sec + np.arange(len(wav)) / self.voice.info.mel.sample_rate
         factor = loudness(mel.phrase, times)
         return wav if factor is None else (wav * factor).astype(np.float32)
