@@ -46,10 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_choice,
     )
     from diffsinger_jax.evaluation.report import table
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
     if options.write:
-        load_voice(options.workdir / "voice")  # says what is wrong before the work, not after it
+        load_diffsinger(
+            options.workdir / "voice"
+        )  # says what is wrong before the work, not after it
     runtime.remember_compiled_programs()
     boundary = find_boundary(
         options.workdir,

@@ -66,17 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _write_voice(flags: argparse.Namespace) -> None:
     from diffsinger_jax.interop.torch_checkpoint import export_checkpoint
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    export_checkpoint(load_voice(flags.source), flags.out)
+    export_checkpoint(load_diffsinger(flags.source), flags.out)
     print(f"wrote {flags.out}")
 
 
 def _write_openvpi_voice(flags: argparse.Namespace) -> None:
     from diffsinger_jax.interop.openvpi.checkpoint import export_checkpoint
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    export_checkpoint(load_voice(flags.source), flags.out)
+    export_checkpoint(load_diffsinger(flags.source), flags.out)
     print(f"wrote {flags.out}; it wants use_conditioner_cache: true in its config.yaml")
 
 
@@ -103,9 +103,9 @@ def _write_voicebank(flags: argparse.Namespace) -> None:
         export_voicebank,
     )
     from diffsinger_jax.voices.vocoder import VOCODER_FILE, load_vocoder
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    voice = load_voice(flags.source)
+    voice = load_diffsinger(flags.source)
     mel = voice.info.mel
     fits = (mel.sample_rate, mel.hop, mel.n_mels) == VOCODER_MEL
     named = flags.vocoder or voice.vocoder or (VOCODER if fits else None)
@@ -135,9 +135,9 @@ def _write_onnx(flags: argparse.Namespace) -> None:
     from diffsinger_jax.interop.openutau.vocoder_graph import vocoder_graph
     from diffsinger_jax.voices.vocoder import load_vocoder
     from diffsinger_jax.voices.vocoder_spec import log_factor, require_same_mel
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    voice, out = load_voice(flags.source), Path(flags.out)
+    voice, out = load_diffsinger(flags.source), Path(flags.out)
     data = acoustic_graph(voice)
     if flags.vocoder is not None:
         vocoder = load_vocoder(flags.vocoder)
@@ -157,9 +157,9 @@ def _write_program(flags: argparse.Namespace) -> None:
     from diffsinger_jax.atomic_write import atomic_write
     from diffsinger_jax.interop.export_program import export_program
     from diffsinger_jax.voices.sampling import resolve_sampling
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    voice = load_voice(flags.source)
+    voice = load_diffsinger(flags.source)
     sampling = resolve_sampling(voice, quality=flags.quality)
     program = export_program(voice, flags.frames, sampling=sampling, with_wav=flags.wav)
     data, out = bytes(program.serialize()), Path(flags.out)

@@ -16,9 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.evaluation.noise_levels import measure_noise_levels
     from diffsinger_jax.pipeline.mix import numbered_as
     from diffsinger_jax.pipeline.prepared import open_corpus
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    voice = load_voice(options.voice)
+    voice = load_diffsinger(options.voice)
     corpus = numbered_as(open_corpus(options.corpus), voice.info)
     measured = measure_noise_levels(voice, corpus, split=options.split)
     print(f"{measured.table()}\n")

@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.pipeline.mix import numbered_as
     from diffsinger_jax.pipeline.prepared import open_corpus
     from diffsinger_jax.voices.sampling import sampling_to_dict
-    from diffsinger_jax.voices.voice import load_voice
+    from diffsinger_jax.voices.voice import load_diffsinger
 
-    voice = load_voice(options.voice)
+    voice = load_diffsinger(options.voice)
     setting, rows = search(
         voice,
         numbered_as(open_corpus(options.corpus), voice.info),

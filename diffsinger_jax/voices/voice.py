@@ -255,6 +255,20 @@ def load_voice(path: str | os.PathLike) -> Voice:
     return voice
 
 
+def load_diffsinger(path: str | os.PathLike) -> Voice:
+    """`load_voice`, of a voice of DiffSinger: what looks into its model knows no other.
+
+    Raises:
+      InputError: as `load_voice`, and for one of another family.
+    """
+    voice = load_voice(path)
+    if voice.family != DIFFSINGER:
+        raise InputError(
+            f"{path} is a voice of the family {voice.family}; this takes voices of {DIFFSINGER}"
+        )
+    return voice
+
+
 def _load_variance(folder: Path, info: CorpusInfo) -> VarianceVoice | None:
     """The variance model in a voice's folder, if there is one; it must be of its phonemes."""
     if not (folder / VARIANCE_FOLDER / VARIANCE_FILE).is_file():

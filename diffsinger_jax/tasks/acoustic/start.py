@@ -19,7 +19,7 @@ from diffsinger_jax.engine.state import Params, is_below
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.mix import MixedCorpus, open_corpora
 from diffsinger_jax.tasks.acoustic.config import AcousticConfig
-from diffsinger_jax.voices.voice import Voice, load_voice
+from diffsinger_jax.voices.voice import Voice, load_diffsinger
 
 TABLES = {
     "phonemes": ("encoder/phoneme/embedding",),
@@ -34,7 +34,7 @@ MEAN_AT_FIRST = (*TABLES["speakers"], *TABLES["languages"])
 @functools.lru_cache(maxsize=1)  # a run asks for it more than once
 def _load(path: str) -> Voice:
     try:
-        return load_voice(path)
+        return load_diffsinger(path)
     except InputError as error:
         raise InputError(f"config.start_from: {error}") from error
 

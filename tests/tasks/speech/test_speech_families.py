@@ -16,7 +16,7 @@ from diffsinger_jax.modules.length_regulator import phoneme_of_frames
 from diffsinger_jax.tasks.speech.config import speech_config
 from diffsinger_jax.tasks.speech.losses import LOSSES
 from diffsinger_jax.tasks.speech.task import make_voice, train_speech
-from diffsinger_jax.voices.voice import load_voice, save_voice
+from diffsinger_jax.voices.voice import load_diffsinger, load_voice, save_voice
 
 PREDICTOR = dict(predictor_layers=1, predictor_hidden=8, predictor_dropout=0.1)
 GLOW_TTS = dict(
@@ -121,6 +121,8 @@ def test_a_voice_of_a_family_is_read_again_and_speaks(family, tmp_path):
     assert voice.family == name and voice.speaks and voice.path.depth == 0
     assert "speak" in described("x", tmp_path)
     jax.tree.map(np.testing.assert_array_equal, dict(voice.params), params)
+    with pytest.raises(InputError, match=f"is a voice of the family {name}"):
+        load_diffsinger(tmp_path)
     (tmp_path / "voice.json").write_text(
         (tmp_path / "voice.json").read_text().replace(name, "no_family")
     )
