@@ -23,7 +23,6 @@ if jax.__version_info__ < (0, 11):  # compiles in half of the time; later ones d
     os.environ["XLA_FLAGS"] = flags.strip()
 
 jax.config.update("jax_default_matmul_precision", "highest")
-jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Many tests compile the same program.
 jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"])
@@ -44,6 +43,11 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests come first, so that no process is left alone with them at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_runtest_setup(item):
+    """Keys that are used twice are looked for in quick tests: the slow ones trace the same code."""
+    jax.config.update("jax_debug_key_reuse", item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

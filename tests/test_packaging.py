@@ -34,7 +34,7 @@ def test_what_ships_is_in_the_wheel():
     needed = [*resources.shipped_songs().values(), *data.glob("dictionaries/*.tsv")]
     needed += [data / name / "recipe.py" for name in resources.shipped_recipes()]
     for folder in resources.shipped_voices().values():
-        needed += folder.iterdir()
+        needed += [file for file in folder.rglob("*") if file.is_file()]
     assert len(needed) > 15 and set(needed) <= shipped
 
 

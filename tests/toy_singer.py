@@ -37,6 +37,7 @@ class ToySinger(nn.Module):
     """The parts of an acoustic model that are asked here, each a line or two: quick to compile."""
 
     durations = True
+    predicted_curves = ()
     pitch = "note_residual"
 
     def setup(self):
