@@ -56,7 +56,7 @@ def add_expression(group: Any) -> None:
         "--variance",
         metavar="DIR",
         help="what draws durations and pitch, or off for what the voice predicts by itself; the "
-        "variance model in the voice's folder unless given",
+        "variance model in the voice's folder unless given, or off with --phoneme_map",
     )
     group.add_argument(
         "--pitch_seed",
