@@ -49,9 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffsinger_jax.voices.voice import load_diffsinger
 
     if options.write:
-        load_diffsinger(
-            options.workdir / "voice"
-        )  # says what is wrong before the work, not after it
+        # Says what is wrong before the work, not after it.
+        load_diffsinger(options.workdir / "voice")
     runtime.remember_compiled_programs()
     boundary = find_boundary(
         options.workdir,

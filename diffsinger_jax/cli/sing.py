@@ -312,18 +312,16 @@ def _open(voice, flags: argparse.Namespace):
                 "--variance out"
             )
         return VoicebankSynthesizer.from_checkpoint(voice, flags.vocoder)
-    from diffsinger_jax.synthesis.synthesizer import OFF, Synthesizer
+    from diffsinger_jax.synthesis.synthesizer import Synthesizer
+    from diffsinger_jax.voices.voice import with_variance
 
-    def singing(variance):
-        return Synthesizer.from_checkpoint(
-            voice, flags.vocoder, quality=flags.quality, variance=variance
-        )
-
-    synthesizer = singing(flags.variance)
+    synthesizer = Synthesizer.from_checkpoint(
+        voice, flags.vocoder, quality=flags.quality, variance=flags.variance
+    )
     own, predicts = synthesizer.voice.variance, not synthesizer.voice.requires
     if flags.phoneme_map is not None and flags.variance is None and own and predicts:
         # Of other languages it knows too little: its notes are less in tune than the voice's.
-        synthesizer = singing(OFF)
+        synthesizer.voice = with_variance(synthesizer.voice, None)
         print(
             "durations and pitch by the voice itself: its variance model knows its languages alone"
         )

@@ -16,6 +16,7 @@ from diffsinger_jax.diffusion.processes import PROCESSES, Process
 from diffsinger_jax.diffusion.samplers.estimates import PredictX0
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.models.diffsinger import DiffSinger
+from diffsinger_jax.models.families import corpus_sizes
 from diffsinger_jax.models.generator import AppliedTrunk, Generator
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.pitch import midi_to_hz
@@ -25,10 +26,7 @@ from diffsinger_jax.types import Batch, CorpusInfo
 def build_model(model: Mapping[str, Any], process: str, info: CorpusInfo) -> DiffSinger:
     """The model of a config's `model` section for a process and a corpus's vocabulary and mel."""
     return DiffSinger(
-        phonemes=len(info.vocabulary.phonemes),
-        speakers=len(info.vocabulary.speakers),
-        languages=len(info.vocabulary.languages),
-        mel_bins=info.mel.n_mels,
+        **corpus_sizes(info),
         mel_low=tuple(map(float, info.mel_min)),
         mel_high=tuple(map(float, info.mel_max)),
         prior_field=PROCESSES[process].uses_field,

@@ -77,6 +77,16 @@ FAMILIES = {
 """By `family` of a voice."""
 
 
+def corpus_sizes(info: CorpusInfo) -> dict[str, Any]:
+    """What the module of every family is told of a corpus, as keyword arguments."""
+    return {
+        "phonemes": len(info.vocabulary.phonemes),
+        "speakers": len(info.vocabulary.speakers),
+        "languages": len(info.vocabulary.languages),
+        "mel_bins": info.mel.n_mels,
+    }
+
+
 def build_acoustic(
     family: str,
     model: Mapping[str, Any],

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.sampling import Sampling
-from diffsinger_jax.models.families import NO_PATH
+from diffsinger_jax.models.families import NO_PATH, corpus_sizes
 from diffsinger_jax.models.scaling import MelScaling
 from diffsinger_jax.modules.attention_decoder import (
     AttentionDecoder,
@@ -240,10 +240,7 @@ def tacotron2(
 ) -> Tacotron2Model:
     """Of a voice's model section and its corpus; there is no schedule and no process."""
     module = Tacotron2(
-        phonemes=len(info.vocabulary.phonemes),
-        speakers=len(info.vocabulary.speakers),
-        languages=len(info.vocabulary.languages),
-        mel_bins=info.mel.n_mels,
+        **corpus_sizes(info),
         **model,
     )
     low, high = jnp.asarray(info.mel_min), jnp.asarray(info.mel_max)
