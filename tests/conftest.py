@@ -35,8 +35,15 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 from random_batches import write_made_up_corpus  # noqa: E402
 
+from diffsinger_jax.audio.mel import compile_librosa  # noqa: E402
+
 ROOT = Path(__file__).resolve().parent.parent
 MINI_FLAGS = ("--mel", "24k_hop256", "--f0", "dio")  # dio is several times faster than harvest
+
+
+def pytest_configure(config):
+    if getattr(config.option, "numprocesses", None):  # before they start
+        compile_librosa()
 
 
 def pytest_collection_modifyitems(items):

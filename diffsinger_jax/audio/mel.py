@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 
 import numpy as np
 
@@ -88,3 +89,14 @@ def log_mel(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
     )
     mel = mel_filterbank(spec) @ np.abs(stft[:, :frames])  # [M, F] @ [F, T]
     return spec.log(np.maximum(spec.log_floor, mel)).T.astype(np.float32)
+
+
+def compile_librosa() -> None:
+    """Has numba compile librosa's array functions, if this installation has not done so yet.
+
+    Call it before several processes that use librosa start: where two of them compile the same
+    function at once, numba mixes up their cache files, and from then on a call of it ends every
+    process with a segmentation fault (https://github.com/numba/numba/issues/10128).
+    """
+    for name in ("core.audio", "core.pitch", "util.utils"):
+        importlib.import_module(f"librosa.{name}")  # compiles what it declares

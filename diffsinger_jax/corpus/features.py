@@ -17,7 +17,7 @@ import soundfile
 
 from diffsinger_jax.atomic_write import atomic_write
 from diffsinger_jax.audio.f0 import extract_f0
-from diffsinger_jax.audio.mel import log_mel
+from diffsinger_jax.audio.mel import compile_librosa, log_mel
 from diffsinger_jax.audio.wav import read_wav, resample
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.features import extractor
@@ -153,6 +153,7 @@ def fill_cache(jobs: Sequence[FeatureJob], folder: Path, processes: int) -> Iter
         for job in missing:
             yield fill_one(job, folder)
         return
+    compile_librosa()
     # Workers start from scratch: forking a process with threads (JAX, TFDS) may deadlock.
     with ProcessPoolExecutor(
         min(processes, len(missing)), get_context("spawn"), initializer=_start_worker

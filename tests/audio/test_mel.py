@@ -1,10 +1,18 @@
 import dataclasses
+import sys
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 
-from diffsinger_jax.audio.mel import frame_count, frame_offset, log_mel, mel_filterbank
+from diffsinger_jax.audio.mel import (
+    compile_librosa,
+    frame_count,
+    frame_offset,
+    log_mel,
+    mel_filterbank,
+)
 from diffsinger_jax.types import MEL_SPECS
 
 GOLDEN = np.load(Path(__file__).with_name("golden_mel.npz"))
@@ -61,3 +69,12 @@ def test_every_band_has_a_bin(name):
 def test_several_channels_are_refused():
     with pytest.raises(ValueError, match="one channel"):
         log_mel(np.zeros((2, 1000), np.float32), MEL_SPECS["24k_hop128"])
+
+
+def test_all_that_librosa_compiles_is_compiled_before_processes_start():
+    compile_librosa()
+    package = Path(librosa.__file__).parent
+    for file in package.rglob("*.py"):
+        module = ".".join(["librosa", *file.relative_to(package).with_suffix("").parts])
+        unused = module == "librosa.beat"  # nothing of ours finds beats
+        assert "guvectorize(" not in file.read_text() or module in sys.modules or unused
