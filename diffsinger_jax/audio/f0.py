@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import librosa
 import numpy as np
 
 from diffsinger_jax.audio.mel import frame_count, frame_offset
@@ -44,6 +43,8 @@ def _dio(wav: np.ndarray, rate: int, hop: int, floor: float, ceil: float) -> np.
 
 def _pyin(wav: np.ndarray, rate: int, hop: int, floor: float, ceil: float) -> np.ndarray:
     """Mauch & Dixon 2014, "pYIN", in steps of ten cents."""
+    import librosa  # late: it takes seconds, and only this needs it
+
     window = 1 << int(np.ceil(np.log2(4.0 * rate / floor)))  # four periods of the lowest tone
     f0, voiced, _ = librosa.pyin(
         wav, fmin=floor, fmax=ceil, sr=rate, frame_length=window, hop_length=hop

@@ -26,30 +26,44 @@ def frame_offset(spec: MelSpec) -> int:
 
 def mel_centres(spec: MelSpec) -> np.ndarray:
     """f[M] Hz, where the bins' triangles have their tips."""
-    import librosa  # late, as below
-
-    return librosa.mel_frequencies(
-        spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk"
-    )[1:-1]
+    return _mel_edges(spec)[1:-1]
 
 
 @functools.lru_cache(maxsize=8)
 def mel_filterbank(spec: MelSpec) -> np.ndarray:
-    """f32[M, 1 + n_fft // 2] triangles of unit area per Hz (Slaney's normalisation)."""
-    import librosa  # late: it takes seconds, and a machine that only trains needs none of it
+    """f32[M, 1 + n_fft // 2] triangles of unit area per Hz (Slaney's normalisation).
 
-    weights = librosa.filters.mel(
-        sr=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.fmax,
-        htk=spec.mel_scale == "htk",
-        norm="slaney",
-        dtype=np.float32,
-    )
+    The same bits as `librosa.filters.mel`; here so that singing need not import librosa, which
+    takes seconds, and half a minute on the first day.
+    """
+    edges = _mel_edges(spec)[:, None]
+    bins = np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate)
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    weights = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    weights *= 2.0 / (edges[2:] - edges[:-2])
     weights.flags.writeable = False  # shared by everyone who asks
     return weights
+
+
+def _mel_edges(spec: MelSpec) -> np.ndarray:
+    """f[M + 2] Hz, equally spaced on the mel scale.
+
+    "htk" is 2595 log10(1 + f / 700) (O'Shaughnessy 1987), "slaney" linear below 1 kHz and
+    logarithmic above (Slaney 1998, "Auditory Toolbox").
+    """
+    limits = np.array([spec.fmin, spec.fmax], np.float64)
+    if spec.mel_scale == "htk":
+        low, high = 2595.0 * np.log10(1.0 + limits / 700.0)
+        mels = np.linspace(low, high, spec.n_mels + 2)
+        return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    per_mel, corner, step = 200.0 / 3, 1000.0, np.log(6.4) / 27.0
+    corner_mel = corner / per_mel
+    logarithmic = corner_mel + np.log(np.maximum(limits, corner) / corner) / step
+    low, high = np.where(limits < corner, limits / per_mel, logarithmic)
+    mels = np.linspace(low, high, spec.n_mels + 2)
+    above = corner * np.exp(step * (np.maximum(mels, corner_mel) - corner_mel))
+    return np.where(mels < corner_mel, mels * per_mel, above)
 
 
 def pad_for_frames(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
@@ -74,7 +88,7 @@ def log_mel(wav: np.ndarray, spec: MelSpec) -> np.ndarray:
     """
     if wav.ndim != 1:
         raise ValueError(f"log_mel takes one channel, f32[L], got shape {wav.shape}")
-    import librosa  # late, as above
+    import librosa  # late: it takes seconds, and what only sings needs none of it
 
     frames = frame_count(len(wav), spec)
     if frames == 0:

@@ -11,6 +11,7 @@ from diffsinger_jax.audio.mel import (
     frame_count,
     frame_offset,
     log_mel,
+    mel_centres,
     mel_filterbank,
 )
 from diffsinger_jax.types import MEL_SPECS
@@ -32,6 +33,20 @@ def test_agrees_with_golden(case):
     mel = log_mel(GOLDEN[f"{case}_wav"], spec)[: len(expected)]
     assert mel.dtype == np.float32
     np.testing.assert_allclose(mel, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", ("slaney", "htk"))
+@pytest.mark.parametrize("name", MEL_SPECS)
+def test_filterbank_and_centres_are_librosas(name, scale):
+    spec = dataclasses.replace(MEL_SPECS[name], mel_scale=scale)
+    band = dict(fmin=spec.fmin, fmax=spec.fmax, htk=scale == "htk")
+    np.testing.assert_array_equal(
+        mel_centres(spec), librosa.mel_frequencies(spec.n_mels + 2, **band)[1:-1]
+    )
+    np.testing.assert_array_equal(
+        mel_filterbank(spec),
+        librosa.filters.mel(sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels, **band),
+    )
 
 
 @pytest.mark.parametrize("name", MEL_SPECS)
