@@ -47,19 +47,27 @@ PROFILE = flags.DEFINE_string(
 )
 
 
-class StepOrAuto(flags.ArgumentParser):
-    """A number of steps, or "auto"."""
+class Depth(flags.ArgumentParser):
+    """Steps of a diffusion, a share of a flow's path, or perhaps "auto"."""
 
-    syntactic_help = 'a number or "auto"'
+    def __init__(self, words: tuple[str, ...] = ()) -> None:
+        """Of the words that may stand for a number."""
+        self._words = words
+        self.syntactic_help = " or ".join(["a number", *words])
 
-    def parse(self, argument: str | int) -> str | int:
+    def parse(self, argument: str | int | float) -> str | int | float:
         """As it stands in a config."""
-        if argument != "auto" and not str(argument).isdecimal():
-            raise ValueError(f'a number of steps or "auto" was expected, not {argument!r}')
-        return argument if argument == "auto" else int(argument)
+        text = str(argument)
+        if text in self._words:
+            return text
+        try:
+            return int(text) if text.isdecimal() else float(text)
+        except ValueError:
+            raise ValueError(f"{self.syntactic_help} was expected, not {text!r}") from None
 
 
-config_flags.register_flag_parser_for_type(int | str, StepOrAuto())
+config_flags.register_flag_parser_for_type(int | float, Depth())
+config_flags.register_flag_parser_for_type(int | float | str, Depth(("auto",)))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The command `diffsinger-jax`: every command answers, at once and in words."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
+from diffsinger_jax.configs import base
+from ml_collections import config_flags
 
 from diffsinger_jax import __version__, resources
 from diffsinger_jax.cli import benchmark, main, validate, voices
@@ -130,3 +134,16 @@ def test_flags_of_train(flags, sentence):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert re.search(sentence, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("said, meant", [("auto", "auto"), ("25", 25), ("0.6", 0.6)])
+def test_depths_are_steps_shares_of_a_path_or_auto(said, meant, monkeypatch):
+    importlib.import_module("diffsinger_jax.cli.train")  # says how they are read
+    monkeypatch.setattr(sys, "argv", ["train", f"--config.sampling.k_step={said}"])
+    given = flags.FlagValues()
+    config_flags.DEFINE_config_dict("config", base.get_config(), flag_values=given)
+    given(sys.argv)
+    found = given.config.sampling.k_step
+    assert found == meant and type(found) is type(meant)
+    with pytest.raises(flags.Error, match="a number or auto was expected, not 'often'"):
+        given(["train", "--config.sampling.k_step=often"])
