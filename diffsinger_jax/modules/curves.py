@@ -20,6 +20,15 @@ CURVE_SCALES: Mapping[str, float] = {
     "speed": 1.0,
 }
 """What brings values of a curve to about one; curves that are not named are so by themselves."""
+CURVE_SPANS: Mapping[str, tuple[float, float]] = {
+    "energy": (-27.0, 6.0),
+    "breathiness": (-50.0, 7.0),
+    "voicing": (-28.0, 6.0),
+    "tension": (2.5, 1.5),
+    "key_shift": (0.0, 3.0),
+    "speed": (1.0, 0.4),
+}
+"""Middle and spread of a curve in its unit where one sings: of PJS, and of what is added to it."""
 
 
 CURVE_BINS = 256
@@ -27,26 +36,35 @@ CURVE_BINS = 256
 
 
 class ScalarEmbed(nn.Module):
-    """One number as a vector: x w + b, elementwise, so that it is exact on every device."""
+    """One number as a vector: x w + b, elementwise, so that it is exact on every device.
+
+    At first the middle of the numbers is zeros, and what lies a spread from it is of Xavier's size
+    for a matrix [1, features]: numbers that hardly differ are told apart from the first step on.
+    """
 
     features: int
+    middle: float = 0.0
+    spread: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """f32[...] -> f32[..., features]."""
-        init = symmetric_uniform(
-            (6.0 / (1 + self.features)) ** 0.5
-        )  # Xavier's, for a matrix [1, features]
+        init = symmetric_uniform((6.0 / (1 + self.features)) ** 0.5 / self.spread)
+        weight = self.param("weight", init, (self.features,))
+        bias = self.param("bias", lambda key: -self.middle * weight)
         shape = (1,) * x.ndim + (self.features,)
-        weight = self.param("weight", init, (self.features,)).reshape(shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)).reshape(shape)
-        return x[..., None] * weight + bias
+        return x[..., None] * weight.reshape(shape) + bias.reshape(shape)
 
 
 class BinnedEmbed(nn.Module):
-    """One number in [-1, 1] as a row of a table, as FastSpeech 2 has its energy."""
+    """One number in [-1, 1] as a row of a table, as FastSpeech 2 has its energy.
+
+    Middle and spread of the numbers are nothing to it.
+    """
 
     features: int
+    middle: float = 0.0
+    spread: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -126,6 +144,8 @@ class CurveEmbedding(nn.Module):
             curve = values[name]
             curve = curve[:, None] if curve.ndim == 1 else curve  # [B] -> [B, 1]
             scale = CURVE_SCALES.get(name, 1.0) if self.scaled else 1.0
-            vector = CURVE_INPUTS[self.input](self.hidden, name=name)(curve * scale)
+            middle, spread = (scale * x for x in CURVE_SPANS.get(name, (0.0, 1.0)))
+            embed = CURVE_INPUTS[self.input](self.hidden, middle, spread, name=name)
+            vector = embed(curve * scale)
             embedded += vector if given is None else vector * given[name][..., None]
         return embedded

@@ -4,7 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffsinger_jax.modules.curves import CurveEmbedding, f0_on_phonemes, on_phonemes
+from diffsinger_jax.modules.curves import (
+    CURVE_SPANS,
+    CurveEmbedding,
+    f0_on_phonemes,
+    on_phonemes,
+)
 from diffsinger_jax.modules.length_regulator import frames_per_phoneme
 from diffsinger_jax.modules.stretch import GRU, StretchEmbedding, phoneme_progress
 
@@ -75,5 +80,19 @@ def test_scaled_curves_are_divided_by_their_units_and_summed():
     bare = CurveEmbedding(("energy", "key_shift"), 5, scaled=False)
     by_hand = {"energy": values["energy"] / 96, "key_shift": values["key_shift"] / 12}
     np.testing.assert_allclose(scaled.apply(params, values), bare.apply(params, by_hand), rtol=1e-6)
-    alone = sum(float(v[0, 0]) * params["params"][k]["weight"] for k, v in by_hand.items())
+    rows = {k: params["params"][k] for k in by_hand}
+    alone = sum(float(v[0, 0]) * rows[k]["weight"] + rows[k]["bias"] for k, v in by_hand.items())
     np.testing.assert_allclose(scaled.apply(params, values)[0, 0], alone, rtol=1e-5)
+
+
+def test_curves_are_told_apart_before_anything_is_learnt():
+    module, size = CurveEmbedding(("energy", "speed"), 256), (6 / 257 / 3) ** 0.5  # a uniform's
+    middle, spread = np.array([CURVE_SPANS[name] for name in module.curves]).T
+    values = np.stack([middle, middle + spread])  # [2, curves]
+    for scaled in (True, False):
+        module = module.clone(scaled=scaled)
+        batch = {name: jnp.asarray(values[:, i : i + 1]) for i, name in enumerate(module.curves)}
+        params = module.init(jax.random.key(0), batch)
+        at_middle, beside = module.apply(params, batch)[:, 0]
+        np.testing.assert_allclose(at_middle, 0, atol=1e-5)
+        np.testing.assert_allclose(beside.std(), 2**0.5 * size, rtol=0.15)
