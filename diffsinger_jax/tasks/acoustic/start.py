@@ -2,13 +2,14 @@
 
 A voice brings all that its weights fix: the model's sizes and ways, the noise schedule, what the
 denoiser predicts, the mel, and the range that mels are scaled by. Its phonemes, speakers and
-languages keep their numbers and their rows; what a corpus has beyond them gets rows behind.
+languages keep their numbers and their rows; what a corpus has beyond them gets rows behind. Curves
+that a config names beyond the voice's are added to its model, with params of their own.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -27,6 +28,8 @@ TABLES = {
     "languages": ("encoder/language/embedding",),
 }
 """The params with a row for each name of a vocabulary, of which a model has some."""
+CURVE_PARAMS = "curve_embedding"
+"""The params that grow with the curves of a model."""
 MEAN_AT_FIRST = (*TABLES["speakers"], *TABLES["languages"])
 """A new speaker or language begins as the mean of those that are known, a phoneme at random."""
 
@@ -51,7 +54,8 @@ def start_voice(path: str) -> Voice | None:
 def with_voice(given: Mapping[str, Any]) -> dict[str, Any]:
     """Sections of a config with the model, schedule and process of the voice that it starts from.
 
-    What says how to compute and not what, `model.dtype`, stays the config's.
+    What says how to compute and not what, `model.dtype`, stays the config's; curves that the config
+    names come to those of the voice.
 
     Raises:
       InputError: if the voice cannot be read.
@@ -59,13 +63,20 @@ def with_voice(given: Mapping[str, Any]) -> dict[str, Any]:
     voice = start_voice(given.get("start_from", ""))
     if voice is None:
         return dict(given)
-    dtype = given["model"]["dtype"]
+    model = {**voice.model, "dtype": given["model"]["dtype"]}
+    if new := new_curves(voice, given["model"].get("curves", ())):
+        model["curves"] = (*voice.curves, *new)
     return {
         **given,
-        "model": {**voice.model, "dtype": dtype},
+        "model": model,
         "schedule": dict(voice.schedule),
         "process": voice.process,
     }
+
+
+def new_curves(voice: Voice, curves: Sequence[str]) -> list[str]:
+    """Those of the names that the voice has not learned to follow."""
+    return [name for name in curves if name not in voice.curves]
 
 
 def open_training_corpus(config: AcousticConfig) -> MixedCorpus:
@@ -89,12 +100,15 @@ def join_voice(fresh: Params, trained: Mapping[str, Any]) -> Params:
     """Params of a voice, with rows for what is new behind the rows that it has.
 
     Args:
-      fresh: of the same model with perhaps more phonemes, speakers and languages.
+      fresh: of the same model with perhaps more phonemes, speakers, languages and curves.
       trained: the voice's.
     """
     known = flax.traverse_util.flatten_dict(dict(trained), sep="/")
     joined = {}
     for path, value in flax.traverse_util.flatten_dict(fresh, sep="/").items():
+        if path not in known and is_below(path, (CURVE_PARAMS,)):
+            joined[path] = value
+            continue
         old = jnp.array(known[path])  # a copy: training donates its buffers
         if any(path in tables for tables in TABLES.values()):
             new = value[len(old) :]
@@ -151,6 +165,8 @@ def describe_start(config: AcousticConfig, corpus: MixedCorpus) -> list[str]:
             has = any(table in known for table in tables)
             rows = "with rows of their own" if has else "which its model sings alike"
             said.append(f"new {kind}, {rows}: {new}")
+    if new := ", ".join(new_curves(voice, config.model.get("curves", ()))):
+        said.append(f"new curves, which the voice has yet to learn: {new}")
     low, high = (np.asarray(edge) for edge in (voice.info.mel_min, voice.info.mel_max))
     infos = [part.info for part in corpus.parts]
     beyond = max(

@@ -32,6 +32,7 @@ from diffsinger_jax.tasks.acoustic.config import acoustic_config
 from diffsinger_jax.tasks.acoustic.start import (
     frozen_paths,
     join_voice,
+    new_curves,
     open_training_corpus,
     require_paths,
     start_voice,
@@ -126,6 +127,23 @@ def test_the_longer_model_reads_a_score_as_the_voice_does(config, voice_path):
         for acoustic, p in ((larger, params), (voice.acoustic, voice.params))
     )
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_curves_that_a_config_names_come_to_those_of_the_voice(config, voice_path):
+    config.model.curves = ("energy", "speed")
+    ours, old = typed(config), load_voice(voice_path)
+    assert ours.model == {**old.model, "dtype": "float32", "curves": ("energy", "speed")}
+    larger = acoustic_model(ours.model, ours.schedule, ours.process, old.info)
+    fresh = random_params(larger, seed=1)
+    with pytest.raises(KeyError):
+        join_voice(fresh, {name: p for name, p in old.params.items() if name != "encoder"})
+    joined = flatten_dict(join_voice(fresh, old.params), sep="/")
+    known, fresh = (flatten_dict(dict(p), sep="/") for p in (old.params, fresh))
+    for path, value in joined.items():
+        begins = fresh if path.startswith("curve_embedding/") else known
+        np.testing.assert_array_equal(value, begins[path], err_msg=path)
+    voice = dataclasses.replace(old, model=ours.model)
+    assert new_curves(voice, ("speed", "tension")) == ["tension"]
 
 
 def test_speakers_of_the_condition_get_rows_behind_too():
