@@ -13,6 +13,9 @@ Then all sample pieces that they were not trained on, with the singer's duration
     MCD         mel cepstral distortion in dB to the recordings
     detail      how much the mel moves, from frame to frame and from bin to bin, over how much the
                 recording's does: 1 is right, below is blurred, above is noise
+    modulation  how far the power of each bin's movement, by its rate, is from the recordings', dB
+    NSIM        likeness of the recording's patterns, 1 at most
+    DNSMOS      opinion from 1 to 5 of the sound by the built-in vocoder, with the package speechmos
     CPU s       of all threads together, for 10 s of mel, compiling left out
 """
 
@@ -36,10 +39,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import measure  # noqa: E402
-import quality  # noqa: E402
 
 from diffsinger_jax.cli import runtime  # noqa: E402
+from diffsinger_jax.diffusion.sampling import Sampling  # noqa: E402
+from diffsinger_jax.evaluation.sampling_search import measure_mels  # noqa: E402
 from diffsinger_jax.evaluation.systems import mels_of  # noqa: E402
+from diffsinger_jax.metrics import dnsmos  # noqa: E402
 from diffsinger_jax.pipeline.collate import collate  # noqa: E402
 from diffsinger_jax.pipeline.plan import Bucket  # noqa: E402
 from diffsinger_jax.pipeline.prepared import Example, open_corpus  # noqa: E402
@@ -54,6 +59,16 @@ METHODS = {
 }
 TRUNK = ("trunk", "denoiser_channels", "denoiser_layers")
 """What of a config's model is taken where it names a trunk."""
+MEASURES = {
+    "mcd": "MCD",
+    "detail_time": "detail time",
+    "detail_frequency": "detail frequency",
+    "modulation_distance": "modulation dB",
+    "nsim": "NSIM",
+    "dnsmos_ovrl": "DNSMOS",
+}
+"""What `measure_mels` measures, and the column."""
+DRAWN = ("MCD", "detail time", "modulation dB", "NSIM")
 CALLS = (1, 2, 5, 10, 20)
 EMA = 0.99
 FRAMES_PER_BATCH = 4096
@@ -186,22 +201,35 @@ def train(
     return dataclasses.replace(voice, params=params), losses
 
 
+def measured(voice: Voice, examples: Sequence[Example], sampling: Sampling) -> dict[str, float]:
+    """The measures of the module's docstring."""
+    found = measure_mels(
+        voice,
+        examples,
+        sampling,
+        frames_per_batch=FRAMES_PER_BATCH,
+        sound=dnsmos.installed(),
+    )
+    return {column: found[name] for name, column in MEASURES.items() if name in found}
+
+
 def rows_of(
     kind: str, voice: Voice, examples: Sequence[Example], calls: Sequence[int]
-) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
-    """A row of the table for each method and number of calls, and its mels."""
+) -> Iterator[dict[str, Any]]:
+    """A row of the table for each method and number of calls."""
     seconds = sum(len(e["mel"]) for e in examples) / voice.info.mel.frames_per_sec
-    sing = functools.partial(mels_of, voice, examples, seed=0, frames_per_batch=FRAMES_PER_BATCH)
     for method in METHODS[kind]:
         for steps in calls:
             sampling = resolve_sampling(voice, method=method, steps=steps)
-            mels = sing(sampling)
+            row = {
+                "": kind,
+                "method": method,
+                "calls": steps,
+                **measured(voice, examples, sampling),
+            }
             started = time.process_time()
-            sing(sampling)
-            spent = time.process_time() - started
-            found = quality.measured(voice, examples, mels, None)
-            row = {"": kind, "method": method, "calls": steps, **found}
-            yield row | {"CPU s": 10.0 * spent / seconds}, mels
+            mels_of(voice, examples, sampling, seed=0, frames_per_batch=FRAMES_PER_BATCH)
+            yield row | {"CPU s": 10.0 * (time.process_time() - started) / seconds}
 
 
 def draw(path: Path, rows: Sequence[dict[str, Any]], auxiliary: dict[str, float]) -> None:
@@ -211,9 +239,8 @@ def draw(path: Path, rows: Sequence[dict[str, Any]], auxiliary: dict[str, float]
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = ("MCD", "detail time", "detail frequency")
-    figure, axes = pyplot.subplots(1, len(names), figsize=(12, 4), layout="constrained")
-    for axis, name in zip(axes, names, strict=True):
+    figure, axes = pyplot.subplots(1, len(DRAWN), figsize=(15, 4), layout="constrained")
+    for axis, name in zip(axes, DRAWN, strict=True):
         for label in dict.fromkeys((row[""], row["method"]) for row in rows):
             points = [(r["calls"], r[name]) for r in rows if (r[""], r["method"]) == label]
             axis.plot(*zip(*points, strict=True), marker="o", label=", ".join(label))
@@ -256,12 +283,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             save_voice(folder, trained)
         voices[kind] = load_voice(folder)
     examples = list(corpus.source("test"))[: options.pieces]
-    sampling = resolve_sampling(voices["flow"], k_step=0)
-    prior = mels_of(voices["flow"], examples, sampling, seed=0, frames_per_batch=FRAMES_PER_BATCH)
-    auxiliary = quality.measured(voice, examples, prior, None)
+    auxiliary = measured(voice, examples, resolve_sampling(voice, k_step=0))
     rows: list[dict[str, Any]] = []
     for kind, one in voices.items():
-        for row, _ in rows_of(kind, one, examples, options.calls):
+        for row in rows_of(kind, one, examples, options.calls):
             rows.append(row)
             print(measure.line(row), flush=True)
     if options.picture:
