@@ -1,12 +1,13 @@
-"""How near alignments are that were found without an aligner: Glow-TTS and hidden Markov models.
+"""How near alignments are that were found without an aligner.
 
     python benchmarks/alignment.py --corpus prepared/ljspeech --raw LJSpeech-1.1 \\
-        --voice runs/glow/voice
+        --voice runs/glow/voice runs/tacotron/voice
 
-Every clip of the corpus that has durations (of the Montreal Forced Aligner) is aligned by the
-voice's monotonic alignment search, and by the models that `diffsinger-jax align` trains, on the
-same phonemes. Columns: the median distance of the boundaries between phonemes in ms, and the shares
-that are within 25 and 50 ms. The voice's alignments are of whole frames, of the corpus's hop.
+Every clip of the corpus that has durations (of the Montreal Forced Aligner) is aligned on the same
+phonemes by a Glow-TTS's monotonic alignment search, by the attention of a Tacotron 2 that is shown
+the recording, and by the models that `diffsinger-jax align` trains; "cut evenly" is what they must
+better. Columns: the median distance of the boundaries between phonemes in ms, and the shares that
+are within 25 and 50 ms. A Glow-TTS's are of whole frames, a Tacotron 2's of its steps.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ from diffsinger_jax.corpus.forced_alignment import ALIGNMENT_MEL, align_phones  
 from diffsinger_jax.corpus.speech import find_utterances  # noqa: E402
 from diffsinger_jax.errors import InputError  # noqa: E402
 from diffsinger_jax.evaluation.systems import batches_of, real_rows  # noqa: E402
-from diffsinger_jax.pipeline.mix import numbered_as  # noqa: E402
-from diffsinger_jax.pipeline.prepared import Example, open_corpus, text  # noqa: E402
-from diffsinger_jax.types import Vocabulary  # noqa: E402
+from diffsinger_jax.pipeline.mix import MixedCorpus, numbered_as  # noqa: E402
+from diffsinger_jax.pipeline.prepared import Example, PreparedCorpus, open_corpus, text  # noqa: E402
+from diffsinger_jax.types import MelSpec, Vocabulary  # noqa: E402
 from diffsinger_jax.voices.voice import Voice, load_voice  # noqa: E402
+
+FAMILIES = {"glow_tts": "Glow-TTS", "tacotron2": "Tacotron 2, attention"}
+"""Those that align, with the names of their rows."""
 
 
 def boundaries(ph_frames: np.ndarray, sec_per_frame: float) -> np.ndarray:
@@ -43,13 +47,16 @@ def boundaries(ph_frames: np.ndarray, sec_per_frame: float) -> np.ndarray:
 
 
 def by_voice(voice: Voice, examples: Sequence[Example]) -> list[np.ndarray]:
-    """Seconds of the boundaries of each clip, by the search of a Glow-TTS.
+    """Seconds of the boundaries of each clip, by a Glow-TTS's search or a Tacotron 2's attention.
 
     Raises:
       InputError: for a voice of another family.
     """
-    if voice.family != "glow_tts":
-        raise InputError(f"--voice is a {voice.family}, expected a glow_tts, which aligns")
+    if voice.family not in FAMILIES:
+        raise InputError(
+            f"--voice {voice.name} is a {voice.family}; give one that aligns, of "
+            f"{' or '.join(FAMILIES)}"
+        )
     align, spec = jax.jit(voice.acoustic.align), voice.info.mel
     found: list[np.ndarray] = [np.zeros(0)] * len(examples)
     for indices, batch in batches_of(examples, spec.n_mels, 4096):
@@ -77,6 +84,19 @@ def by_models(raw: Path, examples: Sequence[Example], vocabulary: Vocabulary) ->
     ]
 
 
+def clips(corpus: PreparedCorpus | MixedCorpus) -> tuple[list[Example], list[np.ndarray]]:
+    """All clips of a corpus, and the seconds of their boundaries."""
+    examples = [e for split in corpus.splits for e in corpus.source(split)]
+    sec_per_frame = corpus.info.mel.sec_per_frame
+    return examples, [boundaries(e["ph_frames"], sec_per_frame) for e in examples]
+
+
+def evenly(example: Example, spec: MelSpec) -> np.ndarray:
+    """Seconds of the boundaries where all phonemes last as long."""
+    count = len(example["tokens"])
+    return np.arange(1, count) * spec.seconds(len(example["mel"])) / count
+
+
 def row_of(name: str, found: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> dict[str, Any]:
     """A row of the table."""
     error_ms = 1000 * np.abs(np.concatenate(found) - np.concatenate(true))
@@ -96,22 +116,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--corpus", type=Path, required=True, help="prepared speech")
     parser.add_argument("--raw", type=Path, help="its recordings, to train the models on")
-    parser.add_argument("--voice", type=Path, help="a Glow-TTS")
+    parser.add_argument("--voice", type=Path, nargs="+", default=[], help="that aligns")
     measure.add_report_flags(parser)
     flags = parser.parse_args(arguments)
     corpus = open_corpus(flags.corpus)
-    voice = load_voice(flags.voice) if flags.voice else None
-    numbered = numbered_as(corpus, voice.info) if voice else corpus
-    examples = [e for split in numbered.splits for e in numbered.source(split)]
-    true = [boundaries(e["ph_frames"], corpus.info.mel.sec_per_frame) for e in examples]
     rows = []
-    if voice is not None:
-        rows.append(row_of("Glow-TTS", by_voice(voice, examples), true))
+    for voice in map(load_voice, flags.voice):
+        examples, true = clips(numbered_as(corpus, voice.info))
+        found = by_voice(voice, examples)
+        rows.append(row_of(FAMILIES[voice.family], found, true))
+    examples, true = clips(corpus)
     if flags.raw is not None:
-        vocabulary = numbered.info.vocabulary
-        rows.append(
-            row_of("hidden Markov models", by_models(flags.raw, examples, vocabulary), true)
-        )
+        found = by_models(flags.raw, examples, corpus.info.vocabulary)
+        rows.append(row_of("hidden Markov models", found, true))
+    rows.append(row_of("cut evenly", [evenly(e, corpus.info.mel) for e in examples], true))
     measure.report(flags, "Alignment", rows, f"{len(examples)} clips of {corpus.info.name}.")
 
 

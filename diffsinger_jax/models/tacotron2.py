@@ -160,6 +160,31 @@ class Spoken(NamedTuple):
     steps: jax.Array
 
 
+class Shown(NamedTuple):
+    """Recordings in whole steps of `reduction` frames, S of them.
+
+    Attributes:
+      z: [B, S * reduction, M] mel, 0 on padding.
+      mask: bool[B, S * reduction].
+      step_mask: bool[B, S].
+      given: [B, S, M] the frame before each step, 0 before the first.
+    """
+
+    z: jax.Array
+    mask: jax.Array
+    step_mask: jax.Array
+    given: jax.Array
+
+
+def shown_steps(z: jax.Array, mask: jax.Array, reduction: int) -> Shown:
+    """What the decoder is shown of recordings, a mel [B, T, M] and bool[B, T]."""
+    more = -mask.shape[1] % reduction
+    mask = jnp.pad(mask, ((0, 0), (0, more)))
+    z = jnp.pad(z, ((0, 0), (0, more), (0, 0))) * mask[..., None]
+    given = jnp.pad(z[:, reduction - 1 :: reduction], ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    return Shown(z, mask, mask[:, ::reduction], given)
+
+
 @dataclasses.dataclass(frozen=True)
 class Tacotron2Model:
     """A Tacotron 2 as voices have it, an `Acoustic`.
@@ -213,15 +238,7 @@ class Tacotron2Model:
         """
         is_phoneme = batch.tokens > 0
         steps = max(is_phoneme.shape[1] * MOST_FRAMES // self.model.reduction, 1)
-        encoded = self.apply(params, "encode", batch)
-
-        def of_row(row: Any, key: jax.Array) -> Any:
-            row = jax.tree.map(lambda x: x[None], row)
-            variables, rngs = {"params": params}, {"dropout": key}
-            out = self.model.apply(variables, *row, None, steps, method="decode", rngs=rngs)
-            return jax.tree.map(lambda x: x[0], out)
-
-        z, weights, stop = jax.vmap(of_row)((encoded, batch), keys)
+        z, weights, stop = self._decode(params, batch, keys, None, steps)
         number = jax.lax.broadcasted_iota(jnp.int32, stop.shape, 1)
         first = jnp.min(jnp.where(stop > 0, number, steps - 1), axis=1) + 1  # [B]
         made = jnp.minimum(jnp.maximum(first, is_phoneme.sum(axis=1)), steps)
@@ -229,6 +246,31 @@ class Tacotron2Model:
         frames = self.model.reduction * attention_frames(weights, is_phoneme, mask)
         frame_mask = jnp.repeat(mask, self.model.reduction, axis=1)
         return Spoken(self.apply(params, "correct", z, frame_mask), frames, weights, made)
+
+    def align(self, params: Any, batch: Batch) -> jax.Array:
+        """Frames of each phoneme of recordings, i32[B, N]: where it looks as it is shown their mel.
+
+        They fill whole steps, so that the last phoneme may end behind the recording.
+        """
+        keys = jax.random.split(jax.random.key(0), len(batch.tokens))
+        shown = shown_steps(self.scaling.scale(batch.mel), batch.mask, self.model.reduction)
+        steps = shown.step_mask.shape[1]
+        _, weights, _ = self._decode(params, batch, keys, shown.given, steps)
+        return self.model.reduction * attention_frames(weights, batch.tokens > 0, shown.step_mask)
+
+    def _decode(
+        self, params: Any, batch: Batch, keys: jax.Array, given: jax.Array | None, steps: int
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """What `AttentionDecoder` returns; the draws of each row are those of its key."""
+
+        def of_row(row: Any, key: jax.Array) -> Any:
+            row = jax.tree.map(lambda x: x[None], row)
+            variables, rngs = {"params": params}, {"dropout": key}
+            out = self.model.apply(variables, *row, steps, method="decode", rngs=rngs)
+            return jax.tree.map(lambda x: x[0], out)
+
+        encoded = self.apply(params, "encode", batch)
+        return jax.vmap(of_row)((encoded, batch, given), keys)
 
     def apply(self, params: Any, method: str, *args: Any) -> Any:
         """A method of the module that draws nothing."""

@@ -12,7 +12,7 @@ from diffsinger_jax.engine.losses import Losses, LossFn, row_keys
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
 from diffsinger_jax.models.glow_tts import GlowTTS, GlowTtsModel, aligned_frames, whole_pairs
-from diffsinger_jax.models.tacotron2 import Tacotron2, Tacotron2Model
+from diffsinger_jax.models.tacotron2 import Tacotron2, Tacotron2Model, shown_steps
 from diffsinger_jax.modules.attention_decoder import attention_frames
 from diffsinger_jax.modules.length_regulator import expand_to_frames, phoneme_of_frames
 from diffsinger_jax.pitch import hz_to_midi
@@ -65,12 +65,10 @@ def tacotron2_loss(acoustic: Tacotron2Model, weights: Mapping[str, float]) -> Lo
 
     def parts(params: Params, batch: Batch, key: jax.Array, rows: jax.Array, train: bool) -> Losses:
         call = _calls(model, params, key, rows, train)
-        is_phoneme, more = batch.tokens > 0, -batch.mask.shape[1] % reduction
-        mask = jnp.pad(batch.mask, ((0, 0), (0, more)))
-        z = jnp.pad(acoustic.scaling.scale(batch.mel), ((0, 0), (0, more), (0, 0)))
-        z *= mask[..., None]
-        step_mask = mask[:, ::reduction]
-        given = jnp.pad(z[:, reduction - 1 :: reduction], ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        is_phoneme = batch.tokens > 0
+        z, mask, step_mask, given = shown_steps(
+            acoustic.scaling.scale(batch.mel), batch.mask, reduction
+        )
         encoded = call("encode", 0, batch)
         decoded = call("decode", 1, encoded, batch, given, draws=True, steps=step_mask.shape[1])
         made, looks, stop = decoded

@@ -11,6 +11,7 @@ from diffsinger_jax.cli.voices import described
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.families import build_acoustic
+from diffsinger_jax.models.tacotron2 import shown_steps
 from diffsinger_jax.modules.attention_decoder import attention_frames, warp_frames
 from diffsinger_jax.modules.length_regulator import phoneme_of_frames
 from diffsinger_jax.tasks.speech.config import speech_config
@@ -90,6 +91,14 @@ def test_a_mel_is_stretched_phoneme_by_phoneme():
     np.testing.assert_allclose(stretched, [0, 0.25, 0.75, 1.25, 2.5, 4.5], atol=1e-6)
 
 
+def test_a_decoder_is_shown_the_frame_before_each_step():
+    z, mask = jnp.arange(1.0, 8.0)[None, :, None], jnp.arange(7)[None] < 5
+    shown = shown_steps(z, mask, 3)
+    np.testing.assert_array_equal(shown.z[0, :, 0], [1, 2, 3, 4, 5, 0, 0, 0, 0])
+    np.testing.assert_array_equal(shown.step_mask, [[True, True, False]])
+    np.testing.assert_array_equal(shown.given[0, :, 0], [0, 3, 0])
+
+
 def test_a_phoneme_lasts_as_long_as_it_is_looked_at():
     looked_at = np.asarray([0, 0, 1, 2, 2, 2, 0])
     weights = 0.1 + 0.7 * (looked_at[:, None] == np.arange(3)[None])
@@ -103,6 +112,8 @@ def test_tacotron_2_is_heard_until_it_says_stop():
     params, batch = random_params(acoustic), random_batch(rows=2, phonemes=7)
     keys = jax.random.split(jax.random.key(0), 2)
     spoken = jax.jit(lambda p: acoustic.speak(p, batch, keys))
+    looked = jax.jit(acoustic.align)(params, batch)  # at recordings, in whole steps of 2 frames
+    np.testing.assert_array_equal(looked.sum(axis=1), -(-batch.mask.sum(axis=1) // 2) * 2)
     step = params["decoder"]["step"]
     for bias, expected in ((9.0, (batch.tokens > 0).sum(axis=1)), (-9.0, [42, 42])):
         stop = {"dense": {**step["stop"]["dense"], "bias": jnp.full(1, bias)}}
