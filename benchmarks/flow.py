@@ -68,7 +68,7 @@ MEASURES = {
     "dnsmos_ovrl": "DNSMOS",
 }
 """What `measure_mels` measures, and the column."""
-DRAWN = ("MCD", "detail time", "modulation dB", "NSIM")
+DRAWN = ("MCD", "detail time", "modulation dB", "DNSMOS")
 CALLS = (1, 2, 5, 10, 20)
 EMA = 0.99
 FRAMES_PER_BATCH = 4096
@@ -233,14 +233,16 @@ def rows_of(
 
 
 def draw(path: Path, rows: Sequence[dict[str, Any]], auxiliary: dict[str, float]) -> None:
-    """One panel for each measure against the calls, a line for each method."""
+    """One panel for each measure of `DRAWN` against the calls, a line for each method."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(DRAWN), figsize=(15, 4), layout="constrained")
-    for axis, name in zip(axes, DRAWN, strict=True):
+    names = [name for name in DRAWN if name in auxiliary]
+    size = 4 * len(names), 4
+    figure, axes = pyplot.subplots(1, len(names), figsize=size, layout="constrained")
+    for axis, name in zip(axes, names, strict=True):
         for label in dict.fromkeys((row[""], row["method"]) for row in rows):
             points = [(r["calls"], r[name]) for r in rows if (r[""], r["method"]) == label]
             axis.plot(*zip(*points, strict=True), marker="o", label=", ".join(label))
