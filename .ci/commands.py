@@ -47,6 +47,9 @@ SHORTER = {
     "--validation song_07": "--validation pjs026",
     "boundary --workdir workdir/pjs": "boundary --workdir workdir/pjs --k_step 2 4",
 }
+# So many values of each sequence of sakura's first segment are its first phrase; its frames fit
+# into the programs that are compiled for song.musicxml.
+FIRST_PHRASE = {"text": 8, "ph_seq": 14, "note_seq": 8, "note_dur": 8, "note_slur": 8, "ph_num": 8}
 # To compile well takes longer than to run what is run here.
 QUICKLY_COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 if tuple(map(int, version("jax").split(".")[:2])) < (0, 11):  # later ones do not know it
@@ -86,8 +89,10 @@ def prepare_folder(folder: Path) -> None:
     """What the commands take for granted: a few scores, and a program that plays sound."""
     mini = ROOT / "data" / "pjs_mini"
     shutil.copy(mini / "pjs055" / "pjs055.musicxml", folder / "song.musicxml")
-    first_phrase = json.loads((ROOT / "data" / "songs" / "sakura.ds").read_text("utf-8"))[:1]
-    (folder / "song.ds").write_text(json.dumps(first_phrase), "utf-8")
+    segment = json.loads((ROOT / "data" / "songs" / "sakura.ds").read_text("utf-8"))[0]
+    phrase = {key: " ".join(segment[key].split()[:size]) for key, size in FIRST_PHRASE.items()}
+    phrase["ph_num"] = phrase["ph_num"][:-1] + "1"  # the last silence is followed by nothing
+    (folder / "song.ds").write_text(json.dumps([{**segment, **phrase}]), "utf-8")
     (folder / "bin").mkdir()
     player = folder / "bin" / "aplay"
     player.write_text("#!/bin/sh\nexec cat > played.wav\n")
