@@ -74,3 +74,11 @@ def prepared_mini(tmp_path_factory):
 def made_up_corpus(tmp_path_factory):
     """Ten songs of some 20 frames, for trainings of which only the road matters."""
     return write_made_up_corpus(tmp_path_factory.mktemp("made_up"))
+
+
+@pytest.fixture(scope="module")
+def optimized():
+    """For a file that computes for longer than compiling well takes."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

@@ -12,6 +12,7 @@ from diffsinger_jax.audio.wav import read_tags, read_wav
 from diffsinger_jax.cli import runtime, sing
 from diffsinger_jax.score.reader import read_score
 
+pytestmark = pytest.mark.usefixtures("optimized")  # the vocoder computes for a while
 NOTE = """
    <note><pitch><step>{step}</step><octave>4</octave></pitch><duration>{duration}</duration>
     <voice>1</voice><lyric number="1"><text>{lyric}</text></lyric></note>"""

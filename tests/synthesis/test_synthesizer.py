@@ -13,6 +13,7 @@ from diffsinger_jax.synthesis.buckets import bucket_frames
 from diffsinger_jax.synthesis.synthesizer import Synthesizer
 from diffsinger_jax.types import Curve, MelSpec, Note, Phoneme, Piece, Score
 
+pytestmark = pytest.mark.usefixtures("optimized")  # the vocoder computes for a while
 FPS = SPEC.frames_per_sec
 MELODY = (60, 62, 64, 65, 67, 65, 64, 62, 60)
 
@@ -34,7 +35,7 @@ def short_score(repeats=1):
 
 
 @pytest.fixture(scope="module")
-def song_and_score():
+def song_and_score(optimized):
     score = short_score()
     return Synthesizer(FakeVoice())(score, seed=3), score
 

@@ -23,7 +23,7 @@ from diffsinger_jax.engine.losses import row_noise, spread_places
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.tasks.diffgan.losses import draw_sample, times_of
 
-T, MODES, SPREAD, ROWS, HIDDEN, STEPS = 4, 4, 0.1, 128, 64, 4000
+T, MODES, SPREAD, ROWS, HIDDEN, STEPS = 4, 4, 0.1, 128, 64, 2000
 PATH = variance_preserving_schedule(T).path
 ANGLES = 2 * np.pi * np.arange(MODES) / MODES
 CENTRES = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype("f4")
@@ -134,7 +134,7 @@ def near_modes(drawn):
 
 
 @pytest.mark.slow
-def test_a_conditional_gan_of_four_steps_finds_all_modes_where_a_gaussian_averages():
+def test_a_conditional_gan_of_four_steps_finds_all_modes_where_a_gaussian_averages(optimized):
     gan = near_modes(points({"square": 0.0, "adversarial": 1.0}))
     gaussian = near_modes(points({"square": 1.0, "adversarial": 0.0}))
     assert gan.min() > 0.05 and gan.sum() > 0.8
