@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -98,7 +99,7 @@ def test_one_compile_for_each_bucket():
     plan = BatchPlan(lengths, buckets, seed=0)
 
     optimizer = optax.sgd(1e-3)
-    state = create_state(toy_params(), optimizer)
+    state = create_state(jax.tree.map(jnp.asarray, toy_params()), optimizer)
     step = jax.jit(
         functools.partial(train_step, loss_fn=toy_loss(), optimizer=optimizer, ema_decay=0.9)
     )
