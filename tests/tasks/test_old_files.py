@@ -24,7 +24,8 @@ ARCHIVE = Path(__file__).resolve().parents[1] / "fixtures" / "old_runs.tar.xz"
 def old_runs(tmp_path, monkeypatch):
     """The folder that they were written in: their paths are relative to it."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since 3.11.4
+        archive.extractall(tmp_path, **safely)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
