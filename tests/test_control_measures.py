@@ -65,12 +65,14 @@ def test_a_consonant_that_is_sung_faster_is_shorter():
     noise = 0.05 * np.random.default_rng(0).normal(size=int(0.2 * SPEC.sample_rate))
     wav = np.concatenate([noise.astype("f4"), vowel(seconds=0.4)])
     frames = int(0.5 * SPEC.frames_per_sec)
-    lasts = []
+    lasts, ways = [], []
     for speed in (1.0, 1.6):
         mel = augmented_frames(wav, SPEC, 0, frames, speed=speed)
         example = {"tokens": [2, 3], "ph_frames": np.array([20, frames - 20])}
         example = {**example, "f0": np.full(frames, F0)}
         lasts.append(controls.consonant_sec((example, mel), SPEC, WORDS))
+        ways.append(controls.way_sec((example, mel), SPEC, WORDS))
+    assert ways[1] < 0.9 * ways[0]
     assert lasts[0] == pytest.approx(0.2, abs=0.03) and lasts[1] < 0.75 * lasts[0]
 
 
