@@ -69,6 +69,7 @@ class Linear(nn.Module):
     features: int
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -78,6 +79,7 @@ class Linear(nn.Module):
             self.features,
             use_bias=self.use_bias,
             kernel_init=self.kernel_init,
+            bias_init=self.bias_init,
             dtype=self.dtype,
             name="dense",
         )

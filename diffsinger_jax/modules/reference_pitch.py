@@ -19,12 +19,17 @@ WAVELET_SCALES = 10
 MIDI_OF_ONE_HZ = float(hz_to_midi(np.float64(1.0)))
 
 
+FIRST_HZ = 200.0
+"""Where predictors of f0 begin: from 1 Hz, which is 0, an optimizer is thousands of steps away."""
+
+
 class Contours(nn.Module):
     """Curves over frames: positions, convolutions, one linear layer.
 
     Attributes:
       outputs: D, number of curves.
       layers, hidden, kernel_size, dropout: of the convolutions.
+      start: before training, around what the curves are.
     """
 
     outputs: int
@@ -32,6 +37,7 @@ class Contours(nn.Module):
     hidden: int
     kernel_size: int
     dropout: float
+    start: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(
@@ -43,7 +49,7 @@ class Contours(nn.Module):
         x = ConvolutionStack(
             self.layers, self.hidden, self.kernel_size, self.dropout, name="stack"
         )(x, mask, train=train)
-        return Linear(self.outputs, name="out")(x)
+        return Linear(self.outputs, bias_init=self.start, name="out")(x)
 
 
 class FramePitchPredictor(nn.Module):
@@ -75,7 +81,13 @@ class FramePitchPredictor(nn.Module):
         """As `PitchPredictor`: distance from the note in semitones, and voiced logits."""
         seen = jnp.ones_like(mask) if self.unmasked_convs else mask
         curves = Contours(
-            2, self.layers, self.hidden, self.kernel_size, self.dropout, name="contours"
+            2,
+            self.layers,
+            self.hidden,
+            self.kernel_size,
+            self.dropout,
+            start=_starting_at(np.log2(FIRST_HZ), 0.0),
+            name="contours",
         )(expanded, mask, seen, train=train)
         midi = MIDI_OF_ONE_HZ + 12.0 * curves[..., 0]
         voiced = -curves[..., 1] if self.predicts_voicing else jnp.ones_like(midi)
@@ -111,7 +123,8 @@ class WaveletPitchPredictor(nn.Module):
             self.kernel_size,
             self.dropout,
         )
-        self.statistics = [Linear(self.width), Linear(self.width), Linear(2)]
+        first = _starting_at(np.log(FIRST_HZ), 0.0)
+        self.statistics = [Linear(self.width), Linear(self.width), Linear(2, bias_init=first)]
 
     def curves(
         self, expanded: jax.Array, first: jax.Array, mask: jax.Array, *, train: bool
@@ -141,6 +154,10 @@ class WaveletPitchPredictor(nn.Module):
         midi = MIDI_OF_ONE_HZ + 12.0 / np.log(2.0).astype(np.float32) * log_hz
         voiced = -coefficients[..., -1] if self.predicts_voicing else jnp.ones_like(midi)
         return midi - note, voiced
+
+
+def _starting_at(*values: float) -> nn.initializers.Initializer:
+    return lambda key, shape, dtype=jnp.float32: jnp.asarray(values, dtype)
 
 
 def inverse_wavelet(coefficients: jax.Array, mask: jax.Array) -> jax.Array:

@@ -1,16 +1,22 @@
 """Pitch as the reference does it, against plain numpy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from diffsinger_jax.modules.layers import espnet_relative_table
 from diffsinger_jax.modules.reference_pitch import (
+    FIRST_HZ,
     WAVELET_SCALES,
+    FramePitchPredictor,
+    WaveletPitchPredictor,
     inverse_wavelet,
     pitch_bins,
 )
-from diffsinger_jax.pitch import fill_unvoiced
+from diffsinger_jax.pitch import fill_unvoiced, hz_to_midi
 
 
 def test_bins_are_equal_steps_of_mel_from_50_to_1100_hz():
@@ -29,6 +35,16 @@ def test_unvoiced_stretches_are_lines_in_log_f0():
     filled = jax.jit(fill_unvoiced)(f0)
     np.testing.assert_allclose(filled[0], expected, rtol=1e-6)
     np.testing.assert_array_equal(pitch_bins(filled[1]), 1)
+
+
+@pytest.mark.parametrize("predictor", (FramePitchPredictor, WaveletPitchPredictor))
+def test_predictors_begin_where_people_speak(predictor):
+    made = predictor(layers=1, hidden=4, kernel_size=3, dropout=0.0)
+    arguments = jnp.ones((1, 5, 4)), jnp.ones((1, 4)), jnp.zeros((1, 5)), jnp.ones((1, 5), bool)
+    params = jax.jit(functools.partial(made.init, train=False))(jax.random.key(0), *arguments)
+    silent = jax.tree.map(lambda x: x if x.ndim == 1 else 0 * x, params)  # biases alone
+    midi, _ = jax.jit(functools.partial(made.apply, train=False))(silent, *arguments)
+    np.testing.assert_allclose(midi, hz_to_midi(FIRST_HZ), atol=1e-3)
 
 
 def mexican_hat_transform(x):
