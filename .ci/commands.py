@@ -39,7 +39,7 @@ SHORTER = {
     "--config=vocoder_24k": "--config=vocoder_tiny --config.vocoder.steps=2",
     "page --html page sakura": "page --html page pjs055",
     "--config.start_from=pjs ": "--config.start_from=workdir/pjs/voice ",
-    "--warmup --quality good": "--score song.ds --warmup --quality draft",
+    "--warmup --quality good": "--voice workdir/pjs/voice --score pjs075 --warmup --quality draft",
     "sing --quality": "sing --score song.ds --quality",
     "sing --method": "sing --score song.ds --method",
     "--out prepared/pjs ": "--f0 dio --out prepared/pjs ",

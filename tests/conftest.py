@@ -38,7 +38,8 @@ from random_batches import write_made_up_corpus  # noqa: E402
 from diffsinger_jax.audio.mel import compile_librosa  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-MINI_FLAGS = ("--mel", "24k_hop256", "--f0", "dio")  # dio is several times faster than harvest
+# dio is several times faster than harvest, and processes take longer to start than to do this.
+MINI_FLAGS = ("--mel", "24k_hop256", "--f0", "dio", "--jobs", "1")
 
 
 def pytest_configure(config):
