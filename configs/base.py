@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.dictionary = "ja"  # how the voice reads lyrics: a table of data/dictionaries
     config.seed = 1234
     config.start_from = ""  # a voice to go on from; its model, schedule and process replace ours
+    config.new_denoiser = False  # but for the denoiser, which is ours and begins at random
     config.freeze = ()  # paths of params that are not trained, as "encoder", "denoiser/input"
 
     config.model = model()
@@ -116,6 +117,9 @@ def denoiser() -> ConfigDict:
     section.weighting = "uniform"  # of a flow's times: "uniform" or "logit_normal"
     section.drop_condition = 0.0  # share of the rows trained without the condition
     section.drop_prior = 0.0  # without the auxiliary mel, where the denoiser is shown it
+    # Largest slow random error on the auxiliary mel that is shown, in z (half of a bin's range)
+    section.prior_error = 0.0
+    section.crop_frames = 0  # of each piece, at random places; 0 for whole pieces
     section.learning_rate = ConfigDict()
     section.learning_rate.name = "halving"
     section.learning_rate.peak = 1e-3

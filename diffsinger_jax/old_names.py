@@ -31,12 +31,14 @@ ADDED = {
     "denoiser.optimizer": "adamw",
     "denoiser.drop_condition": 0.0,
     "denoiser.drop_prior": 0.0,
+    "denoiser.prior_error": 0.0,
+    "denoiser.crop_frames": 0,
     "vocoder.optimizer": "adamw",
     "sampling.method": "ddpm",
     "denoiser.weighting": "uniform",
 }
 """What a run trained with that began before configs had these fields, in sections that it has."""
-ADDED_ACOUSTIC = {"freeze": [], "bucket_edges": [], "remat": False}
+ADDED_ACOUSTIC = {"freeze": [], "new_denoiser": False, "bucket_edges": [], "remat": False}
 """The same, of voices alone."""
 
 

@@ -99,6 +99,8 @@ class DenoiserConfig(StageConfig):
     weighting: Annotated[str, one_of(TIME_WEIGHTS)]
     drop_condition: Annotated[float, SHARE]
     drop_prior: Annotated[float, SHARE]
+    prior_error: Annotated[float, at_least(0)]
+    crop_frames: Annotated[int, at_least(0)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +110,7 @@ class AcousticConfig(RunConfig):
     corpus: str
     dictionary: str
     freeze: tuple[str, ...]
+    new_denoiser: bool
     model: Mapping[str, Any]
     schedule: Annotated[Mapping[str, Any], calls(PATHS)]
     process: Annotated[str, one_of(PROCESSES)]
@@ -319,8 +322,14 @@ def _check_stages(config: AcousticConfig) -> None:
     if not config.has_auxiliary:
         _check_without_auxiliary(config)
     unused = (config.denoiser,) if config.sampling.k_step == 0 else ()
+    if config.new_denoiser and not config.start_from:
+        raise InputError(
+            "config.new_denoiser is True, but config.start_from names no voice whose other parts "
+            "are kept; name one, or leave new_denoiser out"
+        )
     for stage in (config.auxiliary, config.denoiser):
-        if stage.steps == 0 and not config.start_from and stage not in unused:
+        renewed = config.new_denoiser and stage is config.denoiser
+        if stage.steps == 0 and (renewed or not config.start_from) and stage not in unused:
             name, why = (
                 ("auxiliary", "stage 2 builds on stage 1")
                 if stage is config.auxiliary

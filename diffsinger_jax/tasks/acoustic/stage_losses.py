@@ -32,6 +32,7 @@ from diffsinger_jax.tasks.acoustic.losses import (
     mel_losses,
     pitch_losses,
 )
+from diffsinger_jax.tasks.acoustic.regularizers import UNREGULARIZED, Regularizers
 from diffsinger_jax.types import Batch
 
 MakeProcess = Callable[[Params], Process]
@@ -39,8 +40,6 @@ MakeProcess = Callable[[Params], Process]
 
 _SHARED = 2**31 - 1
 """In the place of a row's number: what all rows of a batch draw together."""
-_CONDITION, _PRIOR = 2**31 - 2, 2**31 - 3
-"""In the same place: which rows are shown without condition and prior."""
 
 
 class AuxiliaryOutputs(NamedTuple):
@@ -159,15 +158,11 @@ def denoiser_loss(
     depth: float,
     distance: str,
     weighting: str = "uniform",
-    drop_condition: float = 0.0,
-    drop_prior: float = 0.0,
+    regularizers: Regularizers = UNREGULARIZED,
 ) -> LossFn:
     """Stage 2: the distance between the denoiser's output and its target at random times.
 
     Without an auxiliary decoder the condition is learnt by it, too.
-
-    The condition and the auxiliary mel of songs that the auxiliary model has learnt are better than
-    those of others; rows that are trained without them keep the denoiser from leaning on them.
 
     Args:
       model: the acoustic model.
@@ -177,8 +172,7 @@ def denoiser_loss(
         depth to learn the naive sampler too.
       distance: a name in `DIFFUSION_LOSSES`.
       weighting: of the times of a flow, a name in `TIME_WEIGHTS`.
-      drop_condition, drop_prior: share of the rows, in [0, 1), to which the denoiser is not shown
-        the condition, or the auxiliary mel beside it; they read as zero.
+      regularizers: what of a batch is shown in training.
     """
     weigh = TIME_WEIGHTS[weighting]
     measure = DIFFUSION_LOSSES[distance]
@@ -188,38 +182,32 @@ def denoiser_loss(
         cond, prior = denoiser_inputs(model, scaling, params, batch)
         if model.auxiliary != "none":
             cond, prior = jax.lax.stop_gradient((cond, prior))
-        x0 = scaling.scale(batch.mel)
+        x0, mask = scaling.scale(batch.mel), batch.mask
+        if train:
+            mask, cond, prior, x0 = regularizers.crop(key, rows, mask, cond, prior, x0)
         places = spread_places(jax.random.fold_in(key, _SHARED), rows)
         t = process.training_times(places, depth)
         eps = row_noise(key, rows, x0.shape[1:])
         x_t = process.marginal(x0, t, eps)
         if model.prior_field:  # its estimate looks at neighbouring frames
-            x_t = masked(x_t, batch.mask)
+            x_t = masked(x_t, mask)
         shown = prior
         if train:
-            cond = _dropped(jax.random.fold_in(key, _CONDITION), rows, cond, drop_condition)
-            shown = _dropped(jax.random.fold_in(key, _PRIOR), rows, prior, drop_prior)
+            cond, shown = regularizers.show(key, rows, cond, prior)
         output: Any = model.apply(
             {"params": params},
             process.trunk_input(x_t, t, prior),
             process.trunk_time(t),
             cond,
             shown,
-            batch.mask,
+            mask,
             method=model.denoise,
         )
         target = process.target(x0, x_t, t, eps, prior)
         error = weigh(t.astype(jnp.float32))[:, None, None] * measure(output - target)
-        return {"diffusion": Mean.of(error, batch.mask[..., None])}
+        return {"diffusion": Mean.of(error, mask[..., None])}
 
     return LossFn(parts, {"diffusion": 1.0})
-
-
-def _dropped(key: jax.Array, rows: jax.Array, values: jax.Array, share: float) -> jax.Array:
-    """[B, T, D] with zeros for a share of the rows."""
-    keys = row_keys(key, rows)
-    kept = jax.vmap(lambda row_key: jax.random.bernoulli(row_key, 1.0 - share))(keys)
-    return values * kept[:, None, None]
 
 
 def residuals(

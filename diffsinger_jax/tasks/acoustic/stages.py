@@ -22,6 +22,7 @@ from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.pipeline.mix import MixedCorpus
 from diffsinger_jax.tasks.acoustic.boundary_losses import BOUNDARY_PARAMS, boundary_loss
 from diffsinger_jax.tasks.acoustic.config import AcousticConfig
+from diffsinger_jax.tasks.acoustic.regularizers import Regularizers
 from diffsinger_jax.tasks.acoustic.stage_losses import auxiliary_loss, denoiser_loss
 from diffsinger_jax.tasks.shards import named_key
 
@@ -103,12 +104,16 @@ def denoiser_stage(run: AcousticRun) -> Stage:
         depth=run.config.denoiser.t_below,
         distance=run.config.denoiser.distance,
         weighting=run.config.denoiser.weighting,
-        drop_condition=run.config.denoiser.drop_condition,
-        drop_prior=run.config.denoiser.drop_prior,
+        regularizers=regularizers(run.config),
     )
     if run.config.has_auxiliary:
         return Stage("denoiser", DENOISER_PARAMS, loss_fn, shown=(AUXILIARY, DIFFUSION))
     return Stage("denoiser", (*AUXILIARY_PARAMS, *DENOISER_PARAMS), loss_fn, shown=(DIFFUSION,))
+
+
+def regularizers(config: AcousticConfig) -> Regularizers:
+    """Those of a config's `denoiser` section, whose fields have the same names."""
+    return Regularizers(**{name: getattr(config.denoiser, name) for name in Regularizers._fields})
 
 
 def steps_done(run: AcousticRun, name: str) -> int:

@@ -30,6 +30,16 @@ TABLES = {
 """The params with a row for each name of a vocabulary, of which a model has some."""
 CURVE_PARAMS = "curve_embedding"
 """The params that grow with the curves of a model."""
+OF_DENOISER = (
+    *("trunk", "trunk_settings", "denoiser_channels", "denoiser_layers", "dilation_cycle"),
+    "condition_on_prior",
+)
+"""Arguments of the model that say how its denoiser is built."""
+NEW_WITH_DENOISER = (
+    *("denoiser", "prior_scale", "prior_basis", "prior_spectrum", "prior_edges"),
+    *("prior_heights", "prior_variance"),
+)
+"""The params that a new denoiser begins with or that are measured for it."""
 MEAN_AT_FIRST = (*TABLES["speakers"], *TABLES["languages"])
 """A new speaker or language begins as the mean of those that are known, a phoneme at random."""
 
@@ -55,7 +65,8 @@ def with_voice(given: Mapping[str, Any]) -> dict[str, Any]:
     """Sections of a config with the model, schedule and process of the voice that it starts from.
 
     What says how to compute and not what, `model.dtype`, stays the config's; curves that the config
-    names come to those of the voice.
+    names come to those of the voice. With `new_denoiser` the denoiser, its schedule and its process
+    are the config's, too.
 
     Raises:
       InputError: if the voice cannot be read.
@@ -66,6 +77,11 @@ def with_voice(given: Mapping[str, Any]) -> dict[str, Any]:
     model = {**voice.model, "dtype": given["model"]["dtype"]}
     if new := new_curves(voice, given["model"].get("curves", ())):
         model["curves"] = (*voice.curves, *new)
+    if given.get("new_denoiser"):
+        ours, theirs = given["model"], model
+        model = {name: value for name, value in theirs.items() if name not in OF_DENOISER}
+        model |= {name: value for name, value in ours.items() if name in OF_DENOISER}
+        return {**given, "model": model}
     return {
         **given,
         "model": model,
@@ -93,20 +109,23 @@ def open_training_corpus(config: AcousticConfig) -> MixedCorpus:
 def start_params(config: AcousticConfig, fresh: Params) -> Params:
     """The voice's params in the shapes of `fresh` ones, or those where there is no voice."""
     voice = start_voice(config.start_from)
-    return fresh if voice is None else join_voice(fresh, voice.params)
+    if voice is None:
+        return fresh
+    return join_voice(fresh, voice.params, NEW_WITH_DENOISER if config.new_denoiser else ())
 
 
-def join_voice(fresh: Params, trained: Mapping[str, Any]) -> Params:
+def join_voice(fresh: Params, trained: Mapping[str, Any], renewed: tuple[str, ...] = ()) -> Params:
     """Params of a voice, with rows for what is new behind the rows that it has.
 
     Args:
       fresh: of the same model with perhaps more phonemes, speakers, languages and curves.
       trained: the voice's.
+      renewed: paths of params that stay fresh.
     """
     known = flax.traverse_util.flatten_dict(dict(trained), sep="/")
     joined = {}
     for path, value in flax.traverse_util.flatten_dict(fresh, sep="/").items():
-        if path not in known and is_below(path, (CURVE_PARAMS,)):
+        if is_below(path, renewed) or path not in known and is_below(path, (CURVE_PARAMS,)):
             joined[path] = value
             continue
         old = jnp.array(known[path])  # a copy: training donates its buffers
@@ -154,10 +173,10 @@ def describe_start(config: AcousticConfig, corpus: MixedCorpus) -> list[str]:
         said.append("the model predicts no pitch: the weights of pitch and voicing are not used")
     if voice is None:
         return said
-    said += [
-        f"training starts from the voice {voice.name} ({config.start_from}): its model, schedule, "
-        "process and mel range are kept"
-    ]
+    kept = "model, schedule, process and mel range are kept"
+    if config.new_denoiser:
+        kept = "encoder, auxiliary decoder and mel range are kept, and the denoiser is a new one"
+    said += [f"training starts from the voice {voice.name} ({config.start_from}): its {kept}"]
     known = flax.traverse_util.flatten_dict(dict(voice.params), sep="/")
     for kind, tables in TABLES.items():
         old, now = (getattr(info.vocabulary, kind) for info in (voice.info, corpus.info))

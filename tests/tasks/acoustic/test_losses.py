@@ -16,6 +16,7 @@ from diffsinger_jax.engine.state import create_state, split_params
 from diffsinger_jax.engine.supervised import train_step
 from diffsinger_jax.models.diffsinger import AUXILIARY_PARAMS
 from diffsinger_jax.tasks.acoustic.losses import pitch_losses, ssim
+from diffsinger_jax.tasks.acoustic.regularizers import Regularizers
 from diffsinger_jax.tasks.acoustic.stage_losses import (
     AuxiliaryOutputs,
     auxiliary_loss,
@@ -197,7 +198,12 @@ def test_rows_are_trained_without_what_is_dropped(acoustic, params, what):
     @functools.partial(jax.jit, static_argnums=1, static_argnames=("drop_condition", "drop_prior"))
     def loss(params, train, **drop):
         loss_fn = denoiser_loss(
-            acoustic.model, acoustic.scaling, acoustic.make_process, depth=20, distance="l2", **drop
+            acoustic.model,
+            acoustic.scaling,
+            acoustic.make_process,
+            depth=20,
+            distance="l2",
+            regularizers=Regularizers(**drop),
         )
         return loss_fn(params, random_batch(), jax.random.key(0), train)[0]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from diffsinger_jax.configs import tiny
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 from random_batches import (
     INFO,
     MODEL,
@@ -35,6 +36,7 @@ from diffsinger_jax.tasks.acoustic.start import (
     new_curves,
     open_training_corpus,
     require_paths,
+    start_params,
     start_voice,
     with_voice,
 )
@@ -161,6 +163,52 @@ def test_a_voice_brings_its_model_but_not_how_it_is_computed(config, voice_path)
     assert config.model.hidden == 32  # the given one is left alone
     config.start_from = ""
     assert typed(config).model["hidden"] == 32 and start_voice("") is None
+
+
+def flow_denoiser(config):
+    """A denoiser of another process and trunk for the voice."""
+    config.new_denoiser = True
+    config.model.trunk, config.model.denoiser_channels = "lynxnet2", 8
+    config.process, config.schedule = "velocity", ConfigDict({"name": "straight"})
+    config.sampling.method = "euler"
+    with config.ignore_type():
+        config.sampling.k_step, config.denoiser.t_below = 0.6, 0.6
+    config.denoiser.crop_frames, config.denoiser.prior_error = 16, 0.5
+
+
+def test_a_new_denoiser_comes_to_the_voice(config, voice_path):
+    flow_denoiser(config)
+    ours, old = typed(config), load_voice(voice_path)
+    assert ours.process == "velocity" and ours.schedule == {"name": "straight"}
+    assert ours.model["hidden"] == MODEL["hidden"] and ours.model["trunk"] == "lynxnet2"
+    larger = acoustic_model(ours.model, ours.schedule, ours.process, old.info)
+    fresh = random_params(larger, seed=1)
+    joined = flatten_dict(start_params(ours, fresh), sep="/")
+    known, fresh = (flatten_dict(dict(p), sep="/") for p in (old.params, fresh))
+    for path, value in joined.items():
+        begins = fresh if path.split("/")[0] in ("denoiser", "prior_scale") else known
+        np.testing.assert_array_equal(value, begins[path], err_msg=path)
+    config.denoiser.steps = 0
+    with pytest.raises(InputError, match="config.denoiser.steps is 0"):
+        typed(config)
+    config.start_from, config.denoiser.steps = "", 2
+    with pytest.raises(InputError, match="start_from names no voice"):
+        typed(config)
+
+
+@pytest.mark.slow
+def test_a_new_denoiser_is_trained_and_the_rest_stays(config, voice_path, tmp_path):
+    flow_denoiser(config)
+    config.auxiliary.steps = 0
+    old, voice = load_voice(voice_path), train_voice(config, tmp_path / "work")
+    assert voice.process == "velocity" and voice.sampling.method == "euler"
+    assert load_voice(tmp_path / "work" / "voice").model["trunk"] == "lynxnet2"
+    for path, value in flatten_dict(dict(old.params["auxiliary_decoder"]), sep="/").items():
+        np.testing.assert_array_equal(
+            flatten_dict(dict(voice.params["auxiliary_decoder"]), sep="/")[path],
+            value,
+            err_msg=path,
+        )
 
 
 def test_another_mel_is_named(config, voice_path, tmp_path):
