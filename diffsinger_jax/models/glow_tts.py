@@ -18,7 +18,11 @@ from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.models.families import NO_PATH, corpus_sizes
 from diffsinger_jax.models.scaling import MelScaling
-from diffsinger_jax.modules.alignment import frame_log_likelihood, monotonic_alignment
+from diffsinger_jax.modules.alignment import (
+    diagonal_log_prior,
+    frame_log_likelihood,
+    monotonic_alignment,
+)
 from diffsinger_jax.modules.flow_decoder import SQUEEZED, FlowDecoder
 from diffsinger_jax.modules.layers import Linear
 from diffsinger_jax.modules.length_regulator import expand_to_frames
@@ -43,6 +47,8 @@ class GlowTTS(nn.Module):
       encoder_layers, heads, kernel_size, dropout: of its FFT blocks.
       predictor_layers, predictor_hidden, predictor_dropout: of durations and pitch.
       flow_blocks, flow_hidden, flow_layers, flow_kernel_size: see `FlowDecoder`.
+      alignment_prior: factor on the `diagonal_log_prior` that the search adds to likelihoods; 0 for
+        the paper's search, which needs many steps to leave the alignment that it begins with.
     """
 
     phonemes: int
@@ -61,6 +67,7 @@ class GlowTTS(nn.Module):
     flow_hidden: Annotated[int, at_least(1)]
     flow_layers: Annotated[int, at_least(1)]
     flow_kernel_size: Annotated[int, ODD]
+    alignment_prior: Annotated[float, at_least(0)] = 0.0
     curves: tuple[str, ...] = ()
 
     def setup(self) -> None:
@@ -76,7 +83,8 @@ class GlowTTS(nn.Module):
             dropout=self.dropout,
             score_inputs="phonemes",
         )
-        self.mean = Linear(self.mel_bins)
+        # All alike at first: random means are as likely as they are short, and those win.
+        self.mean = Linear(self.mel_bins, kernel_init=nn.initializers.zeros)
         predictor: dict[str, Any] = dict(
             layers=self.predictor_layers,
             hidden=self.predictor_hidden,
@@ -123,6 +131,16 @@ class GlowTTS(nn.Module):
     def from_noise(self, noise: jax.Array, mask: jax.Array) -> jax.Array:
         """The inverse of `to_noise`."""
         return self.flow.inverse(noise, mask) / SPREAD
+
+    def search(
+        self, mean: jax.Array, noise: jax.Array, is_phoneme: jax.Array, mask: jax.Array
+    ) -> jax.Array:
+        """The likeliest frames of each phoneme, i32[B, N], for N(mean, 1); without a gradient."""
+        mean, noise = jax.lax.stop_gradient((mean, noise))
+        likelihood = frame_log_likelihood(mean, jnp.zeros_like(mean), noise)
+        if self.alignment_prior:
+            likelihood += self.alignment_prior * diagonal_log_prior(is_phoneme, mask)
+        return monotonic_alignment(likelihood, is_phoneme, mask)
 
     def __call__(self, batch: Batch) -> tuple[jax.Array, ...]:
         """Touches every part once; for initialization."""
@@ -189,7 +207,7 @@ class GlowTtsModel:
         _, mean = self.apply(params, "encode", batch)
         z, mask = whole_pairs(self.scaling.scale(batch.mel), batch.mask)
         noise, _ = self.apply(params, "to_noise", z, mask)
-        frames = aligned_frames(mean, noise, batch.tokens > 0, mask)
+        frames = self.model.search(mean, noise, batch.tokens > 0, mask)
         last = jnp.sum(batch.tokens > 0, axis=1) - 1  # [B]
         odd = batch.mask.sum(axis=1) - mask.sum(axis=1)
         return frames.at[jnp.arange(len(last)), last].add(odd.astype(jnp.int32))
@@ -197,15 +215,6 @@ class GlowTtsModel:
     def apply(self, params: Any, method: str, *args: Any) -> Any:
         """A method of the module."""
         return self.model.apply({"params": params}, *args, method=method)
-
-
-def aligned_frames(
-    mean: jax.Array, noise: jax.Array, is_phoneme: jax.Array, mask: jax.Array
-) -> jax.Array:
-    """The likeliest frames of each phoneme, i32[B, N], for N(mean, 1); without a gradient."""
-    mean, noise = jax.lax.stop_gradient((mean, noise))
-    likelihood = frame_log_likelihood(mean, jnp.zeros_like(mean), noise)
-    return monotonic_alignment(likelihood, is_phoneme, mask)
 
 
 def whole_pairs(z: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -57,6 +57,37 @@ def _align_one(log_likelihood: jax.Array, phonemes: jax.Array, frames: jax.Array
     return jnp.sum(owner[None, :] == place[:, None], axis=1).astype(jnp.int32)
 
 
+def diagonal_log_prior(phoneme_mask: jax.Array, mask: jax.Array) -> jax.Array:
+    """ln of how likely each phoneme is in each frame before anything is heard, beta-binomial.
+
+    Phoneme n of N in frame t of T, from 0: BetaBinomial(n; N - 1, t + 1, T - t), which goes along
+    the diagonal and is narrow at both ends (Shih et al. 2021, RAD-TTS; Badlani et al. 2021,
+    arXiv 2108.10447).
+
+    Args:
+      phoneme_mask: bool[B, N], real phonemes first.
+      mask: bool[B, T], real frames first.
+
+    Returns:
+      f32[B, N, T]; 0 on padding.
+    """
+    n = jnp.arange(phoneme_mask.shape[1])[None, :, None]
+    t = jnp.arange(mask.shape[1])[None, None, :]
+    last = phoneme_mask.sum(axis=1)[:, None, None] - 1
+    frames = mask.sum(axis=1)[:, None, None]
+    table = jax.scipy.special.gammaln(1.0 + jnp.arange(phoneme_mask.shape[1] + mask.shape[1]))
+
+    def log_factorial(number: jax.Array) -> jax.Array:
+        return table[jnp.maximum(number, 0)]
+
+    choose = log_factorial(last) - log_factorial(n) - log_factorial(last - n)
+    beta = log_factorial(n + t) + log_factorial(last - n + frames - 1 - t)
+    beta -= log_factorial(last + frames)
+    beta_before = log_factorial(t) + log_factorial(frames - 1 - t) - log_factorial(frames)
+    real = phoneme_mask[:, :, None] & mask[:, None, :]
+    return jnp.where(real, choose + beta - beta_before, 0.0)
+
+
 def frame_log_likelihood(mean: jax.Array, log_std: jax.Array, z: jax.Array) -> jax.Array:
     """ln N(z_t; mean_n, std_n) of each frame by each phoneme, summed over channels.
 

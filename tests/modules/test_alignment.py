@@ -2,11 +2,16 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import betabinom, norm
 
-from diffsinger_jax.modules.alignment import frame_log_likelihood, monotonic_alignment
+from diffsinger_jax.modules.alignment import (
+    diagonal_log_prior,
+    frame_log_likelihood,
+    monotonic_alignment,
+)
 
 
 def best_of_all(log_likelihood):
@@ -41,3 +46,22 @@ def test_the_likelihood_is_that_of_a_gaussian():
     z = rng.normal(size=(1, 5, 4)).astype(np.float32)
     expected = norm.logpdf(z[:, None], mean[:, :, None], np.exp(log_std)[:, :, None]).sum(-1)
     np.testing.assert_allclose(frame_log_likelihood(mean, log_std, z), expected, rtol=1e-4)
+
+
+def test_the_prior_is_beta_binomial_and_alone_goes_along_the_diagonal():
+    sizes = [(5, 20), (1, 7), (8, 30), (8, 9)]
+    phonemes = np.arange(8)[None] < np.array([n for n, _ in sizes])[:, None]
+    frames = np.arange(30)[None] < np.array([t for _, t in sizes])[:, None]
+
+    @jax.jit
+    def of(phonemes, frames):
+        prior = diagonal_log_prior(phonemes, frames)
+        return prior, monotonic_alignment(prior, phonemes, frames)
+
+    priors, found = jax.tree.map(np.asarray, of(phonemes, frames))
+    for prior, durations, (n, t) in zip(priors, found, sizes, strict=True):
+        place, number = np.arange(n)[:, None], np.arange(t)[None]
+        expected = betabinom.logpmf(place, n - 1, number + 1, t - number)
+        np.testing.assert_allclose(prior[:n, :t], expected, atol=1e-3)
+        assert not prior[n:].any() and not prior[:, t:].any()
+        np.testing.assert_allclose(np.cumsum(durations[:n]), np.arange(1, n + 1) * t / n, atol=1.01)
