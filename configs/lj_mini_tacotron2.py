@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     config.model.prenet = 64
     config.model.attention = 64
     config.model.filters = 16
+    config.model.forward = True
     config.model.postnet_layers = 2
     config.model.postnet_hidden = 128
     config.model.predictor_hidden = 128

@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.model.prenet = 256
     config.model.attention = 128
     config.model.filters = 32  # of the convolution over where attention has been
+    config.model.forward = False  # attention as the paper's; True: forward only, learnt far sooner
     config.model.postnet_layers = 4
     config.model.postnet_hidden = 512
     config.model.predictor_layers = 2

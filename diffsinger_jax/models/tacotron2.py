@@ -43,7 +43,7 @@ class Tacotron2(nn.Module):
       hidden: H of the encoder, even.
       encoder_layers, kernel_size, dropout: of its convolutions.
       reduction: frames of a step of the decoder.
-      decoder_hidden, prenet, attention, filters: see `AttentionDecoder`.
+      decoder_hidden, prenet, attention, filters, forward: see `AttentionDecoder`.
       postnet_layers, postnet_hidden: of the convolutions that correct the mel.
       predictor_layers, predictor_hidden, predictor_dropout: of pitch.
     """
@@ -66,6 +66,7 @@ class Tacotron2(nn.Module):
     predictor_layers: Annotated[int, at_least(1)]
     predictor_hidden: Annotated[int, at_least(1)]
     predictor_dropout: Annotated[float, SHARE]
+    forward: bool = False
     curves: tuple[str, ...] = ()
 
     def setup(self) -> None:
@@ -87,6 +88,7 @@ class Tacotron2(nn.Module):
             prenet=self.prenet,
             attention=self.attention,
             filters=self.filters,
+            forward=self.forward,
         )
         self.postnet = [Conv1D(self.postnet_hidden, 5) for _ in range(self.postnet_layers)]
         self.correction = Linear(self.mel_bins)

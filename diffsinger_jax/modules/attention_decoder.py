@@ -1,6 +1,7 @@
 """The decoder of Tacotron 2: frame after frame, by location-sensitive attention.
 
-Shen et al. 2018, arXiv 1712.05884; the attention is that of Chorowski et al. 2015.
+Shen et al. 2018, arXiv 1712.05884; the attention is that of Chorowski et al. 2015, and where asked
+for goes forward only: Zhang et al. 2018, arXiv 1807.06736.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PRENET_DROPOUT = 0.5
 LOCATION_KERNEL = 31
 """Phonemes over which the attention sees where it has been."""
 _NEVER = -1e9
+_LEAST = 1e-7
 
 
 class DecoderCarry(NamedTuple):
@@ -48,6 +50,7 @@ class DecoderStep(nn.Module):
       hidden: of the LSTMs.
       prenet: width of the two layers before them.
       attention, filters: of the attention, and of the convolution over where it has been.
+      forward: whether attention stays or goes on by one phoneme, see `reached`.
       feeds_back: whether it is fed its own frames, or those that are given.
     """
 
@@ -57,6 +60,7 @@ class DecoderStep(nn.Module):
     prenet: int
     attention: int
     filters: int
+    forward: bool
     feeds_back: bool
 
     @nn.compact
@@ -96,6 +100,8 @@ class DecoderStep(nn.Module):
                 + Linear(self.attention, use_bias=False, name="place")(place)
             )
         )[..., 0]
+        if self.forward:
+            energy += jnp.log(reached(carry.weights) + _LEAST)
         weights = nn.softmax(jnp.where(mask, energy, _NEVER)) * mask  # [B, N]
         context = jnp.einsum("bn,bne->be", weights, encoded)
         decoder_state, out = nn.OptimizedLSTMCell(self.hidden, name="decoder_lstm")(
@@ -125,6 +131,7 @@ class AttentionDecoder(nn.Module):
     prenet: int
     attention: int
     filters: int
+    forward: bool = False
 
     @nn.compact
     def __call__(
@@ -158,6 +165,7 @@ class AttentionDecoder(nn.Module):
             self.prenet,
             self.attention,
             self.filters,
+            self.forward,
             feeds_back=given is None,
             name="step",
         )
@@ -167,7 +175,7 @@ class AttentionDecoder(nn.Module):
             (state, state),
             (state, state),
             jnp.zeros((rows, width)),
-            nowhere,
+            nowhere.at[:, 0].set(1.0) if self.forward else nowhere,
             nowhere,
             jnp.zeros((rows, self.mel_bins)),
         )
@@ -175,6 +183,15 @@ class AttentionDecoder(nn.Module):
         given = jnp.zeros((rows, steps, self.mel_bins)) if given is None else given
         _, (frames, weights, stop) = step(carry, given, encoded, keys, mask)
         return frames.reshape(rows, -1, self.mel_bins), weights, stop
+
+
+def reached(weights: jax.Array) -> jax.Array:
+    """Where attention f32[B, N] may be a step later: where it was, or one phoneme on.
+
+    Forward attention is a_s(n) ~ (a_{s-1}(n) + a_{s-1}(n - 1)) softmax(energy)_n, from a_0 on the
+    first phoneme (Zhang et al. 2018, arXiv 1807.06736, eq. 8).
+    """
+    return weights + jnp.pad(weights, ((0, 0), (1, 0)))[:, :-1]
 
 
 def attention_frames(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from diffsinger_jax.engine.losses import Losses, LossFn, row_keys
 from diffsinger_jax.engine.metrics import Mean
 from diffsinger_jax.engine.state import Params
-from diffsinger_jax.models.glow_tts import GlowTTS, GlowTtsModel, aligned_frames, whole_pairs
+from diffsinger_jax.models.glow_tts import GlowTTS, GlowTtsModel, whole_pairs
 from diffsinger_jax.models.tacotron2 import Tacotron2, Tacotron2Model, shown_steps
 from diffsinger_jax.modules.attention_decoder import attention_frames
 from diffsinger_jax.modules.length_regulator import expand_to_frames, phoneme_of_frames
@@ -21,6 +22,8 @@ from diffsinger_jax.types import Batch
 
 GUIDE_WIDTH = 0.2
 """How far attention may be from the diagonal, as a share (Tachibana et al. 2017, eq. 14)."""
+STOP_WEIGHT = 5.0
+"""Of a last step beside each of the others, which are hundreds; ESPnet's `bce_pos_weight`."""
 
 
 def glow_tts_loss(acoustic: GlowTtsModel, weights: Mapping[str, float]) -> LossFn:
@@ -39,7 +42,7 @@ def glow_tts_loss(acoustic: GlowTtsModel, weights: Mapping[str, float]) -> LossF
         z, mask = whole_pairs(acoustic.scaling.scale(batch.mel), batch.mask)
         encoded, mean = call("encode", 0, batch)
         noise, log_det = acoustic.apply(params, "to_noise", z, mask)
-        frames = aligned_frames(mean, noise, is_phoneme, mask)
+        frames = model.search(mean, noise, is_phoneme, mask)
         mel2ph = phoneme_of_frames(frames, mask)
         away = noise - expand_to_frames(mean, mel2ph)
         surprise = 0.5 * (away**2 + jnp.log(2.0 * jnp.pi)) * mask[..., None]
@@ -59,7 +62,8 @@ def tacotron2_loss(acoustic: Tacotron2Model, weights: Mapping[str, float]) -> Lo
     """Mel before and after the post-net, stop token, diagonal attention, pitch where it looks.
 
     As `alignment`, which has no weight, the mean distance of the boundaries of its attention from
-    the corpus's in frames.
+    the corpus's in frames. The attention off the diagonal is summed over phonemes and averaged over
+    steps: its mean over both, N times less, is too little to move it.
     """
     model, reduction = acoustic.model, acoustic.model.reduction
 
@@ -78,12 +82,12 @@ def tacotron2_loss(acoustic: Tacotron2Model, weights: Mapping[str, float]) -> Lo
         frames = reduction * attention_frames(looked, is_phoneme, step_mask)
         mel2ph = phoneme_of_frames(frames, batch.mask)
         last = step_mask & ~jnp.pad(step_mask, ((0, 0), (0, 1)))[:, 1:]
-        entropy = jnp.logaddexp(0.0, stop) - stop * last
-        pairs = step_mask[:, :, None] & is_phoneme[:, None, :]
+        entropy = jnp.where(last, STOP_WEIGHT * nn.softplus(-stop), nn.softplus(stop))
+        off = jnp.sum(looks * off_diagonal(step_mask, is_phoneme), axis=2)
         return {
             "mel": Mean.of(error, mask[..., None]),
             "stop": Mean.of(entropy, step_mask),
-            "diagonal": Mean.of(looks * off_diagonal(step_mask, is_phoneme), pairs),
+            "diagonal": Mean.of(off, step_mask),
             **_pitch_losses(call("predict_pitch", 3, encoded, mel2ph), batch, batch.mask),
             "alignment": alignment_error(frames, batch),
         }

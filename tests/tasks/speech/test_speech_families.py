@@ -15,14 +15,14 @@ from diffsinger_jax.models.tacotron2 import shown_steps
 from diffsinger_jax.modules.attention_decoder import attention_frames, warp_frames
 from diffsinger_jax.modules.length_regulator import phoneme_of_frames
 from diffsinger_jax.tasks.speech.config import speech_config
-from diffsinger_jax.tasks.speech.losses import LOSSES
+from diffsinger_jax.tasks.speech.losses import LOSSES, off_diagonal
 from diffsinger_jax.tasks.speech.task import make_voice, train_speech
 from diffsinger_jax.voices.voice import load_diffsinger, load_voice, save_voice
 
 PREDICTOR = dict(predictor_layers=1, predictor_hidden=8, predictor_dropout=0.1)
 GLOW_TTS = dict(
     **dict(hidden=8, encoder_layers=1, heads=1, kernel_size=3, dropout=0.1, **PREDICTOR),
-    **dict(flow_blocks=1, flow_hidden=8, flow_layers=1, flow_kernel_size=3),
+    **dict(flow_blocks=1, flow_hidden=8, flow_layers=1, flow_kernel_size=3, alignment_prior=0.1),
 )
 TACOTRON2 = dict(
     **dict(hidden=8, encoder_layers=1, kernel_size=3, dropout=0.1, reduction=2, **PREDICTOR),
@@ -107,8 +107,15 @@ def test_a_phoneme_lasts_as_long_as_it_is_looked_at():
     np.testing.assert_array_equal(steps, [[2, 1, 3]])
 
 
+def test_attention_is_guided_along_the_diagonal():
+    steps, phonemes = jnp.arange(9)[None] < 8, jnp.arange(5)[None] < 4
+    off = np.asarray(off_diagonal(steps, phonemes))[0, :8, :4]
+    apart = np.arange(8)[:, None] / 8 - np.arange(4)[None] / 4
+    np.testing.assert_allclose(off, 1 - np.exp(-(apart**2) / (2 * 0.2**2)), atol=1e-6)
+
+
 def test_tacotron_2_is_heard_until_it_says_stop():
-    acoustic = build_acoustic("tacotron2", TACOTRON2, {}, "", INFO)
+    acoustic = build_acoustic("tacotron2", {**TACOTRON2, "forward": True}, {}, "", INFO)
     params, batch = random_params(acoustic), random_batch(rows=2, phonemes=7)
     keys = jax.random.split(jax.random.key(0), 2)
     spoken = jax.jit(lambda p: acoustic.speak(p, batch, keys))
@@ -122,6 +129,11 @@ def test_tacotron_2_is_heard_until_it_says_stop():
         np.testing.assert_array_equal(found.steps, expected)  # a step for each phoneme, or most
         np.testing.assert_array_equal(found.frames.sum(axis=1), 2 * found.steps)
         assert not np.any(found.frames[batch.tokens == 0])
+    weights = np.asarray(found.weights)
+    step, phoneme = np.indices(weights.shape[1:])
+    np.testing.assert_allclose(weights.sum(axis=2), 1.0, atol=1e-5)
+    assert (weights[:, phoneme > step + 1] < 1e-4).all()  # it stays, or goes on by one
+    assert (weights[:, phoneme == step + 1] > 0).any()
 
 
 def test_a_voice_of_a_family_is_read_again_and_speaks(family, tmp_path):
