@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
     openvpi_acoustic.lynxnet2(config.model, channels=192, layers=4)
     rectified_flow(config)
     config.sampling.steps = 5
+    config.denoiser.t_below = 1.0  # so that it can start from noise alone, too
 
     config.buckets = 2
     config.stop_after_minutes = 60.0

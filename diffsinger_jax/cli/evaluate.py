@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diffsinger_jax.cli.number_flags import depth
 from diffsinger_jax.errors import InputError
 
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--recordings", type=Path, help="folder of the sound files the corpus was prepared from"
     )
     parser.add_argument(
-        "--k_step", type=int, nargs="+", help="where shallow diffusion starts, several to compare"
+        "--k_step", type=depth, nargs="+", help="where shallow diffusion starts, several to compare"
     )
     parser.add_argument(
         "--temperature", type=float, nargs="+", help="factors on the noise; the voice's own"

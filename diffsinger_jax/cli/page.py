@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffsinger_jax import resources
+from diffsinger_jax.cli.number_flags import depth
 from diffsinger_jax.errors import InputError
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--html", type=Path, required=True, help="folder for the page")
     parser.add_argument(
-        "--k_step", type=int, nargs="+", help="where sampling starts; the voice's own and 0"
+        "--k_step", type=depth, nargs="+", help="where sampling starts; the voice's own and 0"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

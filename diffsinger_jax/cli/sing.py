@@ -15,6 +15,7 @@ from pathlib import Path
 
 from diffsinger_jax import resources
 from diffsinger_jax.cli import control_flags, runtime, score_flags
+from diffsinger_jax.cli.number_flags import depth
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.qualities import METHODS, QUALITIES
 
@@ -128,7 +129,7 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument(
         "--k_step",
-        type=_depth,
+        type=depth,
         metavar="K",
         help="where sampling starts: a number of a diffusion's steps, 1 - t of a flow",
     )
@@ -383,12 +384,6 @@ def _at_least(least: int):
     return parse
 
 
-def _depth(text: str) -> int | float:
-    if not 0 <= (value := float(text)) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 on")
-    return int(value) if value == int(value) else value
-
-
 def _positive(text: str) -> float:
     if not 0 < (value := float(text)) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
@@ -401,4 +396,4 @@ def _semitones(text: str) -> float:
     return value
 
 
-_positive.__name__ = _semitones.__name__ = _depth.__name__ = "number"
+_positive.__name__ = _semitones.__name__ = "number"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from diffsinger_jax.cli import runtime
+from diffsinger_jax.cli.number_flags import depth
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.voices.qualities import METHODS, QUALITIES
 
@@ -48,7 +49,7 @@ def parse_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the noise; 0 unless given")
     parser.add_argument("--quality", choices=QUALITIES, help="faster or more exact")
     parser.add_argument("--method", choices=METHODS, help="sampler")
-    parser.add_argument("--k_step", type=int, metavar="K", help="where sampling starts")
+    parser.add_argument("--k_step", type=depth, metavar="K", help="where sampling starts")
     parser.add_argument("--steps", type=int, help="sampling steps from there")
     flags = parser.parse_args(arguments)
     flags.out = flags.out or ("-" if flags.stream else "speech.wav")

@@ -108,6 +108,11 @@ def find_boundary(
     """
     workdir = workdir.absolute()
     config = read_config(workdir)
+    if config.process == "velocity":
+        raise InputError(
+            f"{workdir} trains a flow, which has no step K: all ways search the steps of a "
+            "diffusion; compare starts by diffsinger-jax evaluate --split validation --k_step 0.4 1"
+        )
     if corpus is not None:
         config = dataclasses.replace(config, corpus=corpus)
     run = open_run(config, Workdir(workdir))

@@ -169,7 +169,10 @@ def _settings(voice: Singer, options: Options) -> tuple[list[float], list[float]
     asked = [*shallow, whole] if options.k_steps is None else options.k_steps
     k_steps = sorted(set(asked)) if whole else []  # a voice without diffusion has its mel alone
     if wrong := [k for k in k_steps if not 0 < k <= whole]:
-        raise InputError(f"--k_step takes numbers from 1 to {whole} for this voice, got {wrong[0]}")
+        raise InputError(
+            f"--k_step is {wrong[0]}, expected above 0 and at most {whole}, where this voice has "
+            "noise alone"
+        )
     return k_steps, list(options.temperatures or [voice.sampling.temperature])
 
 

@@ -5,10 +5,11 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from diffsinger_jax.configs import tiny
+from diffsinger_jax.configs import flow_pjs_small, tiny
 from random_batches import random_batch
 
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation.boundary import find_boundary
 from diffsinger_jax.tasks.acoustic.task import train_voice
 
 STEPS = 4
@@ -73,3 +74,10 @@ def test_without_an_auxiliary_mel_it_sings_from_noise(config, tmp_path):
 def test_there_is_no_stage_of_an_auxiliary_mel(config, tmp_path):
     with pytest.raises(InputError, match="no stage auxiliary with config.model.auxiliary"):
         train_voice(config, tmp_path, "auxiliary")
+
+
+def test_a_flow_has_no_step_that_the_boundary_could_be(tmp_path):
+    kept = flow_pjs_small.get_config().to_json_best_effort()
+    (tmp_path / "config.json").write_text(kept)
+    with pytest.raises(InputError, match="trains a flow, which has no step K"):
+        find_boundary(tmp_path)
