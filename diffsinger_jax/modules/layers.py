@@ -32,7 +32,37 @@ def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
 NORM_EPSILON = 1e-5
 """Of layer norms, in the transformer and in the trunks."""
 
-GATES = {"swiglu": nn.silu, "atanglu": jnp.arctan}
+ARCTAN = (
+    *(0.9999999817886541, -0.33333036709275443, 0.19991872028912389, -0.14197797792604977),
+    *(0.10618370631313427, -0.07456854814158088, 0.04213762345019933, -0.015731249036827034),
+    0.002766283480395766,
+)
+"""arctan(s) / s on [0, 1] as a polynomial of s^2, interpolated at the Chebyshev points."""
+
+
+@jax.custom_jvp
+def arctan(x: jax.Array) -> jax.Array:
+    """The arc tangent of any array, within 2e-7; on CPUs 40 times faster than XLA's own."""
+    wide = x.astype(jnp.float32)
+    size = jnp.abs(wide)
+    small = jnp.where(size > 1.0, 1.0 / size, size)
+    powers = jnp.full_like(small, ARCTAN[-1])
+    for coefficient in ARCTAN[-2::-1]:
+        powers = powers * small * small + coefficient
+    angle = small * powers
+    angle = jnp.where(size > 1.0, np.float32(np.pi / 2) - angle, angle)
+    return jnp.copysign(angle, wide).astype(x.dtype)
+
+
+@arctan.defjvp
+def _arctan_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    return arctan(x), dx / (1.0 + x * x)
+
+
+GATES = {"swiglu": nn.silu, "atanglu": arctan}
 """What a gated linear unit multiplies with, of its second half (Shazeer 2020, GLU variants)."""
 
 
@@ -158,15 +188,71 @@ class DepthwiseConv(nn.Module):
         )
 
 
+TIME_BLOCK = 16
+"""Frames that the gradient of a depthwise kernel on a CPU takes at once: what fits into its caches
+and its compiler's patience."""
+
+
+@jax.custom_vjp
 def depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """y_t = sum_i kernel_i x_{t + i - K // 2}: x [B, T, C], kernel [K, C] -> [B, T, C]."""
     size, frames = kernel.shape[0], x.shape[1]
-    padded = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
+    padded = _surrounded(x, size)
     taps = (
         jax.lax.slice_in_dim(padded, i, i + frames, axis=1) * kernel[i][None, None, :]
         for i in range(size)
     )
     return functools.reduce(operator.add, taps)
+
+
+def _surrounded(x: jax.Array, size: int) -> jax.Array:
+    """[B, T, C] -> [B, T + K - 1, C], zeros on both sides."""
+    return jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
+
+
+def _depthwise_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
+    return depthwise(x, kernel), (x, kernel)
+
+
+def _depthwise_backward(kept: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The gradients of x, a convolution again, and of the kernel, a correlation with x."""
+    x, kernel = kept
+    of_kernel = jax.lax.platform_dependent(
+        x,
+        gradient,
+        cpu=functools.partial(_correlate_blocks, kernel.shape[0]),
+        default=functools.partial(_correlate, kernel.shape[0]),
+    )
+    return depthwise(gradient, kernel[::-1]), of_kernel.astype(kernel.dtype)
+
+
+depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def _correlate(size: int, x: jax.Array, y: jax.Array) -> jax.Array:
+    """sum_{b, t} x_{t + i - K // 2} y_t for each tap i: f32[K, C]."""
+    padded, frames = _surrounded(x, size), x.shape[1]
+    taps = (jax.lax.slice_in_dim(padded, i, i + frames, axis=1) * y for i in range(size))
+    return jnp.stack([tap.astype(jnp.float32).sum(axis=(0, 1)) for tap in taps])
+
+
+def _correlate_blocks(size: int, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The same, one block of frames after the other, so that what is summed stays in the cache."""
+    blocks = -(-x.shape[1] // TIME_BLOCK)
+    behind = blocks * TIME_BLOCK - x.shape[1]
+    x, y = (jnp.pad(z.astype(jnp.float32), ((0, 0), (0, behind), (0, 0))) for z in (x, y))
+    padded = _surrounded(x, size)
+
+    def add(block: jax.Array, found: jax.Array) -> jax.Array:
+        at = block * TIME_BLOCK
+        near = jax.lax.dynamic_slice_in_dim(padded, at, TIME_BLOCK + size - 1, axis=1)
+        here = jax.lax.dynamic_slice_in_dim(y, at, TIME_BLOCK, axis=1)
+        for frame in range(TIME_BLOCK):
+            found += near[:, frame : frame + size] * here[:, frame : frame + 1]
+        return found
+
+    start = jnp.zeros((x.shape[0], size, x.shape[2]), jnp.float32)
+    return jax.lax.fori_loop(0, blocks, add, start).sum(axis=0)
 
 
 class PReLU(nn.Module):

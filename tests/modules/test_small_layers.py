@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from jax import export
 
+from diffsinger_jax.modules import layers
 from diffsinger_jax.modules.dilated import convolve, im2col, winograd
-from diffsinger_jax.modules.layers import Conv1D, DepthwiseConv, sinusoidal_positions
+from diffsinger_jax.modules.layers import (
+    Conv1D,
+    DepthwiseConv,
+    arctan,
+    depthwise,
+    sinusoidal_positions,
+)
 from diffsinger_jax.modules.length_regulator import expand_to_frames, segment_sum
 
 ALL = ("cpu", "cuda", "tpu")
@@ -45,6 +52,36 @@ def test_depthwise_convolution_is_a_convolution_of_each_channel(frames):
         feature_group_count=7,
     )
     np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [35, 3])
+def test_gradients_of_a_depthwise_convolution_are_those_of_a_convolution(frames):
+    def plain(x, kernel):
+        kernel = kernel[:, None, :]
+        layout = ("NWC", "WIO", "NWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1,), "SAME", None, None, layout, 7)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, y = (jax.random.normal(key, (2, frames, 7)) for key in keys[:2])
+    kernel = jax.random.normal(keys[2], (5, 7))
+    ours, expected = (jax.vjp(form, x, kernel)[1](y) for form in (depthwise, plain))
+    for found, wanted in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    elsewhere = layers._correlate(5, x, y)  # what other machines than CPUs compute
+    np.testing.assert_allclose(elsewhere, expected[1], atol=1e-5)
+
+
+def test_arctan_is_numpys_and_so_is_its_slope():
+    x = np.concatenate([np.linspace(-9, 9, 4001), np.logspace(-38, 38, 999)]).astype("f4")
+    x = np.concatenate([x, [-0.0, np.inf, -np.inf]]).astype("f4")
+    found, slope = jax.jit(lambda x: jax.jvp(arctan, (x,), (jnp.ones_like(x),)))(x)
+    np.testing.assert_allclose(found, np.arctan(x.astype("f8")), atol=2e-7, rtol=3e-7)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(x))
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(slope, 1 / (1 + x.astype("f8") ** 2), rtol=1e-6, atol=1e-37)
+    half = jnp.asarray([0.5, -3.0], jnp.bfloat16)
+    assert arctan(half).dtype == jnp.bfloat16
+    np.testing.assert_allclose(arctan(half).astype("f4"), np.arctan([0.5, -3.0]), rtol=4e-3)
 
 
 @pytest.mark.parametrize("form", [im2col, winograd, convolve])
