@@ -29,9 +29,12 @@ from diffsinger_jax.voices.sampling import resolve_sampling, sampling_to_dict
 from diffsinger_jax.voices.voice import VOICE_FILE, Voice
 
 K_STEPS = (0, 5, 10, 25, 50)
+"""Of a diffusion: where sampling may start."""
+DEPTHS = (0.0, 0.2, 0.3, 0.4, 0.6)
+"""The same of a flow, 1 - t."""
 TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 MOST_STEPS = 20
-"""A sampler takes at most so many of the k steps."""
+"""Of a diffusion the sampler takes at most so many of the k steps; of a flow, the voice's own."""
 
 
 def default_criterion() -> str:
@@ -77,7 +80,7 @@ def search(
     *,
     split: str = "validation",
     criterion: str | None = None,
-    k_steps: Sequence[int] = K_STEPS,
+    k_steps: Sequence[float] | None = None,
     temperatures: Sequence[float] = TEMPERATURES,
     frames_per_batch: int = 4096,
 ) -> tuple[Sampling, dict[str, Row]]:
@@ -87,7 +90,7 @@ def search(
       corpus: numbered as the voice is.
       criterion: a name in `CRITERIA`; None for `default_criterion`.
       k_steps: where sampling starts, 0 for no diffusion; those beyond the voice's schedule are
-        left out.
+        left out. None for `K_STEPS`, or the `DEPTHS` of a flow.
 
     Returns:
       The chosen setting, and a row of measures for each setting and for the auxiliary mel.
@@ -97,7 +100,8 @@ def search(
     """
     criterion = criterion or default_criterion()
     examples = list(corpus.source(split))
-    longest = voice.path.depth
+    longest, discrete = voice.path.depth, voice.path.discrete
+    k_steps = k_steps or (K_STEPS if discrete else DEPTHS)
     if not (possible := [k for k in k_steps if 0 <= k <= longest]):
         raise InputError(f"k is 0 to {longest} for this voice, got {', '.join(map(str, k_steps))}")
     measure = functools.partial(
@@ -112,9 +116,8 @@ def search(
     rows: dict[str, Row] = {"auxiliary mel": auxiliary}
     measured = {without: auxiliary} if 0 in possible else {}
     for k_step, temperature in itertools.product([k for k in possible if k], temperatures):
-        setting = resolve_sampling(
-            voice, k_step=k_step, steps=min(int(k_step), MOST_STEPS), temperature=temperature
-        )
+        steps = min(int(k_step), MOST_STEPS) if discrete else voice.sampling.steps
+        setting = resolve_sampling(voice, k_step=k_step, steps=steps, temperature=temperature)
         row = measure(setting)
         name = f"k={k_step} temperature={temperature:g}"
         measured[setting] = rows[name] = row

@@ -62,7 +62,7 @@ def _arctan_jvp(
     return arctan(x), dx / (1.0 + x * x)
 
 
-GATES = {"swiglu": nn.silu, "atanglu": arctan}
+GATES: Mapping[str, Callable[[jax.Array], jax.Array]] = {"swiglu": nn.silu, "atanglu": arctan}
 """What a gated linear unit multiplies with, of its second half (Shazeer 2020, GLU variants)."""
 
 

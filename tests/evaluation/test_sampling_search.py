@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diffsinger_jax.diffusion.processes import straight_path
 from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.errors import InputError
@@ -71,6 +72,21 @@ def test_neither_the_blurred_nor_the_noisy_setting_is_chosen(errors, expected):
     setting, rows = search(Voice(errors), Corpus(), k_steps=(0, 5, 40, 80), temperatures=(0.4, 1))
     assert {name: getattr(setting, name) for name in expected} == expected
     assert "auxiliary mel" in rows and len(rows) == 1 + 2 * 2  # k = 80 is beyond the schedule
+
+
+def test_a_flow_is_tried_from_shares_of_its_path(monkeypatch):
+    voice = Voice(0.0)
+    voice.path, voice.sampling = straight_path(), Sampling(0.6, 7, "euler")
+    tried = []
+
+    def remembered(voice, examples, sampling, **how):
+        tried.append(sampling)
+        return {"nsim": 0.7, "modulation_distance": 1.0 + sampling.k_step}
+
+    monkeypatch.setattr(sampling_search, "measure_mels", remembered)
+    setting, _ = search(voice, Corpus(), temperatures=(1.0,))
+    assert [s.k_step for s in tried] == list(sampling_search.DEPTHS)
+    assert {s.steps for s in tried[1:]} == {7} and setting.k_step == 0
 
 
 def test_no_audible_noise_then_the_least_modulation_distance():
