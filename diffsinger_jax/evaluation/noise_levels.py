@@ -19,8 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffsinger_jax.diffusion.field import GaussianField, field_of_covariances
+from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.places import same_places
 from diffsinger_jax.diffusion.processes import PROCESSES
+from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.engine.losses import row_noise
 from diffsinger_jax.engine.sharding import data_mesh
 from diffsinger_jax.engine.state import Params
@@ -36,7 +38,8 @@ from diffsinger_jax.types import Batch
 from diffsinger_jax.voices.voice import Voice
 
 TIMES = (0, 2, 5, 10, 20, 40, 99)
-"""Of a schedule of 100 steps; levels of other paths are theirs at the same shares of the depth."""
+"""Of a schedule of 100 steps; of others those at the same shares of the depth, of a flow those with
+as much noise as DiffSinger's schedule has there."""
 SHAPES = 2
 """Buckets: compiling a shape costs more than some padding."""
 BINS_ALONE, FIELD = "filter along time, each bin", "filter along time and bins"
@@ -62,7 +65,7 @@ class NoiseLevels(NamedTuple):
         """As markdown: a column for each level."""
         columns = zip(self.times, self.noise, strict=True)
         lines = [
-            ["t (noise over signal)", *(f"{t:g} ({noise:.2g})" for t, noise in columns)],
+            ["t (noise over signal)", *(f"{t:.3g} ({noise:.2g})" for t, noise in columns)],
             *([name, *(f"{x:.3f}" for x in row)] for name, row in self.rows.items()),
         ]
         lines.insert(1, ["---", *("--:" for _ in self.times)])
@@ -87,13 +90,13 @@ def measure_noise_levels(
       times: of a path with a depth of 100.
 
     Raises:
-      InputError: if the voice's process does not start from the auxiliary mel.
+      InputError: if the voice has no auxiliary mel.
     """
     acoustic, params = voice.acoustic, dict(voice.params)
-    if not PROCESSES[acoustic.process].uses_prior:
+    if acoustic.model.auxiliary == "none":
         raise InputError(
-            f"the voice {voice.name} has the process {acoustic.process}, whose estimates do not "
-            "start from the auxiliary mel; give a voice with another process, as residual or field"
+            f"the voice {voice.name} has no auxiliary mel, which errors are measured around; give "
+            "a voice that has one"
         )
     sums = measure_residuals(
         acoustic, params, corpus, data_mesh(), frames_per_batch=frames_per_batch, split=split
@@ -104,8 +107,7 @@ def measure_noise_levels(
         name: GaussianField(*map(jnp.asarray, field_of_covariances(c, np.ones(1))))
         for name, c in ((BINS_ALONE, covariances * np.eye(len(variance))), (FIELD, covariances))
     }
-    depth = acoustic.path.depth
-    levels = np.sort(acoustic.path.at_depth((np.asarray(times) + 1) * depth / 100))
+    levels = _levels(acoustic.path, np.asarray(times))
     noise = np.asarray(acoustic.path.sigma(levels) / acoustic.path.alpha(levels), np.float64)
     scale = np.asarray(params["prior_scale"], np.float64)
 
@@ -125,9 +127,20 @@ def measure_noise_levels(
         **{
             name: (total[name] / frames / pointwise).mean(axis=1)
             for name in (BINS_ALONE, FIELD, UNTRAINED, DENOISER)
+            if name in total
         },
     }
     return NoiseLevels(levels, noise, rows, float((variance / scale**2).mean()))
+
+
+def _levels(path: Path, times: np.ndarray) -> np.ndarray:
+    """Times of a path, from the least noise on, for times of a schedule of 100 steps."""
+    if path.discrete:
+        return path.at_depth((np.sort(times) + 1) * path.depth / 100)
+    alpha, sigma = linear_schedule(100).path.on_host(np.sort(times))
+    depths = path.depth * np.linspace(0.0, 1.0, 10_001)[1:-1]
+    mine_alpha, mine_sigma = path.on_host(path.at_depth(depths))
+    return path.at_depth(np.interp(np.log(sigma / alpha), np.log(mine_sigma / mine_alpha), depths))
 
 
 def _batches(corpus: MixedCorpus, split: str, frames_per_batch: int) -> Iterator[Batch]:
@@ -152,7 +165,7 @@ def _squared_errors(
     """Estimate -> f32[n, M], sums over real frames of its squared error at each level."""
     cond, prior = denoiser_inputs(acoustic.model, acoustic.scaling, params, batch)
     process, z = acoustic.make_process(params), acoustic.scaling.scale(batch.mel)
-    predict_x0 = acoustic.predictor(params, batch, cond, prior, levels)
+    predict_x0 = acoustic.predictor(params, batch, cond, prior, np.sort(levels))
     rows = jnp.arange(len(batch.mask))
 
     def at(place: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
@@ -164,7 +177,8 @@ def _squared_errors(
         noisy, noise2 = x_t / alpha - prior, (sigma / alpha) ** 2
         same = same_places(prior)
         estimates = {name: prior + f.estimate(noisy, noise2, same) for name, f in fields.items()}
-        estimates[UNTRAINED] = process.x0(jnp.zeros_like(z), x_t, t, prior)
+        if PROCESSES[acoustic.process].uses_prior:
+            estimates[UNTRAINED] = process.x0(jnp.zeros_like(z), x_t, t, prior)
         estimates[DENOISER] = predict_x0(x_t, t)
         return {
             name: (masked(estimate - z, batch.mask) ** 2).sum(axis=(0, 1))

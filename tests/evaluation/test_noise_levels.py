@@ -10,8 +10,11 @@ import pytest
 from random_batches import INFO, random_example, random_params, small_acoustic_model
 
 from diffsinger_jax.diffusion.field import FREQUENCIES, GROUPS, PERIOD
+from diffsinger_jax.diffusion.processes import straight_path
 from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.diffusion.schedule import linear_schedule
 from diffsinger_jax.errors import InputError
+from diffsinger_jax.evaluation import noise_levels
 from diffsinger_jax.evaluation.noise_levels import (
     BINS_ALONE,
     DENOISER,
@@ -97,8 +100,32 @@ def test_the_table_has_a_column_for_each_level(measured):
     assert "| 5 (0.099) | 20 (0.37) | 60 " in head
 
 
-def test_a_process_without_the_auxiliary_mel_is_refused():
-    acoustic = small_acoustic_model(process="eps")
+def test_levels_of_a_flow_have_the_noise_of_the_schedules():
+    noise = {}
+    for path in (linear_schedule(100).path, straight_path()):
+        alpha, sigma = path.on_host(noise_levels._levels(path, np.asarray([40, 0, 99])))
+        noise[path.discrete] = sigma / alpha
+    np.testing.assert_allclose(noise[False], noise[True], rtol=2e-3)
+    assert np.all(np.diff(noise[True]) > 0)
+
+
+def test_a_flow_is_measured(measured):
+    """With a velocity of 0 the estimate is x_t itself, whose error is known."""
+    acoustic = small_acoustic_model(process="velocity", schedule={"name": "straight"})
+    params = random_params(acoustic)
+    head = params["denoiser"]["head"]["dense"]
+    params["denoiser"]["head"]["dense"] = jax.tree.map(jnp.zeros_like, head)
+    params["prior_scale"] = jnp.sqrt(jnp.asarray(VARIANCE, jnp.float32))
+    voice = types.SimpleNamespace(name="made up", acoustic=acoustic, params=params)
+    found = measure_noise_levels(voice, Corpus(acoustic, params, np.eye(BINS)), times=(5, 40))
+    assert UNTRAINED not in found.rows and found.noise[0] < found.noise[1]
+    np.testing.assert_allclose(found.noise[0], measured.noise[0], rtol=1e-2)
+    assert np.all(found.rows[BINS_ALONE] < 0.95)
+    assert np.all(found.rows[DENOISER] > found.rows[BINS_ALONE])
+
+
+def test_a_voice_without_an_auxiliary_mel_is_refused():
+    acoustic = types.SimpleNamespace(model=types.SimpleNamespace(auxiliary="none"))
     voice = types.SimpleNamespace(name="made up", acoustic=acoustic, params={})
-    with pytest.raises(InputError, match="made up has the process eps"):
+    with pytest.raises(InputError, match="made up has no auxiliary mel"):
         measure_noise_levels(voice, None)
