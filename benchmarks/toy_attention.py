@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,13 @@ GLOW_TTS = dict(
     flow_hidden=16,
     flow_layers=1,
     flow_kernel_size=3,
+    search="mel",
     alignment_prior=1.0,
     **PREDICTOR,
 )
 WEIGHTS = {
     "tacotron2": {"mel": 1.0, "stop": 1.0, "diagonal": 1.0},
-    "glow_tts": {"likelihood": 1.0, "duration": 1.0},
+    "glow_tts": {"likelihood": 1.0, "search": 1.0, "duration": 1.0},
 }
 
 
@@ -134,9 +135,9 @@ def aligned_row(params: Any, acoustic: Any, batch: Batch) -> dict[str, Any]:
     }
 
 
-TOYS = {
+TOYS: Mapping[str, tuple[Mapping[str, Any], Sequence[int], Callable[..., dict[str, Any]]]] = {
     "tacotron2": (TACOTRON2, (FRAMES,), spoken_row),
-    "glow_tts": (GLOW_TTS, tuple(range(1, 8)), aligned_row),
+    "glow_tts": (GLOW_TTS, range(1, 8), aligned_row),
 }
 
 

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    weights = {"likelihood": 1.0, "duration": 1.0, "pitch": 0.1, "voicing": 0.1}
+    weights = {"likelihood": 1.0, "search": 1.0, "duration": 1.0, "pitch": 0.1, "voicing": 0.1}
     config = speech("glow_tts", weights)
     config.model.hidden = 192  # H
     config.model.encoder_layers = 6
@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.model.flow_hidden = 192
     config.model.flow_layers = 4
     config.model.flow_kernel_size = 5
+    config.model.search = "latent"  # what aligns: as in the paper the flow's output, or the "mel"
     config.model.alignment_prior = 0.0  # of the diagonal in the search; the paper's has none
     return config
 

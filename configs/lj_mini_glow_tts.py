@@ -13,5 +13,6 @@ def get_config() -> ConfigDict:
     config.model.flow_blocks = 6
     config.model.flow_hidden = 96
     config.model.flow_layers = 3
+    config.model.search = "mel"
     config.model.alignment_prior = 1.0
     return config

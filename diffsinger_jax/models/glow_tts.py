@@ -24,17 +24,44 @@ from diffsinger_jax.modules.alignment import (
     monotonic_alignment,
 )
 from diffsinger_jax.modules.flow_decoder import SQUEEZED, FlowDecoder
-from diffsinger_jax.modules.layers import Linear
+from diffsinger_jax.modules.layers import Embed, Linear
 from diffsinger_jax.modules.length_regulator import expand_to_frames
 from diffsinger_jax.modules.predictors import DurationPredictor
 from diffsinger_jax.modules.reference_pitch import FramePitchPredictor
 from diffsinger_jax.modules.score_encoder import ScoreEncoder
 from diffsinger_jax.pitch import midi_to_hz
-from diffsinger_jax.ranges import ODD, SHARE, at_least
+from diffsinger_jax.ranges import ODD, SHARE, at_least, one_of
 from diffsinger_jax.types import Batch, CorpusInfo
 
 SPREAD = 3.0
 """Mels in [-1, 1] are multiplied by it: the flow begins as the identity, its data about N(0, 1)."""
+
+SEARCHES = ("latent", "mel")
+"""What monotonic alignment search compares with phonemes."""
+
+
+class MelMeans(nn.Module):
+    """The mean mel of each phoneme, whatever is around it: what a search in mels compares with.
+
+    A flow makes white noise of mels sooner than its phonemes have means, and where they do not
+    differ nothing aligns. Mels themselves align as those of hidden Markov models do, apart from
+    what is learnt on the alignment (Badlani et al. 2021, arXiv 2108.10447, section 2).
+
+    Attributes:
+      phonemes: padding not counted.
+      mel_bins: M.
+      hidden: of the vectors that a matrix turns into means; a table of means would learn slowly.
+    """
+
+    phonemes: int
+    mel_bins: int
+    hidden: int
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """i32[B, N] -> f32[B, N, M] of mels times `SPREAD`; all alike at first."""
+        x = Embed(self.phonemes + 1, self.hidden, padded=True)(tokens) * self.hidden**0.5
+        return Linear(self.mel_bins, kernel_init=nn.initializers.zeros)(x)
 
 
 class GlowTTS(nn.Module):
@@ -47,6 +74,8 @@ class GlowTTS(nn.Module):
       encoder_layers, heads, kernel_size, dropout: of its FFT blocks.
       predictor_layers, predictor_hidden, predictor_dropout: of durations and pitch.
       flow_blocks, flow_hidden, flow_layers, flow_kernel_size: see `FlowDecoder`.
+      search: what the search compares with phonemes, "latent", the flow's output, or "mel": see
+        `MelMeans`.
       alignment_prior: factor on the `diagonal_log_prior` that the search adds to likelihoods; 0 for
         the paper's search, which needs many steps to leave the alignment that it begins with.
     """
@@ -67,6 +96,7 @@ class GlowTTS(nn.Module):
     flow_hidden: Annotated[int, at_least(1)]
     flow_layers: Annotated[int, at_least(1)]
     flow_kernel_size: Annotated[int, ODD]
+    search: Annotated[str, one_of(SEARCHES)] = "latent"
     alignment_prior: Annotated[float, at_least(0)] = 0.0
     curves: tuple[str, ...] = ()
 
@@ -85,6 +115,8 @@ class GlowTTS(nn.Module):
         )
         # All alike at first: random means are as likely as they are short, and those win.
         self.mean = Linear(self.mel_bins, kernel_init=nn.initializers.zeros)
+        if self.search == "mel":
+            self.mel_means = MelMeans(self.phonemes, self.mel_bins, self.hidden)
         predictor: dict[str, Any] = dict(
             layers=self.predictor_layers,
             hidden=self.predictor_hidden,
@@ -104,6 +136,20 @@ class GlowTTS(nn.Module):
         """Each phoneme f32[B, N, H], and the mean of its frames f32[B, N, M]."""
         encoded = self.encoder(batch, train=train)
         return encoded, self.mean(encoded)
+
+    def compared(
+        self, batch: Batch, mean: jax.Array, z: jax.Array, noise: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """What the search compares: the mean of each phoneme f32[B, N, M], frames f32[B, T, M].
+
+        Args:
+          batch: of which phonemes are read.
+          mean: of each phoneme's latents.
+          z, noise: a mel in [-1, 1], and what the flow makes of it.
+        """
+        return (
+            (mean, noise) if self.search == "latent" else (self.mel_means(batch.tokens), SPREAD * z)
+        )
 
     def predict_durations(
         self, encoded: jax.Array, batch: Batch, *, train: bool = False
@@ -132,12 +178,12 @@ class GlowTTS(nn.Module):
         """The inverse of `to_noise`."""
         return self.flow.inverse(noise, mask) / SPREAD
 
-    def search(
-        self, mean: jax.Array, noise: jax.Array, is_phoneme: jax.Array, mask: jax.Array
+    def likeliest_frames(
+        self, compared: tuple[jax.Array, jax.Array], is_phoneme: jax.Array, mask: jax.Array
     ) -> jax.Array:
-        """The likeliest frames of each phoneme, i32[B, N], for N(mean, 1); without a gradient."""
-        mean, noise = jax.lax.stop_gradient((mean, noise))
-        likelihood = frame_log_likelihood(mean, jnp.zeros_like(mean), noise)
+        """Of (mean, x), x ~ N(mean, 1), the frames of each phoneme, i32[B, N]; without gradient."""
+        mean, x = jax.lax.stop_gradient(compared)
+        likelihood = frame_log_likelihood(mean, jnp.zeros_like(mean), x)
         if self.alignment_prior:
             likelihood += self.alignment_prior * diagonal_log_prior(is_phoneme, mask)
         return monotonic_alignment(likelihood, is_phoneme, mask)
@@ -147,6 +193,7 @@ class GlowTTS(nn.Module):
         encoded, _ = self.encode(batch)
         two = jnp.zeros((1, SQUEEZED, self.mel_bins)), jnp.ones((1, SQUEEZED), bool)
         return (
+            *self.compared(batch, encoded, *two),
             self.predict_durations(encoded, batch),
             *self.predict_pitch(encoded, batch.mel2ph),
             *self.to_noise(*two),
@@ -207,7 +254,8 @@ class GlowTtsModel:
         _, mean = self.apply(params, "encode", batch)
         z, mask = whole_pairs(self.scaling.scale(batch.mel), batch.mask)
         noise, _ = self.apply(params, "to_noise", z, mask)
-        frames = self.model.search(mean, noise, batch.tokens > 0, mask)
+        compared = self.apply(params, "compared", batch, mean, z, noise)
+        frames = self.model.likeliest_frames(compared, batch.tokens > 0, mask)
         last = jnp.sum(batch.tokens > 0, axis=1) - 1  # [B]
         odd = batch.mask.sum(axis=1) - mask.sum(axis=1)
         return frames.at[jnp.arange(len(last)), last].add(odd.astype(jnp.int32))

@@ -31,8 +31,9 @@ def glow_tts_loss(acoustic: GlowTtsModel, weights: Mapping[str, float]) -> LossF
 
         -ln p(mel) = sum_t -ln N(f(mel)_t; mean of its phoneme, 1) - ln |det df / dmel|
 
-    per frame and bin, f the flow; and as `alignment`, which has no weight, the mean distance of its
-    boundaries from the corpus's in frames.
+    per frame and bin, f the flow; as `search` -ln p of what the search compares, where that is not
+    f (else 0); and as `alignment`, which has no weight, the mean distance of its boundaries from
+    the corpus's in frames.
     """
     model = acoustic.model
 
@@ -42,14 +43,20 @@ def glow_tts_loss(acoustic: GlowTtsModel, weights: Mapping[str, float]) -> LossF
         z, mask = whole_pairs(acoustic.scaling.scale(batch.mel), batch.mask)
         encoded, mean = call("encode", 0, batch)
         noise, log_det = acoustic.apply(params, "to_noise", z, mask)
-        frames = model.search(mean, noise, is_phoneme, mask)
+        compared = acoustic.apply(params, "compared", batch, mean, z, noise)
+        frames = model.likeliest_frames(compared, is_phoneme, mask)
         mel2ph = phoneme_of_frames(frames, mask)
-        away = noise - expand_to_frames(mean, mel2ph)
-        surprise = 0.5 * (away**2 + jnp.log(2.0 * jnp.pi)) * mask[..., None]
+
+        def surprise_of(means: jax.Array, x: jax.Array) -> jax.Array:
+            away = x - expand_to_frames(means, mel2ph)
+            return 0.5 * (away**2 + jnp.log(2.0 * jnp.pi)) * mask[..., None]
+
+        searched = surprise_of(*compared).sum() if model.search == "mel" else jnp.zeros(())
         count = jnp.float32(model.mel_bins) * mask.sum()
         log_frames = call("predict_durations", 1, encoded, batch)
         return {
-            "likelihood": Mean(surprise.sum() - log_det.sum(), count),
+            "likelihood": Mean(surprise_of(mean, noise).sum() - log_det.sum(), count),
+            "search": Mean(searched, count),
             "duration": Mean.of((log_frames - jnp.log1p(frames)) ** 2, is_phoneme),
             **_pitch_losses(call("predict_pitch", 2, encoded, mel2ph), batch, mask),
             "alignment": alignment_error(frames, batch),
@@ -173,7 +180,9 @@ class FamilyLoss(NamedTuple):
 
 
 LOSSES = {
-    "glow_tts": FamilyLoss(GlowTTS, glow_tts_loss, ("likelihood", "duration", "pitch", "voicing")),
+    "glow_tts": FamilyLoss(
+        GlowTTS, glow_tts_loss, ("likelihood", "search", "duration", "pitch", "voicing")
+    ),
     "tacotron2": FamilyLoss(
         Tacotron2, tacotron2_loss, ("mel", "stop", "diagonal", "pitch", "voicing")
     ),

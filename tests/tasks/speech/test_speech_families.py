@@ -11,9 +11,10 @@ from diffsinger_jax.cli.voices import described
 from diffsinger_jax.engine.typed_config import as_dict
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.models.families import build_acoustic
+from diffsinger_jax.models.glow_tts import SPREAD
 from diffsinger_jax.models.tacotron2 import shown_steps
 from diffsinger_jax.modules.attention_decoder import attention_frames, warp_frames
-from diffsinger_jax.modules.length_regulator import phoneme_of_frames
+from diffsinger_jax.modules.length_regulator import expand_to_frames, phoneme_of_frames
 from diffsinger_jax.tasks.speech.config import speech_config
 from diffsinger_jax.tasks.speech.losses import LOSSES, off_diagonal
 from diffsinger_jax.tasks.speech.task import make_voice, train_speech
@@ -29,7 +30,7 @@ TACOTRON2 = dict(
     **dict(decoder_hidden=8, prenet=8, attention=8, filters=2),
     **dict(postnet_layers=1, postnet_hidden=8),
 )
-MODELS = {"glow_tts": GLOW_TTS, "tacotron2": TACOTRON2}
+MODELS = {"glow_tts": {**GLOW_TTS, "search": "mel"}, "tacotron2": TACOTRON2}
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
@@ -72,6 +73,22 @@ def test_glow_tts_finds_the_durations_of_what_it_makes():
     mel = np.asarray(sample(params, batch)) * batch.mask[..., None]
     found = jax.jit(acoustic.align)(params, batch._replace(mel=mel))
     np.testing.assert_array_equal(found, batch.ph_frames)
+
+
+def test_a_search_in_mels_finds_what_is_like_the_means_of_phonemes():
+    acoustic = build_acoustic("glow_tts", MODELS["glow_tts"], {}, "", INFO)
+    batch = random_batch()
+    tokens = np.where(batch.tokens > 0, 1 + np.arange(10)[None] % 8, 0)  # neighbours differ
+    batch = batch._replace(tokens=tokens.astype(np.int32))
+
+    @jax.jit
+    def found(params, batch):
+        mean = acoustic.apply(params, "compared", batch, None, 0.0, None)[0]
+        z = expand_to_frames(mean, batch.mel2ph) / SPREAD
+        compared = acoustic.apply(params, "compared", batch, None, z, None)
+        return acoustic.model.likeliest_frames(compared, batch.tokens > 0, batch.mask)
+
+    np.testing.assert_array_equal(found(random_params(acoustic), batch), batch.ph_frames)
 
 
 def test_a_mel_is_stretched_phoneme_by_phoneme():
