@@ -57,7 +57,7 @@ KINDS = {
     "acoustic .ds": Kind(golden_ds.matches, golden_ds.differences, ("torch",)),
     "acoustic ONNX": Kind(golden_onnx.matches, golden_onnx.differences, ("torch",)),
     "ONNX graphs": Kind(
-        golden_onnx_graphs.matches, golden_onnx_graphs.differences, ("onnxruntime",)
+        golden_onnx_graphs.matches, golden_onnx_graphs.differences, ("onnxruntime", "jax2onnx")
     ),
     "features": Kind(golden_features.matches, golden_features.differences),
     "mel": Kind(golden_features.has_mels, golden_features.mel_differences),

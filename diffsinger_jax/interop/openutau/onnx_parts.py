@@ -186,17 +186,21 @@ class GraphBuilder:
         return self._helper.make_tensor_value_info(name, kind, shape)
 
 
-def noise_as_inputs(model: bytes) -> bytes:
+def noise_as_inputs(model: bytes, axes: int = 3) -> bytes:
     """The form for tests: what a graph draws before its loops is given, by the names of the values.
 
     What an ancestral sampler draws at each step stays inside.
+
+    Args:
+      model: a serialized graph.
+      axes: of the noise; openvpi's graphs draw f32[1, F, R, T].
     """
     onnx = onnx_module()
     proto = onnx.load_model_from_string(model)
     kept = [node for node in proto.graph.node if node.op_type not in _DRAWS]
     for node in proto.graph.node:
         if node.op_type in _DRAWS:
-            value = onnx.helper.make_tensor_value_info(node.output[0], FLOAT32, [None] * 3)
+            value = onnx.helper.make_tensor_value_info(node.output[0], FLOAT32, [None] * axes)
             proto.graph.input.append(value)
     del proto.graph.node[:]
     proto.graph.node.extend(kept)
