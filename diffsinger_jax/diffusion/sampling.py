@@ -99,11 +99,24 @@ def shallow_sample(
       ValueError: if k_step or steps are out of range.
     """
     temperature = sampling.temperature if temperature is None else temperature
-    noise_at = key_noise(keys, prior.shape, temperature)
-    times = sampling.times(process.path)
-    first = jnp.asarray(process.path.at_depth(sampling.k_step))
-    x = shallow_start(process, prior, first, noise_at(time_number(first) + 1), sampling.start)
-    return sampling.sampler.run(process.path, predict, x, noise_at, times)
+    path, noise_at = process.path, key_noise(keys, prior.shape, temperature)
+    first = jnp.asarray(path.at_depth(sampling.k_step))
+    noise = temperature * start_noise(path, sampling.k_step, keys, prior.shape)
+    x = shallow_start(process, prior, first, noise, sampling.start)
+    return sampling.sampler.run(path, predict, x, noise_at, sampling.times(path))
+
+
+def start_noise(path: Path, k_step: float, keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The standard normal noise [B, T, D] that sampling from a depth k_step begins with.
+
+    Args:
+      path: to sample along.
+      k_step: see `Sampling`.
+      keys: [B], a random key for each row.
+      shape: (B, T, D).
+    """
+    first = jnp.asarray(path.at_depth(k_step))
+    return key_noise(keys, shape)(time_number(first) + 1)
 
 
 def shallow_start(

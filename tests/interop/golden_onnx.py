@@ -23,7 +23,7 @@ from golden_acoustic import (
 )
 from golden_measure import Found, missing, relative
 
-from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.interop.openutau.sampler_graph import graph_sampling
 from diffsinger_jax.models.diffsinger import SPEAKER_MIX
 from diffsinger_jax.synthesis.controls import DEFAULT_RANGES, SOURCES, in_range
 from diffsinger_jax.types import Batch
@@ -53,7 +53,7 @@ def differences(folder: Path) -> Found:
         prior = prior_of(acoustic, params, batch, cond)
         for case in depths:
             depth, steps = (float(cases[f"in_{case}_{name}"][0]) for name in ("depth", "steps"))
-            sampling = sampling_of(voice, depth, int(steps))
+            sampling = graph_sampling(voice.sampling, voice.path, int(steps), depth)
             noise = frames_first(cases[f"{case}_noise"])
             got[f"{case}_mel"] = sample(acoustic, params, batch, cond, prior, sampling, noise)
         return got
@@ -90,19 +90,6 @@ def speaker_shares(voice: Voice, embedded: np.ndarray) -> np.ndarray:
     shares = np.linalg.lstsq(table.T, embedded.T.astype(np.float64), rcond=None)[0].T
     assert np.abs(shares @ table - embedded).max() < 1e-5
     return shares.astype(np.float32)
-
-
-def sampling_of(voice: Voice, depth: float, steps: int) -> Sampling:
-    """What the graph does with its inputs depth and steps."""
-    if voice.process == "velocity":
-        return Sampling(min(depth, float(voice.sampling.k_step)), steps, "euler")
-    k_step = min(round(voice.path.depth * depth), int(voice.sampling.k_step))
-    interval = max(1, k_step // steps)
-    calls = k_step // interval
-    return Sampling(
-        calls * interval, calls, "ddim",
-        plms_interval=interval, ends_at_data=False, clip_x0=False,
-    )  # fmt: skip
 
 
 def to_base_e(voice: Voice, name: str, value: jax.Array) -> jax.Array:

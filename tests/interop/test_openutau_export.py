@@ -13,10 +13,11 @@ pytest.importorskip("jax2onnx")
 pytest.importorskip("onnxruntime")
 
 from diffsinger_jax.cli import export, sing
-from diffsinger_jax.diffusion.noise import key_noise, time_number
-from diffsinger_jax.diffusion.sampling import Sampling
+from diffsinger_jax.diffusion.sampling import Sampling, start_noise
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.openutau.acoustic_graph import acoustic_graph, frame_curves
+from diffsinger_jax.interop.openutau.comparison import vocoder_noise
+from diffsinger_jax.interop.openutau.export_voicebank import export_voicebank
 from diffsinger_jax.interop.openutau.onnx_parts import noise_as_inputs
 from diffsinger_jax.interop.openutau.sound_graph import sound_graph
 from diffsinger_jax.interop.openutau.voicebank import open_voicebank
@@ -75,6 +76,12 @@ VOCABULARY = Vocabulary(
     ("SP", "AP", "a", "ja/k", "zh/k"), speakers=("alpha", "beta"), languages=("ja", "zh")
 )
 INFO = CorpusInfo("toy", MEL, VOCABULARY, np.full(BINS, -12.0), np.zeros(BINS), "CC0-1.0; nobody")
+ONE_SINGER = dataclasses.replace(INFO, vocabulary=Vocabulary(("SP", "AP", "a", "k")))
+SIZES = (
+    "hidden", "encoder_layers", "decoder_layers", "heads", "kernel_size", "dropout",
+    "predictor_layers", "predictor_hidden", "predictor_dropout", "predictor_gradient",
+    "denoiser_channels", "denoiser_layers", "dilation_cycle", "condition_on_prior",
+)  # fmt: skip
 FLOW = Sampling(k_step=DEPTH, steps=3, method="euler")
 KEYS = jax.random.split(jax.random.key(7), 1)
 DURATIONS = np.array([2, 5, 9, 4])
@@ -87,12 +94,15 @@ def random_params(shapes, seed=0):
     return jax.device_put(jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype("f4"), shapes))
 
 
-def toy_voice(sampling=FLOW, process="velocity", schedule=None, **changes):
-    model, schedule = MODEL | changes, schedule or {}
-    acoustic = acoustic_model(model, schedule, process, INFO)
-    shapes = jax.eval_shape(
+def parameter_shapes(acoustic):
+    return jax.eval_shape(
         lambda: acoustic.model.init(jax.random.key(0), empty_batch(acoustic))["params"]
     )
+
+
+def toy_voice(sampling=FLOW, process="velocity", schedule=None, **changes):
+    model, schedule = MODEL | changes, schedule or {}
+    shapes = parameter_shapes(acoustic_model(model, schedule, process, INFO))
     return Voice(
         "Toy", INFO, model, schedule, process, sampling, "ja", random_params(shapes),
         ("durations", "f0"), timing="openvpi",
@@ -142,12 +152,9 @@ def with_noise(graph):
     return OnnxGraph.read(noise_as_inputs(graph._bytes), graph.where)
 
 
-def start_noise(path, depth, channels):
+def drawn(path, depth, channels):
     """What our sampling draws first."""
-    begin = np.asarray(path.at_depth(depth))
-    begin = begin if path.discrete else begin.astype(np.float32)
-    number = time_number(jax.numpy.asarray(begin)) + 1
-    return key_noise(KEYS, (1, FRAMES, channels), 1.0)(number)
+    return start_noise(path, depth, KEYS, (1, FRAMES, channels))
 
 
 def acoustic_inputs(voice):
@@ -182,7 +189,7 @@ def test_the_graph_makes_the_mel_of_our_own_sampling_from_the_same_noise(bank, v
     graph = with_noise(bank.acoustic.graph("acoustic"))
     feed, batch = acoustic_inputs(voice)
     sampling = Sampling(k_step=0.25, steps=5, method="euler")
-    noise = start_noise(voice.path, 0.25, BINS)
+    noise = drawn(voice.path, 0.25, BINS)
     mel = graph.run(feed | {"depth": 0.25, "steps": 5, "noise": noise})["mel"]
     near(mel, voice.sample_mel(batch, KEYS, sampling))
     deep, deeper = (
@@ -196,6 +203,22 @@ def test_the_graph_makes_the_mel_of_our_own_sampling_from_the_same_noise(bank, v
         for factor in (1.0, 1e6)
     )
     np.testing.assert_array_equal(still, loud)  # the auxiliary mel, which the export compared
+
+
+def test_a_flow_that_reads_notes_is_exported_with_what_it_makes_of_noise(tmp_path):
+    """As the shipped voice: notes and gaps of f0 are its graph's, the auxiliary decoder an FFT."""
+    model = {name: MODEL[name] for name in SIZES} | {"trunk": "lynxnet2", "predictor_hidden": 4}
+    sampling = Sampling(k_step=0.3, steps=2, method="euler")
+    acoustic = acoustic_model(model, {}, "velocity", ONE_SINGER)
+    voice = Voice(
+        "Toy", ONE_SINGER, model, {}, "velocity", sampling, "ja",
+        random_params(parameter_shapes(acoustic)),
+    )  # fmt: skip
+    checked = export_voicebank(voice, tmp_path / "Toy", vocoder=None)
+    assert checked.parts == ("acoustic",) and checked.differences.mel < 1e-5
+    assert np.isnan(checked.differences.pitch)
+    settings = (tmp_path / "Toy/dsconfig.yaml").read_text()
+    assert "max_depth: 0.3" in settings and "use_variable_depth: true" in settings
 
 
 def test_a_schedule_is_stepped_through_as_openvpi_does():
@@ -251,7 +274,7 @@ def test_durations_pitch_and_curves_are_those_of_our_variance_model(bank, voice)
     near(found["ph_dur_pred"], frames)
     shown = {"encoder_out": encoded["encoder_out"], "ph_dur": DURATIONS[None], "pitch": pitch}
     shown |= {"spk_embed": np.tile(table[1], (1, FRAMES, 1)), "steps": 4}
-    shown |= {"noise": start_noise(own.path, 1.0, TRUNK["repeats"])}
+    shown |= {"noise": drawn(own.path, 1.0, TRUNK["repeats"])}
     of_notes = {"note_midi": notes.midi, "note_rest": notes.rest, "note_dur": notes.frames}
     of_notes |= {"expr": inputs.expressiveness, "retake": retake[PITCH]}
     found = with_noise(bank.pitch.graph("pitch")).run(shown | of_notes)["pitch_pred"]
@@ -281,18 +304,11 @@ def test_the_vocoder_sounds_as_ours_from_the_same_noise(folder, package, source)
     rng = np.random.default_rng(3)
     mel = rng.normal(-4, 1, (1, FRAMES, BINS)).astype("f4")
     f0 = np.where(np.arange(FRAMES) % 7 < 5, rng.uniform(100, 400, FRAMES), 0.0)
-    source_key, first_key = jax.random.split(jax.random.key(3))
-    phase_key, noise_key = jax.random.split(source_key)
-    drawn = {
-        "source_phase": jax.random.uniform(phase_key, (1, 1, 9)),
-        "source_noise": jax.random.normal(noise_key, (1, FRAMES * MEL.hop, 9)),
-        "first_noise": jax.random.normal(first_key, (1, FRAMES, VOCODER["channels"])),
-    }
-    drawn["source_noise"] = drawn["source_noise"].reshape(1, FRAMES, -1)
     feed = {"mel": mel, "f0": f0[None].astype("f4")}
-    feed |= {name: drawn[name] for name in graph.inputs if name in drawn}
-    variables, key = {"params": vocoder.params}, jax.random.key(3)
-    ours = jax.jit(vocoder.generator.apply)(variables, mel, feed["f0"], key)
+    feed |= vocoder_noise(vocoder.generator, FRAMES, seed=3)
+    feed = {name: feed[name] for name in graph.inputs}
+    variables = {"params": vocoder.params}
+    ours = jax.jit(vocoder.generator.apply)(variables, mel, feed["f0"], jax.random.key(3))
     found = graph.run(feed)["waveform"]
     assert np.abs(found - ours).max() < 1e-4 < 0.01 < np.abs(ours).max()
 

@@ -75,7 +75,8 @@ def export_voicebank(
             for name, content in files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
-            checked = check_export(folder, voice)
+            written = vocoder if isinstance(vocoder, NeuralVocoder) else None
+            checked = check_export(folder, voice, written)
             if zipped:
                 _zip(folder, out)
             else:

@@ -14,7 +14,9 @@ import numpy as np
 
 from diffsinger_jax.diffusion.path import Path
 from diffsinger_jax.diffusion.processes import EpsProcess
+from diffsinger_jax.diffusion.samplers import make_sampler
 from diffsinger_jax.diffusion.samplers.ancestral import step_weights
+from diffsinger_jax.diffusion.sampling import Sampling
 from diffsinger_jax.interop.openutau import onnx_parts
 from diffsinger_jax.interop.openutau.graph_inputs import N_FRAMES, row
 from diffsinger_jax.interop.openutau.onnx_parts import FLOAT32, INT32, INT64, GraphBuilder, Node
@@ -22,6 +24,34 @@ from diffsinger_jax.models.generator import Generator
 
 NOISE = "noise"
 """The value that holds the noise of the start, f32[1, T, D]."""
+
+
+def graph_sampling(own: Sampling, path: Path, steps: int, depth: float | None) -> Sampling:
+    """What a graph does of its inputs depth and steps, as our own sampling.
+
+    Args:
+      own: of the voice that the graph was made of.
+      path: that it samples along.
+      steps: the input.
+      depth: the input; None for a graph without it, which starts from noise alone.
+    """
+    start = "gaussian" if depth is None else own.start
+    clips = make_sampler(own.method).clips and own.clip_x0
+    own = dataclasses.replace(own, start=start, clip_x0=clips, eta=0.0, plms_interval=None)
+    if not path.discrete:
+        k_step = path.depth if depth is None else min(depth, float(own.k_step))
+        return dataclasses.replace(own, k_step=k_step, steps=steps, method="euler")
+    if depth is None:
+        wanted = round(path.depth)
+        interval = max(n for n in range(1, max(wanted // steps, 1) + 1) if wanted % n == 0)
+    else:
+        wanted = min(round(path.depth * depth), round(float(own.k_step)))
+        interval = max(1, wanted // steps)
+    calls = wanted // interval
+    found = dataclasses.replace(own, k_step=calls * interval, steps=calls, method="ddpm")
+    if interval == 1:
+        return found
+    return dataclasses.replace(found, method="ddim", plms_interval=interval, ends_at_data=False)
 
 
 @dataclasses.dataclass(frozen=True)
