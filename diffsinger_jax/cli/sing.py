@@ -289,7 +289,10 @@ def _singers(named: Sequence[tuple], flags: argparse.Namespace) -> list:
     from diffsinger_jax.interop.openutau.singers import Singers
 
     folder = Singers(flags.singers)
-    paths = [folder.find(score.singer, f"{score.source}: {score.part}") for _, _, score in named]
+    paths = [
+        folder.find(score.singer, ": ".join(filter(None, (str(path), score.part))))
+        for path, _, score in named
+    ]
     found = {path: _open(path, flags) for path in dict.fromkeys(paths)}
     rates = {synthesizer.voice.info.mel.sample_rate for synthesizer in found.values()}
     if len(rates) > 1 and flags.sample_rate is None:
@@ -336,7 +339,7 @@ def _sampling(synthesizer, flags: argparse.Namespace):
 
 
 def _expressed(singers: Iterable, flags: argparse.Namespace) -> dict:
-    """How pitch is steered, where that is asked for; voicebanks predict theirs by themselves."""
+    """How pitch is steered, where that is asked for."""
     from diffsinger_jax.synthesis.expression import Expression
     from diffsinger_jax.synthesis.synthesizer import Synthesizer
 
@@ -344,11 +347,10 @@ def _expressed(singers: Iterable, flags: argparse.Namespace) -> dict:
         return {}
     for synthesizer in singers:
         if not isinstance(synthesizer, Synthesizer):
-            raise InputError(
-                f"the voicebank {synthesizer.voice.name} cannot be steered by --expressiveness, "
-                "--pitch_correction, --vibrato_depth, --vibrato_rate, --pitch_seed, --retake or "
-                "--breaths; leave them out, or give expr in a .ds"
-            )
+            from diffsinger_jax.interop.openutau.steering import require_steerable
+
+            require_steerable(synthesizer.voice, expression)
+            continue
         if "f0" in synthesizer.voice.lacks:
             raise InputError(
                 f"the voice {synthesizer.voice.name} predicts no pitch that --expressiveness, "
@@ -361,7 +363,8 @@ def _progress(synthesizer, score):
     """A bar over the pieces."""
     import tqdm
 
-    print("singing; the first piece of each length waits for its program to be compiled")
+    if synthesizer.shapes:
+        print("singing; the first piece of each length waits for its program to be compiled")
     return tqdm.tqdm(total=len(synthesizer.sung_pieces(score)), unit="piece")
 
 

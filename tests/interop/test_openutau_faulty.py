@@ -167,6 +167,13 @@ def test_a_package_with_a_harmful_entry_is_not_read(fault, tmp_path, capsys, mon
     assert sorted(map(str, tmp_path.rglob("*"))) == sorted([*before, str(tmp_path / "song.ustx")])
 
 
+def test_a_package_that_is_not_there_is_named(tmp_path, capsys, monkeypatch):
+    code, said = sung(tmp_path / "Anna.zip", tmp_path, capsys, monkeypatch)
+    assert code == 2 and "Anna.zip: there is no such file" in said
+    assert validate.main([str(tmp_path / "Anna.oudep")]) == 2
+    assert "Anna.oudep: there is no such file" in capsys.readouterr().out
+
+
 def test_a_link_in_a_folder_that_leads_out_is_not_followed(tmp_path, capsys, monkeypatch):
     bank = toy.write_voicebank(tmp_path / "bank")
     os.symlink("/etc/passwd", bank / "secret.json")

@@ -1,5 +1,6 @@
 """Voicebanks of OpenUtau: what each graph is given and what comes of it, on a toy that shows it."""
 
+import dataclasses
 import sys
 import zipfile
 
@@ -22,6 +23,8 @@ from diffsinger_jax.interop.openutau.voicebank import open_voicebank
 from diffsinger_jax.pitch import midi_to_hz
 from diffsinger_jax.score.ds import read_ds, write_ds
 from diffsinger_jax.synthesis.controls import Controls
+from diffsinger_jax.synthesis.expression import Expression
+from diffsinger_jax.synthesis.retakes import parse_retake
 from diffsinger_jax.types import Curve, Note, Phoneme, Piece, Score
 
 BIN = {name: i + 1 for i, name in enumerate(toy.SHOWN)} | {"pitch": 0, "speaker": 7, "depth": 8}
@@ -61,7 +64,7 @@ def test_vowels_begin_with_their_notes_and_groups_are_stretched_to_them(singer):
 
 def test_vocoders_of_this_program_are_given_gaps_in_silence_and_voiceless_consonants(singer):
     prepared = singer.prepare(score(REST, Note(0.5, 60.0, "ka"), Note(0.5, 64.0, "wa")))
-    (mel,) = singer._mels(prepared, 0, None, None, lambda count: None)
+    (mel,) = singer._mels(prepared, 0, None, None, Expression(), lambda count: None)
     symbols = ("SP", *(phone.symbol for phone in mel.phones), "SP")
     assert symbols == ("SP", "k", "a", "w", "a", "SP")
     voiced = np.repeat([symbol in "aw" for symbol in symbols], mel.grid.ph_dur)
@@ -254,6 +257,78 @@ def test_what_a_voicebank_lacks_is_said(tmp_path):
     with pytest.raises(InputError, match="depth of at most 0.6"):
         singer.resolve_sampling(k_step=900)
     assert singer.resolve_sampling(k_step=300, steps=4) == Steps(0.3, 4)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    """Of a pitch model that draws noise."""
+    files = {"dspitch/pitch.onnx": toy.pitch(noisy=True)}
+    bank = toy.write_voicebank(tmp_path_factory.mktemp("noisy"), files)
+    return VoicebankSynthesizer.from_checkpoint(bank)
+
+
+THREE = score(REST, *(Note(0.5, midi, "i") for midi in (60.0, 62.0, 64.0)))
+
+
+def test_a_retake_draws_the_pitch_of_its_notes_anew_and_no_other(noisy):
+    prepared = noisy.prepare(THREE)
+    first = noisy.sing(prepared, seed=3).f0
+    again, other = (
+        noisy.sing(prepared, seed=3, expression=Expression(retake=parse_retake("note 2", seed))).f0
+        for seed in (None, 9)
+    )
+    inside = np.zeros(len(first), bool)
+    inside[151:200] = True  # the first frame of note 2 is joined to the one before
+    for retake in (again, other):
+        np.testing.assert_array_equal(retake[~inside][:-50], first[~inside][:-50])
+        assert (retake[inside] != first[inside]).mean() > 0.9
+    assert (again[inside] != other[inside]).mean() > 0.9
+    # What is kept, 62 + 0.6 + 3, is shown to the model, which is given 60 where it draws all.
+    cents = 1200 * np.log2(again[165:185] / first[165:185])
+    assert cents.mean() == pytest.approx(65.6 - 60.0, abs=2.0)
+
+
+def test_pitch_has_a_seed_and_expressiveness_of_its_own(noisy):
+    prepared = noisy.prepare(THREE)
+    first, same, half = (
+        noisy.sing(prepared, seed=seed, expression=how).f0[100:240]
+        for seed, how in ((3, Expression()), (4, Expression(seed=3)), (3, Expression(0.5)))
+    )
+    np.testing.assert_array_equal(first, same)
+    np.testing.assert_allclose(1200 * np.log2(first / half), 150.0, atol=0.1)
+
+
+def test_what_a_pitch_graph_has_no_input_for_is_said(noisy, tmp_path):
+    prepared = noisy.prepare(THREE)
+    with pytest.raises(InputError, match="cannot be steered by --vibrato_depth; leave that out"):
+        noisy.sing(prepared, expression=Expression(vibrato_depth=2.0))
+    with pytest.raises(InputError, match="expected 0 to 1 for a voicebank"):
+        noisy.sing(prepared, expression=Expression(2.0))
+    with pytest.raises(InputError, match="there is no note 9 to take again; it has note 1 to 3"):
+        noisy.sing(prepared, expression=Expression(retake=parse_retake("note 9")))
+    lacking = toy.write_voicebank(tmp_path, {"dspitch/dsconfig.yaml": None})
+    singer = VoicebankSynthesizer.from_checkpoint(lacking)
+    with pytest.raises(InputError, match="has no dspitch, so that a retake would be the same"):
+        singer.sing(prepared, expression=Expression(retake=parse_retake("note 2")))
+
+
+def test_the_noise_of_a_vocoder_has_the_seed_of_the_take(tmp_path):
+    files = {"dsvocoder/vocoder.onnx": toy.vocoder(noisy=True)}
+    noisy = VoicebankSynthesizer.from_checkpoint(toy.write_voicebank(tmp_path, files))
+    first, again, other = (noisy(THREE, seed=seed).wav for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.3
+
+
+def test_curves_that_a_voicebank_has_no_input_for_are_named(tmp_path):
+    config = toy.ACOUSTIC.replace("use_key_shift_embed: true\n", "")
+    config = config.replace("use_tension_embed: true\n", "")
+    files = {"dsconfig.yaml": config, "acoustic.onnx": toy.acoustic(gender=None, tension=None)}
+    files |= {"dspitch/dsconfig.yaml": None}
+    singer = VoicebankSynthesizer.from_checkpoint(toy.write_voicebank(tmp_path, files))
+    names = ("genc", "velc", "tenc", "ene", "dyn", "cl01", "pexp", "shfc", "other")
+    given = dataclasses.replace(THREE, expressions=dict.fromkeys(names, np.zeros_like))
+    assert singer.ignored_curves(given) == ["genc", "other", "pexp", "tenc"]
 
 
 def test_without_a_pitch_model_notes_are_joined_by_lines(tmp_path):

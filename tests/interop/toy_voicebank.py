@@ -161,23 +161,37 @@ def dur(frames=3.0):
     return model(nodes, inputs, {"ph_dur_pred": ("f", TOKENS)}, constants)
 
 
-def pitch():
-    """Each note's pitch over its frames: the sum of notes where they have begun, by differences."""
+def pitch(noisy=False):
+    """Each note's pitch over its frames: the sum of notes where they have begun, by differences.
+
+    A noisy one adds a hundredth of the pitch it is given and of noise, and `expr` times 3.
+    """
     inputs = {"encoder_out": ("f", [1, "n_tokens", WIDTH]), "ph_dur": ("i", TOKENS)}
     inputs |= {"note_midi": ("f", NOTES), "note_rest": ("b", NOTES), "note_dur": ("i", NOTES)}
     inputs |= {"pitch": ("f", FRAMES), "expr": ("f", FRAMES), "retake": ("b", FRAMES)}
     inputs |= {"spk_embed": ("f", [1, "n_frames", WIDTH]), "steps": ("i", [])}
     nodes = [
         ("CumSum", "note_dur one", "ends", {}),
-        ("Cast", "retake", "ones", {"to": 7}),
+        ("Equal", "pitch pitch", "frames", {}),
+        ("Cast", "frames", "ones", {"to": 7}),
         ("CumSum", "ones one", "count", {}),
         ("Unsqueeze", "count last", "times", {}),  # 1 ... T
         ("Greater", "times ends", "after", {}),  # [1, T, K]
         ("Cast", "after", "after_i", {"to": 7}),
         ("ReduceSum", "after_i last", "index", {"keepdims": 0}),
-        ("GatherElements", "note_midi index", "pitch_pred", {"axis": 1}),
+        ("GatherElements", "note_midi index", "line" if noisy else "pitch_pred", {"axis": 1}),
     ]
-    return model(nodes, inputs, {"pitch_pred": ("f", FRAMES)}, AXIS | {"one": np.int64(1)})
+    if noisy:
+        nodes += [
+            ("RandomNormalLike", "line", "normal", {}),
+            ("Mul", "normal cent", "drawn", {}),
+            ("Div", "pitch hundred", "share", {}),
+            ("Mul", "expr three", "expression", {}),
+            ("Sum", "line drawn share expression", "pitch_pred", {}),
+        ]
+    constants = AXIS | {"one": np.int64(1), "three": np.float32(3)}
+    constants |= {"cent": np.float32(0.01)}
+    return model(nodes, inputs, {"pitch_pred": ("f", FRAMES)}, constants)
 
 
 def variance(curves=SHOWN[:4]):
@@ -190,9 +204,13 @@ def variance(curves=SHOWN[:4]):
     return model(nodes, inputs, {f"{name}_pred": ("f", FRAMES) for name in curves}, constants)
 
 
-def vocoder(bins=BINS, hop=HOP):
+def vocoder(bins=BINS, hop=HOP, noisy=False):
     nodes = [
-        ("Unsqueeze", "f0 last", "column", {}),
+        ("RandomNormalLike", "f0", "drawn", {}),
+        ("Add", "f0 drawn", "louder", {}),
+    ]
+    nodes = nodes * noisy + [
+        ("Unsqueeze", "louder last" if noisy else "f0 last", "column", {}),
         ("Gather", "mel first", "bin", {"axis": 2}),
         ("Add", "column bin", "sum", {}),
         ("Div", "sum kilo", "small", {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +20,6 @@ _COLOR = re.compile(r"cl(\d+)")
 _MUTE_TENTH_DB = -240.0
 GENDER_SEMITONES = 12.0
 """The shift of the formants that 100 of `genc` means."""
-KNOWN = ("genc", "velc", "pexp", "dyn", "shfc", *(name for name, _, _ in _OFFSETS.values()))
 
 
 def values_of(phrase: Phrase, name: str, times_sec: np.ndarray) -> np.ndarray | None:
@@ -92,6 +92,11 @@ def color_shares(phrase: Phrase, times_sec: np.ndarray) -> dict[int, np.ndarray]
     return shares
 
 
-def is_known(name: str) -> bool:
-    """Whether a voicebank may be shown an expression."""
-    return name in KNOWN or _COLOR.fullmatch(name) is not None
+def is_color(name: str) -> bool:
+    """Whether it is a share of a subbank, as cl01."""
+    return _COLOR.fullmatch(name) is not None
+
+
+def of_curves(names: Sequence[str]) -> set[str]:
+    """The expressions that are added to these curves."""
+    return {_OFFSETS[name][0] for name in names}

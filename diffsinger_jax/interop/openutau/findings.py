@@ -199,7 +199,7 @@ def _vocoder(voicebank: Voicebank) -> Iterator[Said]:
         yield (
             "error",
             f"{voicebank.acoustic.settings.where}: names no vocoder and there is no dsvocoder; "
-            "name the package",
+            "add that folder, or name a vocoder's package as vocoder",
         )
 
 

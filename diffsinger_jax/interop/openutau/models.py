@@ -23,6 +23,7 @@ from diffsinger_jax.interop.openutau.model_folder import ModelFolder
 from diffsinger_jax.interop.openutau.phrases import Phone, Phrase
 from diffsinger_jax.interop.openutau.settings import Settings
 from diffsinger_jax.interop.openutau.speakers import Cast
+from diffsinger_jax.interop.openutau.steering import UNSTEERED, Steering
 from diffsinger_jax.interop.openutau.timing import (
     NoteGroups,
     phones_at,
@@ -32,6 +33,8 @@ from diffsinger_jax.interop.openutau.timing import (
 from diffsinger_jax.interop.openutau.voicebank import Voicebank
 from diffsinger_jax.pitch import midi_to_hz
 from diffsinger_jax.score.phonology import is_voiceless
+from diffsinger_jax.synthesis.expression import spliced
+from diffsinger_jax.synthesis.sung_pitch import SPLICE_SEC
 from diffsinger_jax.types import SILENCE
 
 PITCH_STEPS, VARIANCE_STEPS = 10, 20
@@ -86,7 +89,13 @@ class PhraseMel:
 
 
 def sing_phrase(
-    voicebank: Voicebank, phrase: Phrase, cast: Cast, steps: Steps, *, shifts_tone: bool = False
+    voicebank: Voicebank,
+    phrase: Phrase,
+    cast: Cast,
+    steps: Steps,
+    *,
+    steering: Steering = UNSTEERED,
+    shifts_tone: bool = False,
 ) -> PhraseMel:
     """Durations, pitch, curves and mel of a phrase, each predicted where the score gives none.
 
@@ -95,6 +104,7 @@ def sing_phrase(
       phrase: of a prepared score.
       cast: who of it sings.
       steps: how the acoustic graph samples.
+      steering: of what its pitch graph draws.
       shifts_tone: whether its vocoder takes another f0 than the mel was made for.
 
     Raises:
@@ -105,8 +115,14 @@ def sing_phrase(
     grid = FrameGrid.of(phones, voicebank.acoustic.settings.frame_sec)
     pitch_curve = given_pitch(phrase)
     if pitch_curve is None and voicebank.pitch is not None:
-        pitch_curve = predict_pitch(voicebank.pitch, phrase, phones, cast)
+        pitch_curve = predict_pitch(voicebank.pitch, phrase, phones, cast, steering)
     pitch = (pitch_curve or drawn_pitch(phrase, grid)).at(grid.times_sec)
+    chosen = steering.chosen(phrase, grid.times_sec)
+    if steering.retaker is not None and chosen.any():
+        given = grid.curve(pitch)
+        again = predict_pitch(steering.retaker, phrase, phones, cast, steering, given)
+        blend = round(SPLICE_SEC / grid.frame_sec)
+        pitch = spliced(pitch, again.at(grid.times_sec), chosen, blend)
     curves = _curves(voicebank, phrase, phones, grid, grid.curve(pitch), cast)
     part = voicebank.acoustic
     symbols = _padded(phones)
@@ -161,19 +177,28 @@ def predict_phones(voicebank: Voicebank, phrase: Phrase, cast: Cast) -> tuple[Ph
 
 
 def predict_pitch(
-    part: ModelFolder, phrase: Phrase, phones: Sequence[Phone], cast: Cast
+    part: ModelFolder,
+    phrase: Phrase,
+    phones: Sequence[Phone],
+    cast: Cast,
+    steering: Steering = UNSTEERED,
+    given: TimedCurve | None = None,
 ) -> TimedCurve:
-    """MIDI numbers by the pitch model."""
+    """MIDI numbers by the pitch model: all of them, or those to be drawn anew of a given pitch."""
     grid = FrameGrid.of(phones, part.settings.frame_sec)
     notes = melody(phrase, phones, grid, part.table)
     frames = np.ones((1, grid.frames), np.float32)
+    pitch, retake = _PITCH_NOTHING * frames, frames.astype(bool)
+    if given is not None:
+        pitch = given.at(grid.times_sec).astype(np.float32)[None]
+        retake = steering.chosen(phrase, grid.times_sec)[None]
     feed = {
         **_encoded(part, phrase, phones, grid),
         "ph_dur": grid.ph_dur[None],
         "note_midi": notes.midi.astype(np.float32)[None],
         "note_dur": notes.frames[None],
-        "pitch": _PITCH_NOTHING * frames,
-        "retake": frames.astype(bool),
+        "pitch": pitch,
+        "retake": retake,
         **cast.by_frame(part, phrase, phones, grid),
         **sampler_steps(part, "pitch", PITCH_STEPS),
     }
@@ -184,7 +209,8 @@ def predict_pitch(
         values = expressions.expressiveness(phrase, grid.times_sec)
         if expr is not None:
             values = np.clip(expr.at(grid.times_sec), 0.0, 1.0)
-        feed["expr"] = frames if values is None else values.astype(np.float32)[None]
+        shares = frames if values is None else values.astype(np.float32)[None]
+        feed["expr"] = np.float32(steering.expressiveness) * shares
     predicted = next(iter(part.run("pitch", feed).values())).reshape(-1)
     _require_frames(predicted, grid, part, "pitch")
     return grid.curve(predicted)

@@ -48,6 +48,8 @@ class VoicebankFiles:
         path = Path(path)
         if path.is_dir():
             return cls(path)
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file; name a voicebank that is there")
         try:
             with zipfile.ZipFile(path) as package:
                 infos = package.infolist()
@@ -150,11 +152,11 @@ class VoicebankFiles:
 
 
 def is_voicebank(path: str | os.PathLike) -> bool:
-    """Whether a path is a folder with a dsconfig.yaml, or a package."""
+    """Whether a path is a folder with a dsconfig.yaml, or named as a package."""
     path = Path(path)
-    return (path / CONFIG_FILE).is_file() or (
-        path.suffix.lower() in PACKAGE_SUFFIXES and path.is_file()
-    )
+    if path.is_dir():
+        return (path / CONFIG_FILE).is_file()
+    return path.suffix.lower() in PACKAGE_SUFFIXES
 
 
 def _require_harmless(infos: list[zipfile.ZipInfo], path: Path) -> None:

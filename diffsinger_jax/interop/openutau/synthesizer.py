@@ -13,10 +13,11 @@ import numpy as np
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.interop.openutau.assembly import assembled, song_samples, start_sample
 from diffsinger_jax.interop.openutau.dictionary import SingerDictionary
-from diffsinger_jax.interop.openutau.expressions import is_known, loudness
+from diffsinger_jax.interop.openutau.expressions import is_color, loudness, of_curves
 from diffsinger_jax.interop.openutau.models import PhraseMel, Steps, sing_phrase
 from diffsinger_jax.interop.openutau.phrases import Phrase, phrases_of
 from diffsinger_jax.interop.openutau.speakers import Cast
+from diffsinger_jax.interop.openutau.steering import steering_of
 from diffsinger_jax.interop.openutau.voicebank import (
     Voicebank,
     language_of_phonemizer,
@@ -30,9 +31,11 @@ from diffsinger_jax.score.pronunciation import Pronunciation
 from diffsinger_jax.score.tables import read_table
 from diffsinger_jax.score.transform import change_tempo, is_silent, split_at_rests, transpose
 from diffsinger_jax.synthesis.controls import name_phonemes
+from diffsinger_jax.synthesis.expression import Expression
 from diffsinger_jax.synthesis.mixing import Mixer
 from diffsinger_jax.synthesis.rendering import Renderer, open_renderer
 from diffsinger_jax.synthesis.song import Song
+from diffsinger_jax.synthesis.sung_pitch import EXPRESSION, EXPRESSIVENESS, RETAKE
 from diffsinger_jax.types import Piece, Score
 from diffsinger_jax.voices.onnx_vocoder import OnnxVocoder
 from diffsinger_jax.voices.qualities import QUALITIES
@@ -162,18 +165,19 @@ class VoicebankSynthesizer:
         seed: int = 0,
         sampling: Steps | None = None,
         speaker: str | None = None,
+        expression: Expression = EXPRESSION,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Song:
         """Sings a prepared score; see `Synthesizer.sing`.
 
         Raises:
-          InputError: for an unknown speaker, or what neither the score gives nor the voicebank
-            predicts.
+          InputError: for an unknown speaker, what neither the score gives nor the voicebank
+            predicts, or an expression that its graphs have no input for.
         """
         sung, sounds = [], []
-        for mel in self._mels(score, seed, sampling, speaker, on_pieces):
+        for mel in self._mels(score, seed, sampling, speaker, expression, on_pieces):
             sung.append(mel)
-            sounds.append(self._sound(mel))
+            sounds.append(self._sound(mel, seed))
         return assembled(score, sung, sounds, self.voice.info.mel)
 
     def stream(
@@ -183,16 +187,17 @@ class VoicebankSynthesizer:
         seed: int = 0,
         sampling: Steps | None = None,
         speaker: str | None = None,
+        expression: Expression = EXPRESSION,
         on_pieces: Callable[[int], None] = lambda count: None,
     ) -> Iterator[np.ndarray]:
         """Sings a prepared score as it is heard; see `Synthesizer.stream`."""
         spec = self.voice.info.mel
         mixer = Mixer(song_samples(score, spec), spec)
-        for mel in self._mels(score, seed, sampling, speaker, on_pieces):
+        for mel in self._mels(score, seed, sampling, speaker, expression, on_pieces):
             start = start_sample(mel, spec)
             if (block := mixer.settled(max(start, 0))).size:
                 yield block
-            mixer.add(self._sound(mel), start)
+            mixer.add(self._sound(mel, seed), start)
         yield mixer.settled()
 
     def warm_up(self, *, sampling: Steps | None = None) -> Iterator[int]:
@@ -219,16 +224,22 @@ class VoicebankSynthesizer:
 
     def ignored_curves(self, score: Score) -> list[str]:
         """Names of the curves that a score gives and the voicebank has no input for, sorted."""
-        settings = self.voice.acoustic.settings
+        settings, pitch = self.voice.acoustic.settings, self.voice.pitch
         read = {"f0", *settings.shown_curves}
         read |= {"gender"} if settings.use_key_shift_embed else set()
         read |= {"velocity"} if settings.use_speed_embed else set()
-        pitch = self.voice.pitch
-        read |= {"expr"} if pitch is not None and pitch.settings.use_expr else set()
+        read |= {RETAKE} if pitch is not None else set()
+        read |= {EXPRESSIVENESS} if pitch is not None and pitch.settings.use_expr else set()
         given = {name for piece in score.pieces for name in piece.curves}
-        given |= {name for name in score.expressions if not is_known(name)}
+        given |= set(score.expressions)
+        # As OpenUtau names them, in its units.
+        read |= {"dyn", *of_curves(settings.shown_curves)}
+        read |= {"genc"} if "gender" in read else set()
+        read |= {"velc"} if "velocity" in read else set()
+        read |= {"pexp"} if EXPRESSIVENESS in read else set()
+        read |= {"shfc"} if self._shifts_tone or self.voice.variance is not None else set()
         if settings.speakers:
-            given = {name for name in given if not name.startswith(SPEAKER_PREFIX)}
+            read |= {name for name in given if name.startswith(SPEAKER_PREFIX) or is_color(name)}
         return sorted(given - read)
 
     def _dictionary(self, score: Score, language: str, asked: Pronunciation) -> Reading:
@@ -258,25 +269,32 @@ class VoicebankSynthesizer:
         seed: int,
         sampling: Steps | None,
         speaker: str | None,
+        expression: Expression,
         on_pieces: Callable[[int], None],
     ) -> Iterator[PhraseMel]:
         pieces, cast = self.sung_pieces(score), self._cast(speaker)
         steps = sampling or self.resolve_sampling()
-        self._begin_noise(seed)
+        pitch_seed = seed if expression.seed is None else expression.seed
+        steering = steering_of(self.voice, score, pieces, expression, pitch_seed)
+        self._begin_noise(seed, pitch_seed)
         phrases: list[Phrase] = phrases_of(score, pieces)
         for phrase, following in zip(phrases, (*phrases[1:], None), strict=True):
-            yield sing_phrase(self.voice, phrase, cast, steps, shifts_tone=self._shifts_tone)
+            yield sing_phrase(
+                self.voice, phrase, cast, steps, steering=steering, shifts_tone=self._shifts_tone
+            )
             on_pieces((following.index if following else len(pieces)) - phrase.index)
 
-    def _begin_noise(self, seed: int) -> None:
-        """The same seed draws the same noise, whatever was sung before."""
+    def _begin_noise(self, seed: int, pitch_seed: int) -> None:
+        """The same seeds draw the same noise, whatever was sung before."""
         for part, roles in model_roles(self.voice):
             for role in roles:
-                part.graph(role).seed(seed)
+                part.graph(role).seed(seed if role == "acoustic" else pitch_seed)
+        if isinstance(self._render.vocoder, OnnxVocoder):
+            self._render.vocoder.graph.seed(seed)
 
-    def _sound(self, mel: PhraseMel) -> np.ndarray:
+    def _sound(self, mel: PhraseMel, seed: int) -> np.ndarray:
         """f32[T * hop], as loud as the score says."""
-        key = jax.random.key(mel.phrase.index)
+        key = jax.random.fold_in(jax.random.key(seed), mel.phrase.index)
         # OpenUtau's vocoders are given f0 without gaps, this program's learned where it has some.
         f0 = mel.f0 if isinstance(self._render.vocoder, OnnxVocoder) else mel.voiced_f0
         wav = np.concatenate(list(self._render.stream(mel.mel, f0, len(mel.mel), key)))
