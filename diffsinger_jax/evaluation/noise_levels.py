@@ -107,7 +107,7 @@ def measure_noise_levels(
         name: GaussianField(*map(jnp.asarray, field_of_covariances(c, np.ones(1))))
         for name, c in ((BINS_ALONE, covariances * np.eye(len(variance))), (FIELD, covariances))
     }
-    levels = _levels(acoustic.path, np.asarray(times))
+    levels = levels_of(acoustic.path, np.asarray(times))
     noise = np.asarray(acoustic.path.sigma(levels) / acoustic.path.alpha(levels), np.float64)
     scale = np.asarray(params["prior_scale"], np.float64)
 
@@ -133,7 +133,7 @@ def measure_noise_levels(
     return NoiseLevels(levels, noise, rows, float((variance / scale**2).mean()))
 
 
-def _levels(path: Path, times: np.ndarray) -> np.ndarray:
+def levels_of(path: Path, times: np.ndarray) -> np.ndarray:
     """Times of a path, from the least noise on, for times of a schedule of 100 steps."""
     if path.discrete:
         return path.at_depth((np.sort(times) + 1) * path.depth / 100)

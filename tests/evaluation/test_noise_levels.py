@@ -103,7 +103,7 @@ def test_the_table_has_a_column_for_each_level(measured):
 def test_levels_of_a_flow_have_the_noise_of_the_schedules():
     noise = {}
     for path in (linear_schedule(100).path, straight_path()):
-        alpha, sigma = path.on_host(noise_levels._levels(path, np.asarray([40, 0, 99])))
+        alpha, sigma = path.on_host(noise_levels.levels_of(path, np.asarray([40, 0, 99])))
         noise[path.discrete] = sigma / alpha
     np.testing.assert_allclose(noise[False], noise[True], rtol=2e-3)
     assert np.all(np.diff(noise[True]) > 0)
