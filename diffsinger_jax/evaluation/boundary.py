@@ -111,7 +111,7 @@ def find_boundary(
     if config.process == "velocity":
         raise InputError(
             f"{workdir} trains a flow, which has no step K: all ways search the steps of a "
-            "diffusion; compare starts by diffsinger-jax evaluate --split validation --k_step 0.4 1"
+            "diffusion; choose its start by diffsinger-jax search-sampling"
         )
     if corpus is not None:
         config = dataclasses.replace(config, corpus=corpus)
