@@ -1,6 +1,6 @@
 """Quality against speed: what a voice's mels lose with fewer calls of its denoiser, by sampler.
 
-    python benchmarks/quality.py --voice data/voices/pjs --corpus prepared/pjs --k_step 51
+    python benchmarks/quality.py --voice workdir/pjs/voice --corpus prepared/pjs --k_step 51
 
 For every sampler and number of calls, with the singer's own durations and pitch:
 
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--voice", default=ROOT / "data" / "voices" / "pjs", metavar="DIR")
+    parser.add_argument("--voice", required=True, metavar="DIR", help="that samples a diffusion")
     parser.add_argument("--corpus", required=True, help="the prepared corpus of the voice")
     parser.add_argument("--split", default="test")
     parser.add_argument("--pieces", type=int, help="only the first so many")
@@ -101,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measure.add_report_flags(parser)
     options = parser.parse_args(arguments)
     voice = load_voice(options.voice)
+    if not voice.path.discrete:
+        raise InputError(
+            f"the voice {voice.name} samples a flow, of which there is no sampling of every step; "
+            "benchmarks/flow_calls.py measures such voices"
+        )
     k_step = options.k_step or voice.sampling.k_step
     if not 1 <= k_step <= voice.path.depth:
         raise InputError(f"--k_step is 1 to {voice.path.depth} here, got {k_step}")

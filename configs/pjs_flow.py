@@ -15,16 +15,23 @@ def get_config() -> ConfigDict:
     config.start_from = "pjs"
     config.new_denoiser = True
     openvpi_acoustic.lynxnet2(config.model, channels=192, layers=4)
-    config.sampling.steps = 5
+    regularized(config)
     config.buckets = 2
 
     config.auxiliary.steps = 0
     config.denoiser.steps = 24_000
     config.denoiser.frames_per_batch = 4096
+    config.denoiser.learning_rate = base.cosine(1e-3, 100, 24_000)
+    return config
+
+
+def regularized(config: ConfigDict) -> None:
+    """What keeps the denoiser from leaning on what the auxiliary model has learnt by heart."""
+    config.sampling.k_step = 0.3
+    config.sampling.steps = 10
+    config.denoiser.t_below = 1.0  # naive sampling, from noise alone, too
     config.denoiser.crop_frames = 128
     config.denoiser.drop_condition = 0.15
     config.denoiser.drop_prior = 0.3
     config.denoiser.prior_error = 0.5
     config.denoiser.weight_decay = 0.02
-    config.denoiser.learning_rate = base.cosine(1e-3, 100, 24_000)
-    return config

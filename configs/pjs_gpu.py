@@ -3,11 +3,11 @@
     python benchmarks/pack_corpus.py --corpus prepared/pjs --config pjs_gpu --out pjs.npz
     python benchmarks/accelerator.py --corpus pjs.npz --workdir workdir/accelerator
 
-The sizes are those of `pjs_mid.py`, the process and what the denoiser is shown those of
-`pjs_field.py`. Steps only say how the stages share the minutes.
+Encoder and auxiliary decoder have the sizes of `pjs_mid.py`; the denoiser is trained as in
+`pjs_flow.py`. Steps only say how the stages share the minutes.
 """
 
-from diffsinger_jax.configs import pjs_mid
+from diffsinger_jax.configs import flow_pjs_small, openvpi_acoustic, pjs_flow, pjs_mid
 from diffsinger_jax.configs.base import by_time
 from ml_collections import ConfigDict
 
@@ -22,10 +22,9 @@ def get_config() -> ConfigDict:
     config.keep_checkpoints = 1
     config.songs_shown = 0
 
-    config.process = "field"
-    config.denoiser.drop_condition = 0.6
-    config.denoiser.drop_prior = 0.3
-    config.denoiser.weight_decay = 0.05
+    openvpi_acoustic.lynxnet2(config.model, channels=320, layers=6)
+    flow_pjs_small.rectified_flow(config)
+    pjs_flow.regularized(config)
 
     config.auxiliary.steps = 200_000
     config.auxiliary.learning_rate = by_time(1e-3, 200)

@@ -96,7 +96,7 @@ class Sung(NamedTuple):
 def diffusion_name(path: Path, k_step: float, temperature: float) -> str:
     """How the tables call diffusion from k, whose noise has the factor `temperature`."""
     kind = "naive diffusion" if k_step == path.depth else "shallow"
-    return f"{kind} k={k_step}, temperature {temperature:g}"
+    return f"{kind} k={k_step:g}, temperature {temperature:g}"
 
 
 def diffusion_systems(
