@@ -216,5 +216,5 @@ def test_what_does_not_belong_together_is_one_sentence(corpus):
     voice.info = other
     with pytest.raises(InputError, match="hop: 256 here, 160 there"):
         evaluate(voice, corpus, "test", None, Options())
-    with pytest.raises(InputError, match="1 to 100 for this voice, got 200"):
+    with pytest.raises(InputError, match="--k_step is 200, expected above 0 and at most 100"):
         evaluate(Voice(), corpus, "test", None, Options(k_steps=[10, 200]))
