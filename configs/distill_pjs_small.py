@@ -8,7 +8,9 @@ def get_config() -> ConfigDict:
     config = distill.get_config()
     config.name = "pjs_one_call"
     config.corpus = "prepared/pjs"
-    config.buckets = 4
+    config.distill.method = "reflow"  # the voice that ships is a flow; of a diffusion "consistency"
+    config.distill.intervals = 10
+    config.buckets = 2
     config.log_every_steps = 50
     config.evaluate_every_steps = 500
     config.save_every_steps = 250
