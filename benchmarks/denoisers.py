@@ -21,8 +21,9 @@ has at k_step 0.3:
     MCD         mel cepstral distortion in dB to the recordings
     detail      how much the mel moves from frame to frame over how much the recording's does
 
---unseen is a corpus of songs that the voice was not trained on, --shifted the training songs with
-`prepare --key_shift -5 5 --speed 0.75 1.35`, --speech a folder of the singer's sound files, from
+--unseen is a corpus of songs that the voice was not trained on; --fold a voice that was trained
+without --songs and gives their auxiliary mels (cross-fitting); --shifted the training songs with
+`prepare --key_shift -5 5 --speed 0.75 1.35`; --speech a folder of the singer's sound files, from
 which a restorer learns without labels: its prior is a blurred true mel, and it has no condition.
 """
 
@@ -96,6 +97,7 @@ RECIPES = {
     "no errors on the prior": Recipe(regularizers=SHOWN._replace(prior_error=0.0)),
     "all is shown": Recipe(regularizers=UNREGULARIZED),
     "half from unseen songs": Recipe(shares={"corpus": 0.5, "unseen": 0.5}),
+    "half cross-fitted": Recipe(shares={"corpus": 0.5, "fold": 0.5}),
     "half shifted, stretched": Recipe(shares={"corpus": 0.5, "shifted": 0.5}),
     "a quarter read speech": Recipe(shares={"corpus": 0.75, "speech": 0.25}),
     "eps": Recipe(process="eps"),
@@ -164,6 +166,12 @@ def read_sources(options: argparse.Namespace, voice: Voice) -> dict[str, list[fl
         plain = {text(e["name"]) for e in known["corpus"]}
         known["shifted"] = [e for e in known["shifted"] if text(e["name"]) not in plain]
     found = {name: flow.conditioned(voice, examples) for name, examples in known.items()}
+    if options.fold:
+        chosen = [e for e in known["corpus"] if text(e["name"]).startswith(tuple(options.songs))]
+        pairs = (flow.conditioned(by, chosen) for by in (voice, load_voice(options.fold)))
+        found["fold"] = [
+            dataclasses.replace(ours, prior=other.prior) for ours, other in zip(*pairs, strict=True)
+        ]
     if options.speech:
         found["speech"] = read_speech(options.speech, voice)
     for name, pieces in found.items():
@@ -326,6 +334,7 @@ def draw(path: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         right.plot(range(len(TIMES)), curve[-1]["errors"], marker=".", **style)
     left.set(xlabel="processor minutes", ylabel="error over the pointwise estimate's", yscale="log")
     right.set(xlabel="t of DiffSinger's schedule", xticks=range(len(TIMES)), xticklabels=TIMES)
+    right.set(yscale="log", ylim=(0.2, 10.0))
     left.legend(fontsize=8)
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
@@ -340,6 +349,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpus", required=True, type=Path, help="the voice's, prepared")
     parser.add_argument("--unseen", type=Path, help="a prepared corpus")
     parser.add_argument("--shifted", type=Path, help="a prepared corpus")
+    parser.add_argument("--fold", type=Path, help="a voice that has not seen --songs")
+    parser.add_argument("--songs", nargs="+", default=[], help="of the corpus, by prefix")
     parser.add_argument("--speech", type=Path, help="a folder of sound files")
     parser.add_argument("--folder", required=True, type=Path, help="for what is trained")
     parser.add_argument("--minutes", type=float, default=6.0, help="of a processor, each")
