@@ -126,7 +126,7 @@ def untrained(voice: Voice, recipe: Recipe, variance: np.ndarray) -> Voice:
         schedule=FLOW_SCHEDULE if is_flow else SCHEDULE,
         sampling=dataclasses.replace(voice.sampling, k_step=1, steps=1, temperature=1.0),
     )
-    params = {**voice.params, "denoiser": flow._random(made, seed=0)}
+    params = {**voice.params, "denoiser": flow.random_denoiser(made, seed=0)}
     params["prior_scale"] = np.sqrt(variance).astype(np.float32)
     return dataclasses.replace(made, params=params, sampling=_sampling(made))
 
@@ -192,32 +192,6 @@ def batches(
         yield tuple(np.concatenate(rows) for rows in zip(*map(next, parts), strict=True))
 
 
-def loss_of(  # long: arguments of a loss
-    voice: Voice, recipe: Recipe, denoiser: Any, batch: tuple, key: jax.Array
-) -> jax.Array:
-    """Squared distance of the denoiser's output from its target, as the engine's second stage."""
-    cond, prior, x0 = batch
-    rows = jnp.arange(len(x0))
-    params = {**voice.params, "denoiser": denoiser}
-    process = voice.acoustic.make_process(params)
-    time_key, noise_key, show_key = jax.random.split(key, 3)
-    places = (jax.random.uniform(time_key) + rows / len(x0)) % 1.0
-    t = process.training_times(places, voice.path.depth)
-    eps = jax.random.normal(noise_key, x0.shape)
-    x_t = process.marginal(x0, t, eps)
-    cond, shown = recipe.regularizers.show(show_key, rows, cond, prior)
-    output = _denoise(voice, params, process, x_t, t, cond, prior, shown)
-    return jnp.square(output - process.target(x0, x_t, t, eps, prior)).mean()
-
-
-def _denoise(  # long: what a denoiser is shown
-    voice: Voice, params: Any, process: Any, x_t: Any, t: Any, cond: Any, prior: Any, shown: Any
-) -> jax.Array:
-    mask = jnp.ones(x_t.shape[:2], bool)
-    told = process.trunk_input(x_t, t, prior), process.trunk_time(t)
-    return voice.acoustic._apply(params, "denoise", *told, cond, shown, mask)
-
-
 def errors_of(voice: Voice, variance: np.ndarray, denoiser: Any, batch: tuple) -> jax.Array:
     """f32[len(TIMES)] error over the pointwise estimate's, the mean over bins, of one batch."""
     cond, prior, x0 = batch
@@ -228,7 +202,7 @@ def errors_of(voice: Voice, variance: np.ndarray, denoiser: Any, batch: tuple) -
         t = jnp.full(len(x0), level)
         eps = jax.random.normal(jax.random.key(0), x0.shape)
         x_t = process.marginal(x0, t, eps)
-        output = _denoise(voice, params, process, x_t, t, cond, prior, prior)
+        output = flow.denoise(voice, params, process, x_t, t, cond, prior, prior)
         alpha, sigma = process.path.coefficients(t)
         noise = (sigma / alpha)[0, 0, 0] ** 2
         pointwise = jnp.asarray(variance, jnp.float32) * noise / (variance + noise)
@@ -252,10 +226,12 @@ def train(  # long: a loop that resumes
         optax.inject_hyperparams(optax.adamw)(PEAK, b2=0.98, weight_decay=WEIGHT_DECAY),
     )
 
+    loss_of = functools.partial(flow.denoising_loss, voice, voice.path.depth, recipe.regularizers)
+
     @functools.partial(jax.jit, donate_argnums=0)
     def step(state: State, batch: tuple, key: jax.Array) -> State:
         denoiser, average, memory = state
-        gradient = jax.grad(functools.partial(loss_of, voice, recipe))(denoiser, batch, key)
+        gradient = jax.grad(loss_of)(denoiser, batch, key)
         updates, memory = optimizer.update(gradient, memory, denoiser)
         denoiser = optax.apply_updates(denoiser, updates)
         return denoiser, optax.incremental_update(denoiser, average, 1.0 - EMA), memory

@@ -48,6 +48,7 @@ from diffsinger_jax.metrics import dnsmos  # noqa: E402
 from diffsinger_jax.pipeline.collate import collate  # noqa: E402
 from diffsinger_jax.pipeline.plan import Bucket  # noqa: E402
 from diffsinger_jax.pipeline.prepared import Example, open_corpus  # noqa: E402
+from diffsinger_jax.tasks.acoustic.regularizers import UNREGULARIZED, Regularizers  # noqa: E402
 from diffsinger_jax.voices.sampling import resolve_sampling  # noqa: E402
 from diffsinger_jax.voices.voice import Voice, load_voice, save_voice  # noqa: E402
 
@@ -106,11 +107,11 @@ def untrained(voice: Voice, kind: str, corpus: Path, seed: int) -> tuple[Voice, 
             temperature=1.0,
         ),
     )
-    params = {**voice.params, "denoiser": _random(made, seed)}
+    params = {**voice.params, "denoiser": random_denoiser(made, seed)}
     return dataclasses.replace(made, params=params), float(config.denoiser.t_below)
 
 
-def _random(voice: Voice, seed: int) -> Any:
+def random_denoiser(voice: Voice, seed: int) -> Any:
     """A denoiser's params as its model begins, with a head of 0."""
     model = voice.acoustic.model
     mel, cond = jnp.zeros((1, 8, model.mel_bins)), jnp.zeros((1, 8, model.hidden))
@@ -157,27 +158,45 @@ def crops(
         )
 
 
+def denoising_loss(  # long: arguments of a loss
+    voice: Voice,
+    depth: float,
+    regularizers: Regularizers,
+    denoiser: Any,
+    batch: tuple,
+    key: jax.Array,
+) -> jax.Array:
+    """Squared distance of a denoiser's output from its target, as in the engine's second stage."""
+    cond, prior, x0 = batch
+    rows = jnp.arange(len(x0))
+    params = {**voice.params, "denoiser": denoiser}
+    process = voice.acoustic.make_process(params)
+    time_key, noise_key = jax.random.split(key)
+    places = (jax.random.uniform(time_key) + rows / len(x0)) % 1.0
+    t, eps = process.training_times(places, depth), jax.random.normal(noise_key, x0.shape)
+    x_t = process.marginal(x0, t, eps)
+    cond, shown = regularizers.show(key, rows, cond, prior)
+    output = denoise(voice, params, process, x_t, t, cond, prior, shown)
+    return jnp.square(output - process.target(x0, x_t, t, eps, prior)).mean()
+
+
+def denoise(  # long: what a denoiser is shown
+    voice: Voice, params: Any, process: Any, x_t: Any, t: Any, cond: Any, prior: Any, shown: Any
+) -> jax.Array:
+    """The denoiser's output for crops; `prior` is the process's, `shown` the denoiser's."""
+    mask = jnp.ones(x_t.shape[:2], bool)
+    told = process.trunk_input(x_t, t, prior), process.trunk_time(t)
+    return voice.acoustic._apply(params, "denoise", *told, cond, shown, mask)
+
+
 def train(
     voice: Voice, depth: float, batches: Iterator, steps: int, peak: float
 ) -> tuple[Voice, list[float]]:
     """The voice with its denoiser trained, averaged; the losses."""
-    acoustic, fixed = voice.acoustic, dict(voice.params)
-    process = acoustic.make_process(fixed)
+    loss_of = functools.partial(denoising_loss, voice, depth, UNREGULARIZED)
     warmup = min(100, steps // 10)
     schedule = optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.98))
-
-    def loss_of(denoiser: Any, batch: tuple, key: jax.Array) -> jax.Array:
-        cond, prior, x0 = batch
-        time_key, noise_key = jax.random.split(key)
-        places = (jax.random.uniform(time_key) + jnp.arange(len(x0)) / len(x0)) % 1.0
-        t, eps = process.training_times(places, depth), jax.random.normal(noise_key, x0.shape)
-        x_t = process.marginal(x0, t, eps)
-        shown, told = process.trunk_input(x_t, t, prior), process.trunk_time(t)
-        mask = jnp.ones(x0.shape[:2], bool)
-        params = {**fixed, "denoiser": denoiser}
-        output = acoustic._apply(params, "denoise", shown, told, cond, prior, mask)
-        return jnp.square(output - process.target(x0, x_t, t, eps, prior)).mean()
 
     @functools.partial(jax.jit, donate_argnums=0)
     def step(state: tuple, batch: tuple, key: jax.Array) -> tuple[tuple, jax.Array]:
@@ -188,7 +207,7 @@ def train(
         average = optax.incremental_update(denoiser, average, 1.0 - EMA)
         return (denoiser, average, optimizer_state), loss
 
-    first = jax.tree.map(jnp.asarray, fixed["denoiser"])
+    first = jax.tree.map(jnp.asarray, voice.params["denoiser"])
     state = first, jax.tree.map(jnp.array, first), optimizer.init(first)
     losses: list[float] = []
     for number in range(steps):
@@ -197,7 +216,7 @@ def train(
         losses.append(float(loss))
         if (number + 1) % 50 == 0:
             print(f"{number + 1} of {steps} steps, loss {np.mean(losses[-50:]):.4f}", flush=True)
-    params = {**fixed, "denoiser": jax.tree.map(np.asarray, state[1])}
+    params = {**voice.params, "denoiser": jax.tree.map(np.asarray, state[1])}
     return dataclasses.replace(voice, params=params), losses
 
 

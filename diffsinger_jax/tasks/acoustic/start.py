@@ -20,6 +20,8 @@ from diffsinger_jax.engine.state import Params, is_below
 from diffsinger_jax.errors import InputError
 from diffsinger_jax.pipeline.mix import MixedCorpus, open_corpora
 from diffsinger_jax.tasks.acoustic.config import AcousticConfig
+from diffsinger_jax.tasks.acoustic.measurements import PRIOR_PARAMS
+from diffsinger_jax.tasks.acoustic.stages import DENOISER_PARAMS
 from diffsinger_jax.voices.voice import Voice, load_diffsinger
 
 TABLES = {
@@ -35,10 +37,7 @@ OF_DENOISER = (
     "condition_on_prior",
 )
 """Arguments of the model that say how its denoiser is built."""
-NEW_WITH_DENOISER = (
-    *("denoiser", "prior_scale", "prior_basis", "prior_spectrum", "prior_edges"),
-    *("prior_heights", "prior_variance"),
-)
+NEW_WITH_DENOISER = (*DENOISER_PARAMS, *PRIOR_PARAMS)
 """The params that a new denoiser begins with or that are measured for it."""
 MEAN_AT_FIRST = (*TABLES["speakers"], *TABLES["languages"])
 """A new speaker or language begins as the mean of those that are known, a phoneme at random."""
@@ -78,10 +77,9 @@ def with_voice(given: Mapping[str, Any]) -> dict[str, Any]:
     if new := new_curves(voice, given["model"].get("curves", ())):
         model["curves"] = (*voice.curves, *new)
     if given.get("new_denoiser"):
-        ours, theirs = given["model"], model
-        model = {name: value for name, value in theirs.items() if name not in OF_DENOISER}
-        model |= {name: value for name, value in ours.items() if name in OF_DENOISER}
-        return {**given, "model": model}
+        kept = {name: value for name, value in model.items() if name not in OF_DENOISER}
+        ours = {name: value for name, value in given["model"].items() if name in OF_DENOISER}
+        return {**given, "model": kept | ours}
     return {
         **given,
         "model": model,
